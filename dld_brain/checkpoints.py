@@ -1,0 +1,193 @@
+"""Checkpoints that are whole or are not there.
+
+Authors
+ * The dld_brain authors 2026
+"""
+
+import shutil
+from pathlib import Path
+from typing import Any, Optional
+
+import torch
+from speechbrain.utils.checkpoints import (
+    Checkpoint,
+    Checkpointer,
+    average_checkpoints,
+)
+from speechbrain.utils.distributed import if_main_process
+
+
+class AtomicCheckpointer(Checkpointer):
+    """SpeechBrain's Checkpointer, safe against a death while it writes.
+
+    SpeechBrain writes the meta file first, so that a folder half written
+    (a killed job, a full disk) is its newest checkpoint, and recovery dies
+    of it. Here a checkpoint is written under another name and renamed, in
+    one atomic step, once it is whole.
+
+    Arguments
+    ---------
+    *args : tuple
+    **kwargs : dict
+        Forwarded to `Checkpointer`.
+
+    Example
+    -------
+    >>> tmpdir = getfixture("tmpdir")
+    >>> model = torch.nn.Linear(1, 1)
+    >>> checkpointer = AtomicCheckpointer(tmpdir, {"model": model})
+    >>> checkpoint = checkpointer.save_checkpoint()
+    >>> checkpointer.find_checkpoint().path == checkpoint.path
+    True
+    """
+
+    #: Folders of this prefix are no checkpoints to `Checkpointer`.
+    PREFIX = "unfinished+"
+
+    def save_checkpoint(self, *args, **kwargs) -> Optional[Checkpoint]:
+        """Saves a checkpoint; see `Checkpointer.save_checkpoint`.
+
+        Arguments
+        ---------
+        *args : tuple
+        **kwargs : dict
+            Forwarded.
+
+        Returns
+        -------
+        Checkpoint
+            Or None on any process but the main one.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written; what was written of it is deleted.
+        """
+        self._sweep()
+        try:
+            checkpoint = super().save_checkpoint(*args, **kwargs)
+        except BaseException:
+            self._sweep()
+            raise
+        if checkpoint is None:
+            return None
+        path = checkpoint.path.with_name(
+            checkpoint.path.name.removeprefix(self.PREFIX)
+        )
+        checkpoint.path.rename(path)
+        files = {k: path / f.name for k, f in checkpoint.paramfiles.items()}
+        return Checkpoint(path, checkpoint.meta, files)
+
+    def _sweep(self) -> None:
+        """Deletes what an interrupted save has left behind."""
+        if if_main_process():
+            for path in self.checkpoints_dir.glob(f"{self.PREFIX}*"):
+                shutil.rmtree(path, ignore_errors=True)
+
+    def _new_checkpoint_dirpath(self) -> Path:
+        path = super()._new_checkpoint_dirpath()
+        return path.with_name(self.PREFIX + path.name)
+
+    def _custom_checkpoint_dirpath(self, name: str) -> Path:
+        path = super()._custom_checkpoint_dirpath(name)
+        return path.with_name(self.PREFIX + path.name)
+
+
+def load_state_strictly(module: torch.nn.Module, path: Any) -> None:
+    """Loads a module's weights, all of them and no others.
+
+    SpeechBrain's default hook keeps random weights where the file has
+    none. Usable as a hook of SpeechBrain's `Pretrainer`.
+
+    Arguments
+    ---------
+    module : torch.nn.Module
+        What to load into.
+    path : str or Path
+        File of a state_dict.
+
+    Raises
+    ------
+    ValueError
+        If the file cannot be read, or a weight is missing, surplus or of
+        another shape.
+
+    Example
+    -------
+    >>> path = getfixture("tmpdir") / "model.ckpt"
+    >>> torch.save({}, path)
+    >>> load_state_strictly(torch.nn.Linear(1, 1, bias=False), path)
+    Traceback (most recent call last):
+    ...
+    ValueError: ...model.ckpt does not fit the model: missing: weight
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch and pickle raise many kinds
+        raise ValueError(
+            f"{path} cannot be read as weights (is it whole?): {error}"
+        ) from error
+    own = module.state_dict()
+    shared = own.keys() & state.keys()
+    wrong = {
+        "missing": sorted(own.keys() - state.keys()),
+        "surplus": sorted(state.keys() - own.keys()),
+        "other shape": sorted(
+            f"{name} is {list(state[name].shape)}, "
+            f"must be {list(own[name].shape)}"
+            for name in shared
+            if state[name].shape != own[name].shape
+        ),
+    }
+    found = [
+        f"{kind}: {', '.join(names[:3])}"
+        + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        for kind, names in wrong.items()
+        if names
+    ]
+    if found:
+        raise ValueError(f"{path} does not fit the model: {'; '.join(found)}")
+    module.load_state_dict(state, strict=True)
+
+
+def average_best(
+    checkpointer: Checkpointer, name: str, min_key: str, n: int
+) -> dict[str, torch.Tensor]:
+    """Averages the weights of the best checkpoints.
+
+    Arguments
+    ---------
+    checkpointer : Checkpointer
+        Where they are.
+    name : str
+        Recoverable to average.
+    min_key : str
+        Meta key that ranks them, the least first.
+    n : int
+        How many, at most.
+
+    Returns
+    -------
+    dict
+        A state_dict on the CPU.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    checkpoints = checkpointer.find_checkpoints(
+        min_key=min_key, max_num_checkpoints=n
+    )
+    if not checkpoints:
+        raise ValueError(
+            f"{checkpointer.checkpoints_dir} must hold a checkpoint with "
+            f"{min_key}, but has none: train first, without --test_only"
+        )
+    return average_checkpoints(
+        checkpoints,
+        name,
+        parameter_loader=lambda path: torch.load(
+            path, map_location="cpu", weights_only=True
+        ),
+    )

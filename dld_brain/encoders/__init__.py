@@ -1,0 +1,1 @@
+"""Who obeys the gates: stacks of layers that run or are skipped."""

@@ -1,0 +1,205 @@
+"""A stack of layers under gates, and the encoder built round it.
+
+Gates are an argument of `forward`, never state of a module: threads that
+ask for different depths do not meet.
+
+Authors
+ * The dld_brain authors 2026
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple, Optional
+
+import torch
+from torch import nn
+
+from dld_brain.gates import Gates
+from dld_brain.losses import padding_mask
+
+CLOSED = ("identity", "norm")
+
+
+class EncoderOutput(NamedTuple):
+    """What an encoder gives.
+
+    Arguments
+    ---------
+    log_probs : torch.Tensor
+        Log-probabilities of the tokens, [B, T', V].
+    lengths : torch.Tensor
+        Valid frames, [B], whole numbers.
+    """
+
+    log_probs: torch.Tensor
+    lengths: torch.Tensor
+
+
+class GatedLayers(nn.Module):
+    """Runs the layers whose gate is open (DLD, eq. 1).
+
+    Arguments
+    ---------
+    layers : iterable of torch.nn.Module
+        Layers, called as `layer(x, **context)`.
+    closed : str
+        What a closed layer does: "identity" passes its input on (DLD,
+        eq. 1); "norm" applies the layer's `final_norm` alone, as LDASR
+        does, the authors' earlier code.
+
+    Raises
+    ------
+    ValueError
+        If `closed` is neither.
+
+    Example
+    -------
+    >>> stack = GatedLayers([nn.Linear(2, 2) for _ in range(3)])
+    >>> x = torch.ones(1, 5, 2)
+    >>> torch.equal(stack(x, (False, False, True)), stack.layers[2](x))
+    True
+    """
+
+    def __init__(
+        self, layers: Iterable[nn.Module], closed: str = "identity"
+    ) -> None:
+        super().__init__()
+        if closed not in CLOSED:
+            raise ValueError(
+                f"`closed` must be one of {CLOSED}, but is {closed!r}"
+            )
+        self.layers = nn.ModuleList(layers)
+        self.closed = closed
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def forward(
+        self, x: torch.Tensor, gates: Optional[Gates] = None, **context
+    ) -> torch.Tensor:
+        """Runs the open layers in order.
+
+        Arguments
+        ---------
+        x : torch.Tensor
+            Input of the first layer, [B, T, D].
+        gates : tuple of bool, optional
+            One gate for each layer; all open if not given.
+        **context
+            What every layer gets beside its input.
+
+        Returns
+        -------
+        torch.Tensor
+            Output of the last layer, [B, T, D].
+
+        Raises
+        ------
+        ValueError
+            If there are not as many gates as layers.
+        """
+        if gates is None:
+            gates = (True,) * len(self.layers)
+        if len(gates) != len(self.layers):
+            raise ValueError(
+                f"`gates` must have one entry for each of the "
+                f"{len(self.layers)} layers, but has {len(gates)}"
+            )
+        for layer, is_open in zip(self.layers, gates):
+            if is_open:
+                x = layer(x, **context)
+            elif self.closed == "norm":
+                x = layer.final_norm(x)
+        return x
+
+
+class DynamicEncoder(nn.Module):
+    """From features to log-probabilities, at any depth.
+
+    Arguments
+    ---------
+    stem : torch.nn.Module
+        `stem(feats, lengths)` gives [B, T', D] and the lengths there.
+    layers : GatedLayers
+        The stack.
+    head : torch.nn.Module
+        [B, T', D] -> [B, T', V].
+
+    Example
+    -------
+    >>> from dld_brain.encoders.conformer import ConvStem, conformer_layers
+    >>> model = DynamicEncoder(
+    ...     ConvStem(n_mels=80, d_model=16),
+    ...     GatedLayers(conformer_layers(3, 16, 32, n_heads=2)),
+    ...     nn.Linear(16, 30),
+    ... )
+    >>> feats, lengths = torch.randn(2, 100, 80), torch.tensor([100, 50])
+    >>> out = model(feats, lengths, gates=(True, False, True))
+    >>> out.log_probs.shape, out.lengths
+    (torch.Size([2, 24, 30]), tensor([24, 11]))
+    """
+
+    def __init__(
+        self, stem: nn.Module, layers: GatedLayers, head: nn.Module
+    ) -> None:
+        super().__init__()
+        self.stem = stem
+        self.layers = layers
+        self.head = head
+
+    @property
+    def n_total(self) -> int:
+        """Layers in the stack, L."""
+        return len(self.layers)
+
+    def forward(
+        self,
+        feats: torch.Tensor,
+        lengths: torch.Tensor,
+        gates: Optional[Gates] = None,
+    ) -> EncoderOutput:
+        """Computes log-probabilities at the depth that the gates give.
+
+        Arguments
+        ---------
+        feats : torch.Tensor
+            Features, [B, T, F].
+        lengths : torch.Tensor
+            Valid frames, [B], whole numbers.
+        gates : tuple of bool, optional
+            One gate for each layer; all open if not given.
+
+        Returns
+        -------
+        EncoderOutput
+            Log-probabilities [B, T', V] and lengths [B].
+        """
+        x, lengths = self.stem(feats, lengths)
+        return self.run_layers(x, lengths, gates)
+
+    def run_layers(
+        self,
+        x: torch.Tensor,
+        lengths: torch.Tensor,
+        gates: Optional[Gates] = None,
+    ) -> EncoderOutput:
+        """The part behind the stem: what differs between two depths.
+
+        Arguments
+        ---------
+        x : torch.Tensor
+            Output of the stem, [B, T', D].
+        lengths : torch.Tensor
+            Valid frames there, [B].
+        gates : tuple of bool, optional
+            One gate for each layer; all open if not given.
+
+        Returns
+        -------
+        EncoderOutput
+            Log-probabilities [B, T', V] and lengths [B].
+        """
+        padding = padding_mask(lengths, x.shape[1])
+        # Without a mask the attention takes its faster path.
+        padding = padding if padding.any() else None
+        x = self.layers(x, gates, padding=padding)
+        return EncoderOutput(self.head(x).log_softmax(-1), lengths)

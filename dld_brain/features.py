@@ -1,0 +1,133 @@
+"""From waveforms to normalised features, with lengths that are exact.
+
+Relative lengths are turned into whole samples once, here: everything after
+counts frames, so that an utterance has as many in a batch as alone.
+
+Authors
+ * The dld_brain authors 2026
+"""
+
+from collections.abc import Mapping
+from typing import Optional
+
+import torch
+from speechbrain.lobes.features import Fbank
+from torch import nn
+
+
+class LogMel(Fbank):
+    """SpeechBrain's log-mel features, with the frames of each utterance.
+
+    Arguments
+    ---------
+    sample_rate : int
+        Rate of the audio, Hz.
+    n_fft : int
+        Points of the Fourier transform.
+    n_mels : int
+        Mel bands, F.
+    win_length : float
+        Window, ms.
+    hop_length : float
+        From one frame to the next, ms.
+
+    Example
+    -------
+    >>> compute_features = LogMel(n_mels=80)
+    >>> feats, lengths = compute_features(
+    ...     torch.randn(2, 16000), torch.tensor([1.0, 0.5])
+    ... )
+    >>> feats.shape, lengths
+    (torch.Size([2, 101, 80]), tensor([101,  51]))
+    """
+
+    def __init__(
+        self,
+        sample_rate: int = 16000,
+        n_fft: int = 512,
+        n_mels: int = 80,
+        win_length: float = 20,
+        hop_length: float = 10,
+    ) -> None:
+        super().__init__(
+            sample_rate=sample_rate,
+            n_fft=n_fft,
+            n_mels=n_mels,
+            win_length=win_length,
+            hop_length=hop_length,
+        )
+        self.hop_samples = round(sample_rate * hop_length / 1000)
+
+    def forward(
+        self, wavs: torch.Tensor, wav_lens: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Computes features.
+
+        Arguments
+        ---------
+        wavs : torch.Tensor
+            Waveforms, [B, S].
+        wav_lens : torch.Tensor
+            Lengths relative to S, [B], in (0, 1].
+
+        Returns
+        -------
+        tuple of torch.Tensor
+            Features [B, T, F] and valid frames [B].
+        """
+        # One frame is centred on every hop, the first on sample 0.
+        samples = absolute_lengths(wav_lens, wavs.shape[1])
+        return super().forward(wavs), samples // self.hop_samples + 1
+
+
+def absolute_lengths(rel_lens: torch.Tensor, n_max: int) -> torch.Tensor:
+    """Turns SpeechBrain's relative lengths into whole numbers.
+
+    Arguments
+    ---------
+    rel_lens : torch.Tensor
+        Lengths relative to the longest, [B].
+    n_max : int
+        Length of the padded batch.
+
+    Returns
+    -------
+    torch.Tensor
+        [B], whole numbers.
+
+    Example
+    -------
+    >>> absolute_lengths(torch.tensor([1.0, 1 / 3]), 9)
+    tensor([9, 3])
+    """
+    # Single precision is off by half a sample from 2 ** 23 on (9 minutes).
+    return (rel_lens.double() * n_max).round().long()
+
+
+def extract(
+    modules: Mapping[str, nn.Module],
+    wavs: torch.Tensor,
+    wav_lens: torch.Tensor,
+    epoch: Optional[int] = None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The front of the arrow: audio [B, S] -> features [B, T, F].
+
+    Arguments
+    ---------
+    modules : mapping of str to torch.nn.Module
+        Has `compute_features` and `normalize`.
+    wavs : torch.Tensor
+        Waveforms, [B, S].
+    wav_lens : torch.Tensor
+        Lengths relative to S, [B], in (0, 1].
+    epoch : int, optional
+        Epoch of training: the normaliser learns in the first.
+
+    Returns
+    -------
+    tuple of torch.Tensor
+        Features [B, T, F] and valid frames [B].
+    """
+    feats, lengths = modules["compute_features"](wavs, wav_lens)
+    rel_lens = lengths / feats.shape[1]
+    return modules["normalize"](feats, rel_lens, epoch=epoch), lengths

@@ -1,0 +1,163 @@
+"""The losses of DLD: pure functions of tensors.
+
+Both are sums over the frames of an utterance, averaged over the batch, so
+that the paper's 1 : 1 weighting is one nat against one nat.
+
+Authors
+ * The dld_brain authors 2026
+"""
+
+import torch
+import torch.nn.functional as F
+
+
+def padding_mask(lengths: torch.Tensor, max_length: int) -> torch.Tensor:
+    """Marks the frames that are padding.
+
+    Arguments
+    ---------
+    lengths : torch.Tensor
+        Valid frames of each utterance, [B], whole numbers.
+    max_length : int
+        Frames of the padded batch, T.
+
+    Returns
+    -------
+    torch.Tensor
+        [B, T], true where a frame is padding.
+
+    Example
+    -------
+    >>> padding_mask(torch.tensor([1, 3]), 3)
+    tensor([[False,  True,  True],
+            [False, False, False]])
+    """
+    frames = torch.arange(max_length, device=lengths.device)
+    return frames.unsqueeze(0) >= lengths.unsqueeze(1)
+
+
+def ctc_frames_needed(
+    targets: torch.Tensor, target_lengths: torch.Tensor
+) -> torch.Tensor:
+    """Counts the frames that CTC needs to emit each target.
+
+    One frame for each token, and one blank between two equal neighbours
+    (Graves et al. 2006, https://doi.org/10.1145/1143844.1143891).
+
+    Arguments
+    ---------
+    targets : torch.Tensor
+        Token ids, [B, U].
+    target_lengths : torch.Tensor
+        Tokens of each utterance, [B].
+
+    Returns
+    -------
+    torch.Tensor
+        Frames, [B].
+
+    Example
+    -------
+    >>> ctc_frames_needed(torch.tensor([[5, 5, 6]]), torch.tensor([3]))
+    tensor([4])
+    """
+    repeated = targets[:, 1:] == targets[:, :-1]
+    valid = ~padding_mask(target_lengths, targets.shape[1])[:, 1:]
+    return target_lengths + (repeated & valid).sum(1)
+
+
+def ctc(
+    log_probs: torch.Tensor,
+    lengths: torch.Tensor,
+    targets: torch.Tensor,
+    target_lengths: torch.Tensor,
+    blank: int = 0,
+) -> torch.Tensor:
+    """CTC loss of each utterance.
+
+    An utterance whose target cannot be emitted in its frames gives 0 and
+    no gradient; count it with `ctc_frames_needed`.
+
+    Arguments
+    ---------
+    log_probs : torch.Tensor
+        Log-probabilities, [B, T, V].
+    lengths : torch.Tensor
+        Valid frames, [B].
+    targets : torch.Tensor
+        Token ids, [B, U].
+    target_lengths : torch.Tensor
+        Tokens, [B].
+    blank : int
+        Id of the blank.
+
+    Returns
+    -------
+    torch.Tensor
+        Negative log-likelihood in nats, [B].
+
+    Example
+    -------
+    >>> log_probs = torch.tensor([[[0.5, 0.5]]]).log()
+    >>> one = torch.tensor([1])
+    >>> ctc(log_probs, one, one.view(1, 1), one)
+    tensor([0.6931])
+    """
+    return F.ctc_loss(
+        log_probs.transpose(0, 1).float(),  # [B, T, V] -> [T, B, V]
+        targets,
+        lengths,
+        target_lengths,
+        blank=blank,
+        reduction="none",
+        zero_infinity=True,
+    )
+
+
+def kl(
+    teacher_log_probs: torch.Tensor,
+    student_log_probs: torch.Tensor,
+    lengths: torch.Tensor,
+) -> torch.Tensor:
+    """KL(teacher || student) of each utterance, padding left out (DLD).
+
+    Arguments
+    ---------
+    teacher_log_probs : torch.Tensor
+        Log-probabilities of the teacher, [B, T, V].
+    student_log_probs : torch.Tensor
+        Log-probabilities of the student, [B, T, V].
+    lengths : torch.Tensor
+        Valid frames, [B].
+
+    Returns
+    -------
+    torch.Tensor
+        Divergence in nats, summed over the frames of an utterance, [B].
+
+    Raises
+    ------
+    ValueError
+        If teacher and student differ in shape.
+
+    Example
+    -------
+    >>> p = torch.tensor([[[0.5, 0.5]]]).log()
+    >>> q = torch.tensor([[[0.25, 0.75]]]).log()
+    >>> kl(p, q, torch.tensor([1]))
+    tensor([0.1438])
+    """
+    if teacher_log_probs.shape != student_log_probs.shape:
+        raise ValueError(
+            f"teacher and student must give the same [B, T, V], but give "
+            f"{list(teacher_log_probs.shape)} and "
+            f"{list(student_log_probs.shape)}"
+        )
+    per_frame = F.kl_div(
+        student_log_probs.float(),
+        teacher_log_probs.float(),
+        reduction="none",
+        log_target=True,
+    ).sum(-1)  # [B, T, V] -> [B, T]
+    padding = padding_mask(lengths, per_frame.shape[1])
+    return per_frame.masked_fill(padding, 0.0).sum(1)

@@ -1,0 +1,228 @@
+"""What a finished run leaves: the folder `pretrained`, written and read.
+
+hyperparams.yaml, model.ckpt, normalize.ckpt, tokenizer.ckpt, as
+SpeechBrain's interfaces read them, and depth_report.json.
+
+Authors
+ * The dld_brain authors 2026
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from hyperpyyaml import load_hyperpyyaml
+from sentencepiece import SentencePieceProcessor
+from speechbrain.processing.features import InputNormalization
+
+from dld_brain.checkpoints import load_state_strictly
+
+FILES = ("hyperparams.yaml", "model.ckpt", "normalize.ckpt", "tokenizer.ckpt")
+
+#: What inference needs beside the encoder.
+INFERENCE_YAML = """
+####################### Inference #############################################
+tokenizer: !new:sentencepiece.SentencePieceProcessor
+audio_normalizer: !new:speechbrain.dataio.preprocess.AudioNormalizer
+    sample_rate: !ref <sample_rate>
+decoding_function: !name:speechbrain.decoders.ctc_greedy_decode
+    blank_id: 0
+pretrainer: !new:speechbrain.utils.parameter_transfer.Pretrainer
+    loadables:
+        model: !ref <model>
+        normalize: !ref <normalize>
+        tokenizer: !ref <tokenizer>
+    custom_hooks:
+        model: !name:dld_brain.checkpoints.load_state_strictly
+        normalize: !name:dld_brain.pretrained.load_normalizer
+        tokenizer: !name:dld_brain.pretrained.load_tokenizer
+"""
+
+
+class PretrainedModel(NamedTuple):
+    """A model read from a folder.
+
+    Arguments
+    ---------
+    modules : dict of str to torch.nn.Module
+        `compute_features`, `normalize` and `model`.
+    tokenizer : SentencePieceProcessor
+        The tokenizer it was trained with.
+    """
+
+    modules: dict[str, torch.nn.Module]
+    tokenizer: SentencePieceProcessor
+
+
+def save_pretrained(
+    folder: str,
+    encoder_yaml: str,
+    modules: Mapping[str, torch.nn.Module],
+    tokenizer: SentencePieceProcessor,
+) -> None:
+    """Writes a model so that interfaces and students can read it.
+
+    Arguments
+    ---------
+    folder : str
+        Where to; made if need be.
+    encoder_yaml : str
+        The encoder's hyperparameters, resolved.
+    modules : mapping of str to torch.nn.Module
+        `compute_features`, `normalize` and `model`.
+    tokenizer : SentencePieceProcessor
+        Its tokenizer.
+    """
+    path = Path(folder)
+    path.mkdir(parents=True, exist_ok=True)
+    torch.save(modules["model"].state_dict(), path / "model.ckpt")
+    modules["normalize"]._save(path / "normalize.ckpt")
+    (path / "tokenizer.ckpt").write_bytes(tokenizer.serialized_model_proto())
+    # The last: it is what tells that the folder holds a model.
+    (path / "hyperparams.yaml").write_text(
+        "# yamllint disable\n" + encoder_yaml + INFERENCE_YAML
+    )
+
+
+def check_pretrained(folder: str) -> None:
+    """Raises unless the folder holds a model.
+
+    Arguments
+    ---------
+    folder : str
+        The folder.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it does not exist, or a file is missing in it.
+
+    Example
+    -------
+    >>> check_pretrained("nowhere/pretrained")
+    Traceback (most recent call last):
+    ...
+    FileNotFoundError: nowhere/pretrained must hold a trained model, but ...
+    """
+    missing = [f for f in FILES if not Path(folder, f).is_file()]
+    if missing:
+        state = "lacks " + ", ".join(missing)
+        if not Path(folder).is_dir():
+            state = "does not exist"
+        raise FileNotFoundError(
+            f"{folder} must hold a trained model, but {state}: give the "
+            f"folder `pretrained` of a finished run"
+        )
+
+
+def load_pretrained(folder: str) -> PretrainedModel:
+    """Reads a model, strictly, on the CPU.
+
+    Arguments
+    ---------
+    folder : str
+        The folder.
+
+    Returns
+    -------
+    PretrainedModel
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder holds no model.
+    ValueError
+        If a file in it does not fit.
+    """
+    check_pretrained(folder)
+    with open(Path(folder, "hyperparams.yaml"), encoding="utf-8") as file:
+        hparams = load_hyperpyyaml(file)
+    pretrainer = hparams["pretrainer"]
+    pretrainer.collect_files(default_source=str(folder))
+    pretrainer.load_collected()
+    return PretrainedModel(hparams["modules"], hparams["tokenizer"])
+
+
+def load_tokenizer(tokenizer: SentencePieceProcessor, path: Any) -> None:
+    """Loads a tokenizer; a hook of SpeechBrain's Pretrainer.
+
+    Arguments
+    ---------
+    tokenizer : SentencePieceProcessor
+        What to load into.
+    path : str or Path
+        SentencePiece model file.
+
+    Raises
+    ------
+    ValueError
+        If the file is none.
+    """
+    try:
+        tokenizer.LoadFromFile(str(path))
+    except (RuntimeError, OSError) as error:
+        raise ValueError(f"{path} is no SentencePiece model: {error}") from None
+
+
+def load_normalizer(normalizer: InputNormalization, path: Any) -> None:
+    """Loads feature statistics; a hook of SpeechBrain's Pretrainer.
+
+    Arguments
+    ---------
+    normalizer : InputNormalization
+        What to load into.
+    path : str or Path
+        File of the statistics.
+
+    Raises
+    ------
+    ValueError
+        If the file holds no statistics.
+    """
+    try:
+        normalizer._load(path)
+    except Exception as error:  # torch and pickle raise many kinds
+        raise ValueError(
+            f"{path} cannot be read as feature statistics (is it whole?): "
+            f"{error}"
+        ) from error
+    if normalizer.count == 0:
+        raise ValueError(f"{path} holds the statistics of no utterance")
+
+
+def copy_weights(
+    source: Mapping[str, torch.nn.Module],
+    target: Mapping[str, torch.nn.Module],
+    name: str,
+) -> None:
+    """Starts a model from another: weights and feature statistics.
+
+    The statistics stay as they are: student and teacher see one set of
+    features.
+
+    Arguments
+    ---------
+    source : mapping of str to torch.nn.Module
+        `normalize` and `model` of the trained model.
+    target : mapping of str to torch.nn.Module
+        The same of the model that starts.
+    name : str
+        Where the source is from, for the message.
+
+    Raises
+    ------
+    ValueError
+        If the two differ in shape.
+    """
+    try:
+        target["model"].load_state_dict(source["model"].state_dict())
+    except RuntimeError as error:
+        raise ValueError(
+            f"the model must have the shape of {name}, from which it "
+            f"starts, but differs: {str(error).splitlines()[1].strip()}"
+        ) from None
+    target["normalize"]._load_statistics_dict(
+        source["normalize"]._statistics_dict()
+    )
+    target["normalize"].update_until_epoch = 0

@@ -1,0 +1,199 @@
+"""Prepares AN4, the CMU Census corpus (http://www.speech.cs.cmu.edu/databases/an4).
+
+Authors
+ * The dld_brain authors 2026
+"""
+
+import re
+from pathlib import Path
+from typing import Optional
+
+import numpy as np
+import soundfile
+
+from recipes.preparation import (
+    CorpusError,
+    Utterance,
+    missing_splits,
+    write_split,
+)
+
+#: Endings of the audio, in the order in which they are looked for.
+ENDINGS = (".wav", ".flac", ".sph", ".raw")
+#: <s> TEXT </s> (utterance); test transcripts may have the text alone.
+LINE = re.compile(r"^(?:<s>)?\s*(?P<text>.*?)\s*(?:</s>)?\s*\((?P<id>\S+)\)$")
+#: Every how-manieth training speaker is held out: AN4 has no valid set.
+VALID_EVERY = 10
+#: Headerless audio of AN4: 16-bit, big endian, one channel.
+RAW = {"rate": 16000, "dtype": ">i2"}
+
+
+def prepare_an4(
+    data_folder: str,
+    csv_folder: str,
+    splits: list[str],
+    allow_problems: bool = False,
+    workers: Optional[int] = None,
+) -> None:
+    """Writes a CSV file for each split that has none yet.
+
+    test is the official one. The official training set is split by
+    speaker: every tenth, in the order of their names, is in valid, the
+    others are in train; train-all has them all.
+
+    Arguments
+    ---------
+    data_folder : str
+        The folder of AN4, which holds etc/ and wav/.
+    csv_folder : str
+        Where to write `<split>.csv`.
+    splits : list of str
+        Of train, valid, train-all and test.
+    allow_problems : bool
+        Whether to leave out utterances with problems, which are logged,
+        instead of stopping.
+    workers : int, optional
+        Files opened at once.
+
+    Raises
+    ------
+    CorpusError
+        If a split is unknown, a list is missing or an utterance has a
+        problem.
+    """
+    for split in missing_splits(csv_folder, splits):
+        if split not in ("train", "valid", "train-all", "test"):
+            raise CorpusError(
+                f"split {split!r} must be one of train, valid, train-all, "
+                f"test, but is not"
+            )
+        official = "test" if split == "test" else "train"
+        audio_folder = Path(csv_folder, "audio")
+        utterances, problems = find_utterances(
+            Path(data_folder), official, audio_folder
+        )
+        utterances = select(utterances, split)
+        write_split(
+            Path(csv_folder, f"{split}.csv"),
+            utterances,
+            data_folder,
+            problems,
+            allow_problems,
+            workers,
+        )
+
+
+def select(utterances: list[Utterance], split: str) -> list[Utterance]:
+    """Takes the utterances of a split by their speaker.
+
+    Arguments
+    ---------
+    utterances : list of Utterance
+        An official split.
+    split : str
+        train, valid, or a name that takes all.
+
+    Returns
+    -------
+    list of Utterance
+    """
+    if split not in ("train", "valid"):
+        return utterances
+    held_out = sorted({u.speaker for u in utterances})[::VALID_EVERY]
+    return [
+        u for u in utterances if (u.speaker in held_out) == (split == "valid")
+    ]
+
+
+def find_utterances(
+    data_folder: Path, official: str, audio_folder: Path
+) -> tuple[list[Utterance], list[str]]:
+    """Reads etc/an4_<official>.fileids and .transcription.
+
+    Arguments
+    ---------
+    data_folder : Path
+        The folder of AN4.
+    official : str
+        train or test.
+    audio_folder : Path
+        Where .raw files are written as .wav.
+
+    Returns
+    -------
+    tuple
+        The utterances in the order of the list, and what is wrong.
+
+    Raises
+    ------
+    CorpusError
+        If a list is missing.
+    """
+    lists = {
+        kind: data_folder / "etc" / f"an4_{official}.{kind}"
+        for kind in ("fileids", "transcription")
+    }
+    for path in lists.values():
+        if not path.is_file():
+            raise CorpusError(f"{path} must be a file, but is none")
+    texts, problems = read_transcripts(lists["transcription"])
+    utterances = []
+    for file_id in lists["fileids"].read_text().split():
+        name, speaker = Path(file_id).name, Path(file_id).parent.name
+        if name not in texts:
+            problems.append(f"{name}: audio without transcript")
+            continue
+        wav = find_audio(data_folder / "wav" / file_id, audio_folder)
+        utterances.append(Utterance(name, wav, speaker, texts.pop(name)))
+    problems += [f"{name}: not in {lists['fileids'].name}" for name in texts]
+    return utterances, problems
+
+
+def read_transcripts(path: Path) -> tuple[dict[str, str], list[str]]:
+    """Reads a list of transcripts.
+
+    Arguments
+    ---------
+    path : Path
+        The .transcription file.
+
+    Returns
+    -------
+    tuple
+        Text by utterance, and lines that could not be read.
+    """
+    texts, problems = {}, []
+    for number, line in enumerate(path.read_text().splitlines(), start=1):
+        match = LINE.match(line.strip())
+        if match:
+            texts[match["id"]] = match["text"].upper()
+        elif line.strip():
+            problems.append(f"{path.name}:{number}: no transcript: {line}")
+    return texts, problems
+
+
+def find_audio(stem: Path, audio_folder: Path) -> Path:
+    """Finds the audio of an utterance; writes headerless audio as .wav.
+
+    Arguments
+    ---------
+    stem : Path
+        Its path without an ending.
+    audio_folder : Path
+        Where .raw files are written as .wav.
+
+    Returns
+    -------
+    Path
+        A file that soundfile reads; `stem`.wav if there is none.
+    """
+    found = [stem.with_suffix(e) for e in ENDINGS]
+    audio = next((path for path in found if path.is_file()), found[0])
+    if audio.suffix != ".raw":
+        return audio
+    wav = audio_folder / f"{stem.name}.wav"
+    if not wav.is_file():
+        audio_folder.mkdir(parents=True, exist_ok=True)
+        samples = np.fromfile(audio, dtype=RAW["dtype"]).astype(np.int16)
+        soundfile.write(wav, samples, RAW["rate"])
+    return wav

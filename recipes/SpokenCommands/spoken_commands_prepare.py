@@ -1,0 +1,208 @@
+"""Makes SpokenCommands: an hour of synthetic household commands.
+
+Spoken by eSpeak NG with some 100 voices in 8 accents. Voices of training,
+validation and test are disjoint; rate, pitch, level and noise vary. The
+same seed gives the same samples.
+
+Authors
+ * The dld_brain authors 2026
+"""
+
+import json
+from pathlib import Path
+from typing import Optional
+
+import numpy as np
+import soundfile
+import torch
+import torchaudio.functional
+from tqdm import tqdm
+
+from recipes.preparation import Utterance, missing_splits, write_split
+from recipes.SpokenCommands.espeak import Espeak, Speech
+from recipes.SpokenCommands.grammar import sentence
+
+ACCENTS = (
+    "en",
+    "en-us",
+    "en-029",
+    "en-gb-scotland",
+    "en-gb-x-rp",
+    "en-gb-x-gbclan",
+    "en-gb-x-gbcwmd",
+    "en-us-nyc",
+)
+SAMPLE_RATE = 16000
+#: Key of each split in the seed of its utterances.
+SPLIT_KEYS = {"train": 0, "valid": 1, "test": 2}
+UTTERANCES = {"train": 1900, "valid": 100, "test": 200}
+
+
+def prepare_spoken_commands(
+    data_folder: str,
+    csv_folder: str,
+    splits: list[str],
+    utterances: Optional[dict[str, int]] = None,
+    seed: int = 2026,
+) -> None:
+    """Makes the audio that is not there yet, and the CSV files.
+
+    Arguments
+    ---------
+    data_folder : str
+        Where the audio is kept.
+    csv_folder : str
+        Where to write `<split>.csv`.
+    splits : list of str
+        Of train, valid and test.
+    utterances : dict of str to int, optional
+        How many of a split; 1900, 100 and 200.
+    seed : int
+        Seed of all that varies.
+
+    Raises
+    ------
+    ImportError
+        If eSpeak NG is not installed.
+    ValueError
+        If the folder holds a corpus that was made with other numbers.
+    """
+    counts = {**UTTERANCES, **(utterances or {})}
+    for split in missing_splits(csv_folder, splits):
+        folder = Path(data_folder, split)
+        settings = {"seed": seed, "utterances": counts[split]}
+        made = folder / "made.json"
+        if not made.is_file():
+            make_split(folder, split, **settings)
+            made.write_text(json.dumps(settings))
+        elif json.loads(made.read_text()) != settings:
+            raise ValueError(
+                f"{folder} must be made with {settings}, but was made with "
+                f"{made.read_text()}: delete it or give another data_folder"
+            )
+        write_split(
+            Path(csv_folder, f"{split}.csv"),
+            read_transcripts(folder),
+            data_folder,
+        )
+
+
+def make_split(folder: Path, split: str, seed: int, utterances: int) -> None:
+    """Speaks a split.
+
+    Arguments
+    ---------
+    folder : Path
+        Where to.
+    split : str
+        Its name.
+    seed : int
+        Seed of all that varies.
+    utterances : int
+        How many.
+    """
+    espeak = Espeak()
+    voices = split_variants(espeak.variants(), seed)[split]
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = []
+    for i in tqdm(range(utterances), desc=f"SpokenCommands, {split}"):
+        rng = np.random.default_rng([seed, SPLIT_KEYS[split], i])
+        variant = str(rng.choice(voices))
+        speech = Speech(
+            voice=f"{rng.choice(ACCENTS)}+{variant}",
+            rate=int(rng.integers(130, 190)),
+            pitch=int(rng.integers(30, 71)),
+            pitch_range=int(rng.integers(30, 71)),
+        )
+        text = sentence(rng)
+        samples = degrade(resample(espeak.speak(text, speech), espeak), rng)
+        name = f"{split}-{i:05d}"
+        soundfile.write(folder / f"{name}.flac", samples, SAMPLE_RATE)
+        lines.append(f"{name}\t{variant.replace(' ', '_')}\t{text}\n")
+    (folder / "transcripts.tsv").write_text("".join(lines))
+
+
+def split_variants(variants: list[str], seed: int) -> dict[str, list[str]]:
+    """Deals the voices out: a tenth each to valid and test.
+
+    Arguments
+    ---------
+    variants : list of str
+        All voices.
+    seed : int
+        Seed of the order.
+
+    Returns
+    -------
+    dict of str to list of str
+        Disjoint lists.
+
+    Example
+    -------
+    >>> parts = split_variants([f"v{i}" for i in range(20)], seed=1)
+    >>> {split: len(voices) for split, voices in parts.items()}
+    {'valid': 2, 'test': 2, 'train': 16}
+    """
+    order = np.random.default_rng(seed).permutation(variants).tolist()
+    n = max(1, len(order) // 10)
+    return {"valid": order[:n], "test": order[n : 2 * n], "train": order[2 * n :]}
+
+
+def resample(samples: np.ndarray, espeak: Espeak) -> np.ndarray:
+    """Brings 16-bit samples to `SAMPLE_RATE` in [-1, 1].
+
+    Arguments
+    ---------
+    samples : np.ndarray
+        Samples of eSpeak NG.
+    espeak : Espeak
+        Tells their rate.
+
+    Returns
+    -------
+    np.ndarray
+    """
+    waveform = torch.from_numpy(samples.astype(np.float32) / 32768)
+    return torchaudio.functional.resample(
+        waveform, espeak.rate, SAMPLE_RATE
+    ).numpy()
+
+
+def degrade(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Varies the level by 20 dB and adds white noise at 10 to 40 dB SNR.
+
+    Arguments
+    ---------
+    samples : np.ndarray
+        Clean speech.
+    rng : np.random.Generator
+        Source of what varies.
+
+    Returns
+    -------
+    np.ndarray
+    """
+    level = 10 ** (-rng.uniform(6, 26) / 20)
+    samples = samples * (level / max(1e-4, np.abs(samples).max()))
+    power = np.mean(samples**2)
+    noise_power = power * 10 ** (-rng.uniform(10, 40) / 10)
+    return samples + rng.normal(0.0, np.sqrt(noise_power), len(samples))
+
+
+def read_transcripts(folder: Path) -> list[Utterance]:
+    """Reads what `make_split` wrote.
+
+    Arguments
+    ---------
+    folder : Path
+        Folder of the split.
+
+    Returns
+    -------
+    list of Utterance
+    """
+    lines = (folder / "transcripts.tsv").read_text().splitlines()
+    return [
+        Utterance(name, folder / f"{name}.flac", voice, text)
+        for name, voice, text in (line.split("\t") for line in lines)
+    ]

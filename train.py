@@ -1,0 +1,432 @@
+#!/usr/bin/env python3
+"""Trains a dynamic speech encoder and scores it at every depth.
+
+The only training script: what is trained, and from what, stands in the
+hparams file; the corpus in recipes/<Corpus>/.
+
+To run this recipe, do the following:
+> python train.py hparams/quickstart.yaml
+> python train.py hparams/conformer_dld.yaml --data_folder=/LibriSpeech
+> python train.py hparams/conformer_dld.yaml --data_folder=/an4 --corpus=AN4
+
+Authors
+ * The dld_brain authors 2026
+"""
+
+import sys
+from pathlib import Path
+from typing import Any, Optional
+
+import speechbrain as sb
+from sentencepiece import SentencePieceProcessor
+from speechbrain.utils.distributed import run_on_main
+from speechbrain.utils.logger import get_logger
+from speechbrain.utils.run_opts import RunOptions
+from speechbrain.utils.seed import seed_everything
+from speechbrain.utils.train_logger import TensorboardLogger
+
+from dld_brain import data, report
+from dld_brain.brain import DLDBrain
+from dld_brain.config import load_hparams, read_tree, route
+from dld_brain.decode import make_decoder
+from dld_brain.evaluate import DepthEvaluation
+from dld_brain.pretrained import (
+    PretrainedModel,
+    check_pretrained,
+    copy_weights,
+    load_pretrained,
+    save_pretrained,
+)
+
+logger = get_logger(__name__)
+
+#: What a student's command line says of its teacher's run as well: the
+#: data. The encoder's keys and the run options are passed on, too.
+SHARED_KEYS = {
+    "seed",
+    "corpus",
+    "data_folder",
+    "csv_folder",
+    "corpus_options",
+    "train_splits",
+    "valid_splits",
+    "test_splits",
+    "token_type",
+    "num_workers",
+}
+
+
+def load(hparams_file: str, overrides: dict[str, Any]) -> dict[str, Any]:
+    """Loads hyperparameters on one level.
+
+    Arguments
+    ---------
+    hparams_file : str
+        File of hparams/.
+    overrides : dict
+        Of the command line.
+
+    Returns
+    -------
+    dict
+    """
+    hparams = load_hparams(hparams_file, overrides)
+    return {**hparams["encoder"], **hparams["recipe"], **hparams}
+
+
+def find_model(
+    source: Optional[str],
+    hparams_file: str,
+    overrides: dict[str, Any],
+    teacher_overrides: dict[str, Any],
+    run_opts: RunOptions,
+) -> Optional[str]:
+    """Finds the model that a run starts from; trains it if need be.
+
+    Arguments
+    ---------
+    source : str, optional
+        A folder that holds a model, or the hparams file that makes one,
+        given from here or from beside `hparams_file`.
+    hparams_file : str
+        File of the run that asks.
+    overrides : dict
+        Its command line.
+    teacher_overrides : dict
+        What is to differ in the run that makes the model.
+    run_opts : RunOptions
+        Its run options.
+
+    Returns
+    -------
+    str
+        The folder, or None without a source.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder holds no model.
+    """
+    if not source:
+        return None
+    if not str(source).endswith(".yaml"):
+        check_pretrained(source)
+        return source
+    recipe = Path(source)
+    if not recipe.is_file():
+        recipe = Path(hparams_file).parent / source
+    encoder_keys = route(hparams_file, overrides)["encoder"]
+    passed_on = {
+        key: value
+        for key, value in overrides.items()
+        if key in SHARED_KEYS or key in encoder_keys
+    }
+    settings = {**passed_on, **teacher_overrides}
+    folder = Path(load(str(recipe), settings)["output_folder"], "pretrained")
+    if not (folder / "hyperparams.yaml").is_file():
+        print(f"{folder} holds no model yet: training it first ({recipe})")
+        run(str(recipe), run_opts, settings)
+    check_pretrained(str(folder))
+    return str(folder)
+
+
+def find_tokenizer(
+    hparams: dict[str, Any], models: dict[str, PretrainedModel]
+) -> Optional[SentencePieceProcessor]:
+    """Takes the tokenizer of the models that a run starts from.
+
+    Arguments
+    ---------
+    hparams : dict
+        Hyperparameters.
+    models : dict of str to PretrainedModel
+        The models, by their folder.
+
+    Returns
+    -------
+    SentencePieceProcessor
+        Or None, if there is no model.
+
+    Raises
+    ------
+    ValueError
+        If two differ, or the size is not `vocab_size`.
+    """
+    tokenizer = None
+    for folder, model in models.items():
+        data.check_vocab_size(model.tokenizer, hparams["vocab_size"], folder)
+        if tokenizer and not data.same_tokens(tokenizer, model.tokenizer):
+            raise ValueError(
+                f"teacher and student must have the same tokens, but those "
+                f"of {' and '.join(models)} differ"
+            )
+        tokenizer = model.tokenizer
+    return tokenizer
+
+
+def prepare_data(hparams: dict[str, Any]) -> str:
+    """Writes the CSV files of the corpus, or finds those of one's own.
+
+    Arguments
+    ---------
+    hparams : dict
+        Hyperparameters.
+
+    Returns
+    -------
+    str
+        Folder of `<split>.csv`.
+    """
+    if not Path(hparams["data_folder"]).is_dir() and hparams["corpus"] != (
+        "SpokenCommands"
+    ):
+        raise FileNotFoundError(
+            f"`data_folder` must be a folder, but {hparams['data_folder']} "
+            f"is none"
+        )
+    if hparams["prepare"] is None:
+        return hparams["data_folder"]
+    if not hparams["skip_prep"]:
+        splits = ("train_splits", "valid_splits", "test_splits")
+        run_on_main(
+            hparams["prepare"],
+            kwargs={
+                "data_folder": hparams["data_folder"],
+                "csv_folder": hparams["csv_folder"],
+                "splits": sum((list(hparams[key]) for key in splits), []),
+                **hparams["corpus_options"],
+            },
+        )
+    return hparams["csv_folder"]
+
+
+def make_brain(
+    hparams: dict[str, Any],
+    run_opts: RunOptions,
+    tokenizer: SentencePieceProcessor,
+    teacher: Optional[PretrainedModel],
+) -> DLDBrain:
+    """Makes the Brain of a run.
+
+    Arguments
+    ---------
+    hparams : dict
+        Hyperparameters.
+    run_opts : RunOptions
+        Run options.
+    tokenizer : SentencePieceProcessor
+        The tokenizer.
+    teacher : PretrainedModel, optional
+        The teacher.
+
+    Returns
+    -------
+    DLDBrain
+    """
+    make_sampler = hparams["gate_samplers"][hparams["gates"]]
+    hparams["train_loggers"] = [hparams["train_logger"]]
+    if hparams["tensorboard"]:
+        folder = str(Path(hparams["output_folder"], "tensorboard"))
+        hparams["train_loggers"].append(TensorboardLogger(folder))
+    return DLDBrain(
+        modules=hparams["modules"],
+        opt_class=hparams["opt_class"],
+        hparams=hparams,
+        run_opts=run_opts,
+        checkpointer=hparams["checkpointer"],
+        gate_sampler=make_sampler(
+            n_total=hparams["n_total"], seed=hparams["seed"]
+        ),
+        decoder=make_decoder("greedy", tokenizer),
+        teacher=teacher.modules if teacher else None,
+        valid_depths=list(hparams["valid_depths"]),
+    )
+
+
+def fit(
+    brain: DLDBrain,
+    hparams: dict[str, Any],
+    tokenizer: SentencePieceProcessor,
+    csv_folder: str,
+) -> None:
+    """Trains.
+
+    Arguments
+    ---------
+    brain : DLDBrain
+        The Brain.
+    hparams : dict
+        Hyperparameters.
+    tokenizer : SentencePieceProcessor
+        The tokenizer.
+    csv_folder : str
+        Folder of `<split>.csv`.
+    """
+    train_set, valid_set = (
+        data.make_dataset(
+            data.train_csv(csv_folder, hparams[key], hparams["save_folder"]),
+            hparams["data_folder"],
+            tokenizer,
+            hparams["sample_rate"],
+            max_seconds,
+        )
+        for key, max_seconds in (
+            ("train_splits", hparams["max_train_seconds"]),
+            ("valid_splits", float("inf")),
+        )
+    )
+    brain.fit(
+        hparams["epoch_counter"],
+        train_set,
+        valid_set,
+        train_loader_kwargs=data.train_loader_options(
+            train_set,
+            batch_size=hparams["batch_size"],
+            max_batch_seconds=hparams["max_batch_seconds"],
+            num_buckets=hparams["num_buckets"],
+            num_workers=hparams["num_workers"],
+            seed=hparams["seed"],
+        ),
+        valid_loader_kwargs={"batch_size": hparams["test_batch_size"]},
+    )
+
+
+def evaluate(
+    brain: DLDBrain,
+    hparams: dict[str, Any],
+    tokenizer: SentencePieceProcessor,
+    csv_folder: str,
+) -> str:
+    """Scores every test set at every depth and writes the report.
+
+    Arguments
+    ---------
+    brain : DLDBrain
+        The Brain, its weights averaged.
+    hparams : dict
+        Hyperparameters.
+    tokenizer : SentencePieceProcessor
+        The tokenizer.
+    csv_folder : str
+        Folder of `<split>.csv`.
+
+    Returns
+    -------
+    str
+        The report as Markdown.
+    """
+    evaluation = DepthEvaluation(
+        brain.plain_modules(),
+        make_decoder(hparams["decoding"], tokenizer, hparams["beam_options"]),
+        hparams["sample_rate"],
+        depths=list(hparams["test_depths"]),
+        random_draws=hparams["random_draws"],
+        seed=hparams["seed"],
+    )
+    folder = hparams["output_folder"]
+    sets = {}
+    for name in hparams["test_splits"]:
+        dataset = data.make_dataset(
+            str(data.csv_file(csv_folder, name)),
+            hparams["data_folder"],
+            tokenizer,
+            hparams["sample_rate"],
+        )
+        loader = sb.dataio.dataloader.make_dataloader(
+            dataset, batch_size=hparams["test_batch_size"]
+        )
+        result = evaluation.transcribe(loader, name)
+        sets[name] = evaluation.scores(result)
+        report.write_alignments(folder, name, evaluation.depths, result)
+    for place in (folder, str(Path(folder, "pretrained"))):
+        markdown = report.write_report(
+            place, Path(folder).parent.name, hparams["seed"], sets
+        )
+    return markdown
+
+
+def run(
+    hparams_file: str, run_opts: RunOptions, overrides: dict[str, Any]
+) -> None:
+    """Runs a recipe: models, data, training, evaluation.
+
+    Arguments
+    ---------
+    hparams_file : str
+        File of hparams/.
+    run_opts : RunOptions
+        Run options.
+    overrides : dict
+        Of the command line.
+    """
+    hparams = load(hparams_file, overrides)
+    is_training = not (run_opts.test_only or hparams["export_only"])
+    folders = {
+        role: is_training
+        and find_model(
+            hparams[role],
+            hparams_file,
+            overrides,
+            hparams["teacher_overrides"],
+            run_opts,
+        )
+        for role in ("teacher", "init_from")
+    }
+    models = {f: load_pretrained(f) for f in folders.values() if f}
+    tokenizer = find_tokenizer(hparams, models)
+    teacher = models.get(folders["teacher"])
+    if folders["init_from"]:
+        start = folders["init_from"]
+        copy_weights(models[start].modules, hparams["modules"], start)
+
+    sb.create_experiment_directory(
+        experiment_directory=hparams["output_folder"],
+        hyperparams_to_save=hparams_file if is_training else None,
+        overrides=route(hparams_file, overrides),
+        save_env_desc=is_training,
+    )
+    csv_folder = prepare_data(hparams)
+    if tokenizer is None:
+        tokenizer = data.make_tokenizer(
+            hparams["save_folder"],
+            data.train_csv(
+                csv_folder, hparams["train_splits"], hparams["save_folder"]
+            ),
+            hparams["token_type"],
+            hparams["vocab_size"],
+        )
+    seed_everything(hparams["seed"])
+    brain = make_brain(hparams, run_opts, tokenizer, teacher)
+    if is_training:
+        fit(brain, hparams, tokenizer, csv_folder)
+    brain.load_average()
+    pretrained = str(Path(hparams["output_folder"], "pretrained"))
+    run_on_main(
+        save_pretrained,
+        args=[pretrained, hparams["encoder_yaml"]],
+        kwargs={"modules": brain.plain_modules(), "tokenizer": tokenizer},
+    )
+    if not hparams["export_only"]:
+        print(evaluate(brain, hparams, tokenizer, csv_folder))
+    print(
+        f"Transcribe a file with:\n"
+        f"  python -m pretrained_interfaces transcribe --source "
+        f"{pretrained} --n_layers {hparams['n_total'] // 2} FILE.wav"
+    )
+
+
+def main(arguments: list[str]) -> None:
+    """Runs the recipe that the command line names.
+
+    Arguments
+    ---------
+    arguments : list of str
+        The command line.
+    """
+    hparams_file, run_opts, overrides = sb.parse_arguments(arguments)
+    sb.utils.distributed.ddp_init_group(run_opts)
+    run(hparams_file, run_opts, read_tree(overrides) if overrides else {})
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

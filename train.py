@@ -264,7 +264,7 @@ def fit(
     """
     train_set, valid_set = (
         data.make_dataset(
-            data.train_csv(csv_folder, hparams[key], hparams["save_folder"]),
+            data.merged_csv(csv_folder, hparams[key], hparams["save_folder"]),
             hparams["data_folder"],
             tokenizer,
             hparams["sample_rate"],
@@ -389,7 +389,7 @@ def run(
     if tokenizer is None:
         tokenizer = data.make_tokenizer(
             hparams["save_folder"],
-            data.train_csv(
+            data.merged_csv(
                 csv_folder, hparams["train_splits"], hparams["save_folder"]
             ),
             hparams["token_type"],

@@ -184,10 +184,4 @@ def average_best(
             f"{checkpointer.checkpoints_dir} must hold a checkpoint with "
             f"{min_key}, but has none: train first, without --test_only"
         )
-    return average_checkpoints(
-        checkpoints,
-        name,
-        parameter_loader=lambda path: torch.load(
-            path, map_location="cpu", weights_only=True
-        ),
-    )
+    return average_checkpoints(checkpoints, name)

@@ -29,8 +29,8 @@ logger = get_logger(__name__)
 BLANK_ID = 0
 
 
-def train_csv(csv_folder: str, splits: list[str], save_folder: str) -> str:
-    """Gives one CSV file of all training splits.
+def merged_csv(csv_folder: str, splits: list[str], save_folder: str) -> str:
+    """Gives one CSV file of several splits.
 
     Arguments
     ---------
@@ -54,8 +54,9 @@ def train_csv(csv_folder: str, splits: list[str], save_folder: str) -> str:
     files = [str(csv_file(csv_folder, split)) for split in splits]
     if len(files) == 1:
         return files[0]
-    run_on_main(merge_csvs, args=[save_folder, files, "train_merged.csv"])
-    return str(Path(save_folder, "train_merged.csv"))
+    name = "+".join(splits) + ".csv"
+    run_on_main(merge_csvs, args=[save_folder, files, name])
+    return str(Path(save_folder, name))
 
 
 def csv_file(csv_folder: str, split: str) -> Path:
@@ -218,9 +219,7 @@ def make_dataset(
         If no utterance is left.
     """
     dataset = DynamicItemDataset.from_csv(
-        csv,
-        replacements={"data_root": str(data_root)},
-        col_types={"duration": "float"},
+        csv, replacements={"data_root": str(data_root)}
     )
     n_all = len(dataset)
     dataset = dataset.filtered_sorted(

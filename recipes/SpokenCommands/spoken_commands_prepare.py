@@ -110,7 +110,7 @@ def make_split(folder: Path, split: str, seed: int, utterances: int) -> None:
         variant = str(rng.choice(voices))
         speech = Speech(
             voice=f"{rng.choice(ACCENTS)}+{variant}",
-            rate=int(rng.integers(130, 190)),
+            rate=int(rng.integers(110, 190)),
             pitch=int(rng.integers(30, 71)),
             pitch_range=int(rng.integers(30, 71)),
         )

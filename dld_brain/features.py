@@ -131,3 +131,20 @@ def extract(
     feats, lengths = modules["compute_features"](wavs, wav_lens)
     rel_lens = lengths / feats.shape[1]
     return modules["normalize"](feats, rel_lens, epoch=epoch), lengths
+
+
+def min_samples(modules: Mapping[str, nn.Module]) -> int:
+    """The shortest audio that fills one window of the stem.
+
+    Arguments
+    ---------
+    modules : mapping of str to torch.nn.Module
+        Has `compute_features` and `model`.
+
+    Returns
+    -------
+    int
+        Samples.
+    """
+    frames = modules["model"].stem.MIN_FRAMES
+    return (frames - 1) * modules["compute_features"].hop_samples

@@ -27,7 +27,7 @@ from speechbrain.utils.train_logger import TensorboardLogger
 
 from dld_brain import data, report
 from dld_brain.brain import DLDBrain
-from dld_brain.config import load_hparams, read_tree, route
+from dld_brain.config import encoder_settings, load_hparams, read_tree, route
 from dld_brain.decode import make_decoder
 from dld_brain.evaluate import DepthEvaluation
 from dld_brain.pretrained import (
@@ -40,20 +40,19 @@ from dld_brain.pretrained import (
 
 logger = get_logger(__name__)
 
-#: What a student's command line says of its teacher's run as well: the
-#: data. The encoder's keys and the run options are passed on, too.
-SHARED_KEYS = {
+#: What a student's run has in common with the run of its teacher, beside
+#: the encoder: the data.
+SHARED_KEYS = (
     "seed",
     "corpus",
     "data_folder",
-    "csv_folder",
     "corpus_options",
     "train_splits",
     "valid_splits",
     "test_splits",
     "token_type",
     "num_workers",
-}
+)
 
 
 def load(hparams_file: str, overrides: dict[str, Any]) -> dict[str, Any]:
@@ -78,7 +77,7 @@ def find_model(
     source: Optional[str],
     hparams_file: str,
     overrides: dict[str, Any],
-    teacher_overrides: dict[str, Any],
+    hparams: dict[str, Any],
     run_opts: RunOptions,
 ) -> Optional[str]:
     """Finds the model that a run starts from; trains it if need be.
@@ -92,8 +91,8 @@ def find_model(
         File of the run that asks.
     overrides : dict
         Its command line.
-    teacher_overrides : dict
-        What is to differ in the run that makes the model.
+    hparams : dict
+        Its hyperparameters.
     run_opts : RunOptions
         Its run options.
 
@@ -115,13 +114,11 @@ def find_model(
     recipe = Path(source)
     if not recipe.is_file():
         recipe = Path(hparams_file).parent / source
-    encoder_keys = route(hparams_file, overrides)["encoder"]
-    passed_on = {
-        key: value
-        for key, value in overrides.items()
-        if key in SHARED_KEYS or key in encoder_keys
+    settings = {
+        **{key: hparams[key] for key in SHARED_KEYS},
+        **encoder_settings(hparams_file, overrides),
+        **hparams["teacher_overrides"],
     }
-    settings = {**passed_on, **teacher_overrides}
     folder = Path(load(str(recipe), settings)["output_folder"], "pretrained")
     if not (folder / "hyperparams.yaml").is_file():
         print(f"{folder} holds no model yet: training it first ({recipe})")
@@ -176,9 +173,15 @@ def prepare_data(hparams: dict[str, Any]) -> str:
     -------
     str
         Folder of `<split>.csv`.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no corpus where it should be.
     """
-    if not Path(hparams["data_folder"]).is_dir() and hparams["corpus"] != (
-        "SpokenCommands"
+    if (
+        not hparams["makes_itself"]
+        and not Path(hparams["data_folder"]).is_dir()
     ):
         raise FileNotFoundError(
             f"`data_folder` must be a folder, but {hparams['data_folder']} "
@@ -367,7 +370,7 @@ def run(
             hparams[role],
             hparams_file,
             overrides,
-            hparams["teacher_overrides"],
+            hparams,
             run_opts,
         )
         for role in ("teacher", "init_from")

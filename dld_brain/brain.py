@@ -424,4 +424,3 @@ class DLDBrain(sb.Brain):
             name: module.module if isinstance(module, wrapper) else module
             for name, module in self.modules.items()
         }
-

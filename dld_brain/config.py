@@ -92,6 +92,30 @@ def corpus_settings(corpus: Optional[str]) -> dict[str, Any]:
     return read_tree(path)
 
 
+def encoder_settings(hparams_file: str, overrides: Overrides) -> dict[str, Any]:
+    """What a run changes in the encoder's file.
+
+    Arguments
+    ---------
+    hparams_file : str
+        File of hparams/.
+    overrides : str or dict
+        Keys and values, as on the command line.
+
+    Returns
+    -------
+    dict
+        Of the hparams file, the corpus and the command line.
+
+    Example
+    -------
+    >>> encoder_settings("hparams/conformer_rd.yaml", {"d_model": 64})
+    {'n_total': 12, 'd_model': 64}
+    """
+    node = read_tree(Path(hparams_file))["encoder"]
+    return {**node, **route(hparams_file, overrides)["encoder"]}
+
+
 def route(hparams_file: str, overrides: Overrides) -> dict[str, Any]:
     """Puts each override where its key is defined.
 
@@ -202,5 +226,7 @@ def load_hparams(
         hparams = load_hyperpyyaml(file, routed)
     node = read_tree(Path(hparams_file))["encoder"]
     with open(included_file(hparams_file, node), encoding="utf-8") as file:
-        text = resolve_references(file, {**node, **routed["encoder"]})
+        text = resolve_references(
+            file, encoder_settings(hparams_file, overrides)
+        )
     return {**hparams, "encoder_yaml": text.getvalue()}

@@ -90,7 +90,9 @@ class Transcripts:
     hypotheses: dict[Any, list[str]] = field(
         default_factory=lambda: defaultdict(list)
     )
-    seconds: dict[Any, float] = field(default_factory=lambda: defaultdict(float))
+    seconds: dict[Any, float] = field(
+        default_factory=lambda: defaultdict(float)
+    )
     audio_seconds: float = 0.0
 
 

@@ -227,4 +227,3 @@ class UniformDepthGates:
         n_layers = int(rng.integers(self.min_layers, self.n_total + 1))
         layers = evenly_spread(n_layers, self.n_total)
         return gates_from_layers(layers, self.n_total)
-

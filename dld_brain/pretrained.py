@@ -16,8 +16,6 @@ from hyperpyyaml import load_hyperpyyaml
 from sentencepiece import SentencePieceProcessor
 from speechbrain.processing.features import InputNormalization
 
-from dld_brain.checkpoints import load_state_strictly
-
 FILES = ("hyperparams.yaml", "model.ckpt", "normalize.ckpt", "tokenizer.ckpt")
 
 #: What inference needs beside the encoder.

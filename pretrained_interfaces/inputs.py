@@ -186,4 +186,6 @@ def check_batch(
             f"({min_samples / sample_rate:g} s), but has {shortest}"
         )
     if not torch.isfinite(wavs).all():
-        raise ValueError("audio must be finite, but has NaN or infinite samples")
+        raise ValueError(
+            "audio must be finite, but has NaN or infinite samples"
+        )

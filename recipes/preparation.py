@@ -13,10 +13,7 @@ from typing import NamedTuple, Optional, Union
 
 import soundfile
 from speechbrain.utils.logger import get_logger
-from speechbrain.utils.parallel import (
-    get_available_cpu_count,
-    parallel_map,
-)
+from speechbrain.utils.parallel import get_available_cpu_count, parallel_map
 
 logger = get_logger(__name__)
 
@@ -123,7 +120,13 @@ def write_split(
     problems += [f"{u.id}: no transcript" for u in utterances if not u.text]
     report_problems(csv_file.stem, problems, allow_problems)
     rows = [
-        (u.id, f"{seconds:.4f}", relative(u.wav, data_folder), u.speaker, u.text)
+        (
+            u.id,
+            f"{seconds:.4f}",
+            relative(u.wav, data_folder),
+            u.speaker,
+            u.text,
+        )
         for u, seconds in zip(utterances, durations)
         if isinstance(seconds, float) and u.text
     ]

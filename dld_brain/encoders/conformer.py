@@ -8,9 +8,7 @@ from typing import Optional
 
 import torch
 import torch.nn.functional as F
-from speechbrain.lobes.models.transformer.Conformer import (
-    ConformerEncoderLayer,
-)
+from speechbrain.lobes.models.transformer.Conformer import ConformerEncoderLayer
 from torch import nn
 
 from dld_brain.losses import padding_mask

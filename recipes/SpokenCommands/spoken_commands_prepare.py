@@ -145,7 +145,11 @@ def split_variants(variants: list[str], seed: int) -> dict[str, list[str]]:
     """
     order = np.random.default_rng(seed).permutation(variants).tolist()
     n = max(1, len(order) // 10)
-    return {"valid": order[:n], "test": order[n : 2 * n], "train": order[2 * n :]}
+    return {
+        "valid": order[:n],
+        "test": order[n : 2 * n],
+        "train": order[2 * n :],
+    }
 
 
 def resample(samples: np.ndarray, espeak: Espeak) -> np.ndarray:

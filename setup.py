@@ -1,0 +1,58 @@
+"""Installs the package; `pip install -e .` from a clone.
+
+torch and torchaudio are pinned as a pair: PyPI's newest of each do not
+match, and SpeechBrain imports both.
+"""
+
+import re
+from pathlib import Path
+
+from setuptools import setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(
+    r'__version__ = "(.+)"', (HERE / "dld_brain/__init__.py").read_text()
+)[1]
+QUICKSTART = ["espeakng-loader>=0.2.4,<0.3"]
+LINT = ["ruff>=0.12,<0.18", "yamllint>=1.35,<2", "codespell>=2.3,<3"]
+
+setup(
+    name="dld-brain",
+    version=VERSION,
+    description="One speech model that runs at any depth: "
+    "Distillation-based Layer Dropping for SpeechBrain",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10,<3.14",
+    packages=[
+        "dld_brain",
+        "dld_brain.encoders",
+        "pretrained_interfaces",
+        "recipes",
+        "recipes.AN4",
+        "recipes.LibriSpeech",
+        "recipes.SpokenCommands",
+    ],
+    package_data={"recipes": ["*/corpus.yml"]},
+    install_requires=[
+        "torch>=2.11,<2.12",
+        "torchaudio>=2.11,<2.12",
+        "speechbrain>=1.1.2,<1.2",
+        "hyperpyyaml>=1.2.3,<1.3",
+        "ruamel.yaml>=0.17.28,<0.19",
+        "sentencepiece>=0.2,<0.3",
+        "jiwer>=4,<5",
+        "matplotlib>=3.9,<4",
+        "numpy>=1.26,<3",
+        "soundfile>=0.12,<0.15",
+        "tqdm>=4.66,<5",
+    ],
+    extras_require={
+        # eSpeak NG, which makes the corpus of the quickstart, is GPL-3.0.
+        "quickstart": QUICKSTART,
+        "tensorboard": ["tensorboard>=2.16,<3"],
+        "test": ["pytest>=8,<10", *QUICKSTART],
+        "lint": LINT,
+    },
+)

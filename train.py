@@ -30,6 +30,7 @@ from dld_brain.brain import DLDBrain
 from dld_brain.config import encoder_settings, load_hparams, read_tree, route
 from dld_brain.decode import make_decoder
 from dld_brain.evaluate import DepthEvaluation
+from dld_brain.memory import keep_freed_memory
 from dld_brain.pretrained import (
     PretrainedModel,
     check_pretrained,
@@ -428,6 +429,7 @@ def main(arguments: list[str]) -> None:
     """
     hparams_file, run_opts, overrides = sb.parse_arguments(arguments)
     sb.utils.distributed.ddp_init_group(run_opts)
+    keep_freed_memory()
     run(hparams_file, run_opts, read_tree(overrides) if overrides else {})
 
 

@@ -8,6 +8,8 @@ Authors
 """
 
 import ctypes
+import shutil
+import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,7 +44,11 @@ class Speech(NamedTuple):
 
 
 class Espeak:
-    """A synthesiser. eSpeak NG has one state a process: make one of these.
+    """A synthesiser with a state of its own.
+
+    What eSpeak NG says depends on what it said before, and its state is
+    global to the library: each synthesiser loads a copy of it, so that the
+    same texts in the same order give the same samples.
 
     Raises
     ------
@@ -67,7 +73,9 @@ class Espeak:
                 "pip install espeakng-loader"
             ) from error
         self.data_path = Path(espeakng_loader.get_data_path())
-        self.library = ctypes.CDLL(espeakng_loader.get_library_path())
+        with tempfile.TemporaryDirectory() as folder:
+            copy = shutil.copy(espeakng_loader.get_library_path(), folder)
+            self.library = ctypes.CDLL(copy)
         self.rate = self.library.espeak_Initialize(
             AUDIO_OUTPUT_SYNCHRONOUS,
             0,
@@ -106,7 +114,7 @@ class Espeak:
         folder = self.data_path / "voices" / "!v"
         return sorted(path.name for path in folder.iterdir())
 
-    def speak(self, text: str, speech: Speech) -> np.ndarray:
+    def speak(self, text: str, speech: Speech, seed: int = 0) -> np.ndarray:
         """Synthesises a text.
 
         Arguments
@@ -115,6 +123,8 @@ class Espeak:
             The text.
         speech : Speech
             How it is spoken.
+        seed : int
+            Seed of eSpeak NG's own random numbers.
 
         Returns
         -------
@@ -137,6 +147,8 @@ class Espeak:
             (ESPEAK_RANGE, speech.pitch_range),
         ):
             self.library.espeak_SetParameter(parameter, value, 0)
+        # Breath and Klatt voices take their noise from rand() of libc.
+        ctypes.CDLL(None).srand(seed)
         self.chunks = []
         encoded = text.encode()
         status = self.library.espeak_Synth(

@@ -1,0 +1,106 @@
+"""What several tests build: a tiny model, its Brain, a batch of noise."""
+
+from typing import Any, Optional
+
+import speechbrain as sb
+import torch
+from speechbrain.dataio.batch import PaddedBatch
+
+from dld_brain.brain import DLDBrain
+from dld_brain.gates import BernoulliGates
+from train import load
+
+TINY = {
+    "data_folder": "none",
+    "output_folder": "none",
+    "teacher": "",
+    "n_total": 4,
+    "d_model": 16,
+    "d_ffn": 32,
+    "n_heads": 2,
+    "kernel_size": 7,
+    "n_mels": 20,
+    "vocab_size": 12,
+    "dropout": 0.0,
+    "wav_augment": None,
+    "fea_augment": None,
+    "n_warmup_steps": 1,
+    "lr": 0.01,
+}
+
+
+def tiny_hparams(**overrides: Any) -> dict[str, Any]:
+    """Hyperparameters of a model of 4 layers of width 16."""
+    return load("hparams/conformer_dld.yaml", {**TINY, **overrides})
+
+
+def tiny_modules(seed: int = 0, **overrides: Any) -> dict[str, Any]:
+    """Modules of the tiny model, with statistics, in eval mode."""
+    torch.manual_seed(seed)
+    modules = tiny_hparams(**overrides)["modules"]
+    n_mels = overrides.get("n_mels", TINY["n_mels"])
+    set_statistics(modules["normalize"], n_mels)
+    for module in modules.values():
+        module.eval()
+    return modules
+
+
+def set_statistics(normalize: Any, n_mels: int) -> None:
+    """Gives the normaliser statistics that stay as they are."""
+    normalize.glob_mean = torch.full((n_mels,), -20.0)
+    normalize.glob_std = torch.full((n_mels,), 10.0)
+    normalize.count = 1
+    normalize.update_until_epoch = 0
+
+
+def tiny_brain(
+    modules: Optional[dict[str, Any]] = None,
+    teacher: Optional[dict[str, Any]] = None,
+    run_opts: Optional[dict[str, Any]] = None,
+    checkpointer: Any = None,
+    **overrides: Any,
+) -> DLDBrain:
+    """A Brain round a tiny model."""
+    hparams = tiny_hparams(**overrides)
+    hparams["train_loggers"] = []
+    return DLDBrain(
+        modules=modules or tiny_modules(),
+        opt_class=hparams["opt_class"],
+        hparams=hparams,
+        run_opts={"device": "cpu", **(run_opts or {})},
+        checkpointer=checkpointer,
+        gate_sampler=BernoulliGates(TINY["n_total"], seed=3),
+        decoder=lambda out: ["A"] * len(out.lengths),
+        teacher=teacher,
+    )
+
+
+def noise(n: int, seed: int = 0, seconds: float = 0.6) -> list[dict[str, Any]]:
+    """Utterances of noise, each of another length."""
+    rng = torch.Generator().manual_seed(seed)
+    return [
+        {
+            "id": f"utt{i}",
+            "sig": torch.randn(
+                int(16000 * seconds * (1 - 0.1 * i)), generator=rng
+            ),
+            "wrd": "A B",
+            "tokens": torch.randint(1, 12, (3,), generator=rng),
+        }
+        for i in range(n)
+    ]
+
+
+def batch_of(utterances: list[dict[str, Any]]) -> PaddedBatch:
+    """A padded batch."""
+    return PaddedBatch(utterances)
+
+
+def start(brain: DLDBrain, n_batches: int = 1) -> DLDBrain:
+    """Brings a Brain to where `fit` calls `fit_batch`."""
+    brain.on_fit_start()
+    brain.hparams.epoch_counter.current = 1
+    brain.on_stage_start(sb.Stage.TRAIN, 1)
+    brain.modules.train()
+    brain.n_train_batches = n_batches
+    return brain

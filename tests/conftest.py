@@ -1,0 +1,90 @@
+"""Fixtures, and the switch for slow tests."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+#: Folder with an4/ and librispeech/: real speech, not part of the repository.
+SPEECH_VARIABLE = "DLD_SPEECH_DATA"
+
+
+def pytest_addoption(parser):
+    """Adds --slow."""
+    parser.addoption("--slow", action="store_true", help="run slow tests, too")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leaves slow tests out unless they are asked for."""
+    if config.getoption("--slow"):
+        return
+    for item in items:
+        if "slow" in item.keywords:
+            item.add_marker(pytest.mark.skip(reason="needs --slow"))
+
+
+@pytest.fixture(autouse=True)
+def in_repository(monkeypatch):
+    """Paths in tests start from the repository."""
+    monkeypatch.chdir(REPOSITORY)
+
+
+@pytest.fixture(scope="session")
+def real_speech():
+    """The folder of real speech, or a skip that says how to give it."""
+    folder = os.environ.get(SPEECH_VARIABLE)
+    if not folder:
+        pytest.skip(f"{SPEECH_VARIABLE} names no folder of real speech")
+    return Path(folder)
+
+
+def run_train(*arguments: str, check: bool = True):
+    """Runs train.py on the CPU, as a user would."""
+    return subprocess.run(
+        [sys.executable, "train.py", *arguments, "--device=cpu"],
+        cwd=REPOSITORY,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=check,
+    )
+
+
+#: A model and a corpus small enough for a test that trains.
+SMALL = (
+    "--corpus=AN4",
+    "--data_folder=tests/samples/AN4",
+    "--vocab_size=11",
+    "--n_total=3",
+    "--d_model=32",
+    "--d_ffn=64",
+    "--n_heads=2",
+    "--kernel_size=7",
+    "--noprogressbar",
+)
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory):
+    """Output folder of a DLD run whose teacher was trained on the way."""
+    folder = tmp_path_factory.mktemp("run")
+    result = run_train(
+        "hparams/conformer_dld.yaml",
+        *SMALL,
+        f"--output_folder={folder}/dld/1",
+        "--number_of_epochs=2",
+        "--teacher_overrides={number_of_epochs: 2, "
+        f"output_folder: {folder}/teacher/1}}",
+        "--random_draws=1",
+    )
+    (folder / "stdout.txt").write_text(result.stdout)
+    return folder / "dld/1"
+
+
+@pytest.fixture(scope="session")
+def pretrained(finished_run):
+    """The folder `pretrained` of that run."""
+    return finished_run / "pretrained"

@@ -1,0 +1,210 @@
+"""The training step: what DLD's contracts and SpeechBrain's defects ask."""
+
+import copy
+
+import numpy as np
+import pytest
+import speechbrain as sb
+import torch
+
+from common import batch_of, noise, start, tiny_brain, tiny_modules
+from dld_brain import losses
+from dld_brain.checkpoints import AtomicCheckpointer
+from dld_brain.gates import BernoulliGates
+
+
+def gradients(brain):
+    """Gradients by parameter, cloned."""
+    return {
+        name: None if p.grad is None else p.grad.clone()
+        for name, p in brain.modules.model.named_parameters()
+    }
+
+
+@pytest.fixture
+def no_step(monkeypatch):
+    """Leaves gradients where they are."""
+    monkeypatch.setattr(
+        "dld_brain.brain.DLDBrain.optimizers_step", lambda self: None
+    )
+
+
+def test_the_loss_is_ctc_plus_weighted_kl():
+    teacher = tiny_modules(seed=1)
+    brain = start(tiny_brain(teacher=teacher, ctc_weight=0.5, kl_weight=3.0))
+    brain.modules.eval()
+    batch = batch_of(noise(3))
+    predictions = brain.compute_forward(batch, sb.Stage.TRAIN)
+    (out,) = predictions.students.values()
+    loss = brain.compute_objectives(predictions, batch, sb.Stage.TRAIN)
+    n_tokens = torch.full((3,), 3)
+    ctc = losses.ctc(*out, batch.tokens.data, n_tokens)
+    kl = losses.kl(predictions.teacher.log_probs, out.log_probs, out.lengths)
+    assert loss.item() == pytest.approx(
+        float((0.5 * ctc + 3.0 * kl).mean()), rel=1e-5
+    )
+    assert float(kl.mean()) > 0
+
+
+def test_the_teacher_runs_at_full_depth_without_gradient(no_step):
+    teacher = tiny_modules(seed=1)
+    brain = start(tiny_brain(teacher=teacher))
+    batch = batch_of(noise(2))
+    predictions = brain.compute_forward(batch, sb.Stage.TRAIN)
+    feats, lengths = brain.extract_features(batch, sb.Stage.TRAIN)
+    expected = teacher["model"](feats, lengths)
+    torch.testing.assert_close(predictions.teacher, expected)
+    assert not predictions.teacher.log_probs.requires_grad
+
+
+def test_the_teacher_is_bit_equal_and_in_eval_mode_after_training():
+    teacher = tiny_modules(seed=1, dropout=0.5)
+    before = copy.deepcopy(teacher["model"].state_dict())
+    brain = start(tiny_brain(teacher=teacher), n_batches=4)
+    for step in range(4):
+        brain.step = step + 1
+        brain.fit_batch(batch_of(noise(2, seed=step)))
+    assert not any(m.training for m in teacher["model"].modules())
+    for name, weight in teacher["model"].state_dict().items():
+        assert torch.equal(weight, before[name])
+    student = brain.modules.model.state_dict()
+    assert any(not torch.equal(student[n], before[n]) for n in before)
+
+
+def test_gates_follow_the_optimizer_step_and_closed_layers_stay(monkeypatch):
+    brain = start(tiny_brain(weight_decay=0.1), n_batches=6)
+    sampler = BernoulliGates(4, seed=3)
+    for step in range(6):
+        before = copy.deepcopy(brain.modules.model.state_dict())
+        assert brain.optimizer_step == step
+        brain.step = step + 1
+        brain.fit_batch(batch_of(noise(2)))
+        after = brain.modules.model.state_dict()
+        for i, is_open in enumerate(sampler(step)):
+            name = f"layers.layers.{i}.norm2.norm.weight"
+            # Neither gradient, momentum nor decay moves a closed layer.
+            assert torch.equal(before[name], after[name]) != is_open
+
+
+def test_a_padded_batch_has_the_gradient_of_its_utterances_alone(no_step):
+    utterances = noise(3)
+    modules = tiny_modules()
+    joined = start(tiny_brain(modules, teacher=tiny_modules(seed=1)))
+    joined.step = 1
+    joined.fit_batch(batch_of(utterances))
+    expected = gradients(joined)
+    total = {}
+    for utterance in utterances:
+        joined.zero_grad(set_to_none=True)
+        joined.fit_batch(batch_of([utterance]))
+        for name, gradient in gradients(joined).items():
+            if gradient is not None:
+                total[name] = total.get(name, 0) + gradient / 3
+    for name, gradient in expected.items():
+        if gradient is None:
+            assert name not in total
+        else:
+            torch.testing.assert_close(
+                gradient, total[name], atol=1e-4, rtol=1e-3
+            )
+
+
+def test_accumulation_steps_on_the_last_incomplete_group():
+    brain = start(
+        tiny_brain(run_opts={"grad_accumulation_factor": 4}), n_batches=6
+    )
+    steps = []
+    for step in range(1, 7):
+        brain.step = step
+        brain.fit_batch(batch_of(noise(1, seed=step)))
+        steps.append(brain.optimizer_step)
+    assert steps == [0, 0, 0, 1, 1, 2]
+
+
+def test_accumulation_weighs_an_incomplete_group_as_a_whole_one(no_step):
+    batch = noise(2)
+    modules = tiny_modules()
+    plain = start(tiny_brain(modules))
+    plain.step = 1
+    plain.fit_batch(batch_of(batch))
+    expected = gradients(plain)
+    plain.zero_grad(set_to_none=True)
+    plain.grad_accumulation_factor, plain.n_train_batches = 4, 2
+    for plain.step in (1, 2):
+        plain.fit_batch(batch_of(batch))
+    for name, gradient in gradients(plain).items():
+        if gradient is not None:
+            torch.testing.assert_close(gradient, expected[name])
+
+
+def test_all_parameter_groups_are_clipped_together():
+    brain = start(
+        tiny_brain(
+            run_opts={
+                "remove_vector_weight_decay": True,
+                "max_grad_norm": 1e-3,
+            }
+        )
+    )
+    assert len(brain.optimizer.param_groups) == 2
+    seen = {}
+
+    def look(optimizer, *_):
+        grads = [
+            p.grad
+            for group in optimizer.param_groups
+            for p in group["params"]
+            if p.grad is not None
+        ]
+        seen["norm"] = torch.cat([g.flatten() for g in grads]).norm().item()
+
+    brain.optimizer.register_step_pre_hook(look)
+    brain.step = 1
+    brain.fit_batch(batch_of(noise(2)))
+    assert seen["norm"] == pytest.approx(1e-3, rel=1e-3)
+
+
+def test_impossible_transcripts_are_counted_and_training_stays_finite():
+    brain = start(tiny_brain())
+    utterances = noise(2)
+    utterances[1]["tokens"] = torch.ones(40, dtype=torch.long)
+    brain.step = 1
+    loss = brain.fit_batch(batch_of(utterances))
+    assert torch.isfinite(loss)
+    stats = brain.stage_stats(float(loss))
+    assert stats["impossible"] == 1
+    for p in brain.modules.model.parameters():
+        assert torch.isfinite(p).all()
+
+
+def test_a_resumed_run_draws_the_gates_it_would_have_drawn(tmp_path):
+    def run(folder, n_steps, gates):
+        checkpointer = AtomicCheckpointer(folder)
+        brain = start(tiny_brain(checkpointer=checkpointer), n_batches=6)
+        sampler = brain.gate_sampler
+        brain.gate_sampler = lambda s: gates.append(sampler(s)) or gates[-1]
+        for step in range(brain.optimizer_step, n_steps):
+            brain.step = step + 1
+            brain.fit_batch(batch_of(noise(2, seed=step)))
+        checkpointer.save_checkpoint(end_of_epoch=False)
+        return brain.modules.model.state_dict()
+
+    whole, parts = [], []
+    expected = run(tmp_path / "whole", 6, whole)
+    run(tmp_path / "parts", 3, parts)
+    torch.manual_seed(123), np.random.seed(123)
+    found = run(tmp_path / "parts", 6, parts)
+    assert parts == whole and len(whole) == 6
+    for name in expected:
+        torch.testing.assert_close(found[name], expected[name])
+
+
+def test_validation_scores_the_depths_asked_for():
+    brain = tiny_brain()
+    assert [sum(g) for g in brain.gates(sb.Stage.VALID)] == [4]
+    brain.valid_depths = [2, 4]
+    brain.on_stage_start(sb.Stage.VALID, 1)
+    brain.evaluate_batch(batch_of(noise(2)), sb.Stage.VALID)
+    # References "A B", hypotheses "A": one of two words is missing.
+    for n_layers in (2, 4):
+        assert brain.wer[n_layers].summarize("error_rate") == 50.0

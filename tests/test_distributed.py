@@ -1,0 +1,132 @@
+"""Two ranks: the same gates, the gradient of one process, no flag."""
+
+import os
+import socket
+import sys
+
+import pytest
+import torch
+import torch.multiprocessing as mp
+
+from common import batch_of, noise, start, tiny_brain, tiny_modules
+
+N_STEPS = 5
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def train_steps(brain, batches):
+    """Gates and gradients of some steps, which do not change the weights."""
+    trace = []
+    sampler = brain.gate_sampler
+    for step, utterances in enumerate(batches):
+        brain.step, brain.optimizer_step = step + 1, step
+        brain.fit_batch(batch_of(utterances))
+        grads = {
+            n.removeprefix("module."): None if p.grad is None else p.grad.clone()
+            for n, p in brain.modules.model.named_parameters()
+        }
+        trace.append((sampler(step), grads))
+        brain.zero_grad(set_to_none=True)
+    return trace
+
+
+def make_brain(run_opts=None):
+    """A Brain that keeps its gradients."""
+    brain = tiny_brain(teacher=tiny_modules(seed=1), run_opts=run_opts)
+    brain.optimizers_step = lambda: None
+    return start(brain, n_batches=N_STEPS)
+
+
+def worker(rank: int, port: int, folder: str) -> None:
+    """One rank, with two of three utterances, or the third alone."""
+    os.environ.update(
+        RANK=str(rank),
+        LOCAL_RANK=str(rank),
+        WORLD_SIZE="2",
+        MASTER_ADDR="127.0.0.1",
+        MASTER_PORT=str(port),
+    )
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo")
+    torch.rand(rank * 7)  # ranks whose global generators have drifted apart
+    brain = make_brain(
+        {"distributed_launch": True, "distributed_backend": "gloo"}
+    )
+    part = slice(0, 2) if rank == 0 else slice(2, 3)
+    batches = [noise(3, seed=step)[part] for step in range(N_STEPS)]
+    torch.save(train_steps(brain, batches), f"{folder}/rank{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def traces(tmp_path_factory):
+    """What one process and two ranks did with the same utterances."""
+    folder = tmp_path_factory.mktemp("ranks")
+    mp.start_processes(
+        worker, args=(free_port(), str(folder)), nprocs=2, start_method="spawn"
+    )
+    ranks = [torch.load(folder / f"rank{r}.pt") for r in range(2)]
+    batches = [noise(3, seed=step) for step in range(N_STEPS)]
+    return train_steps(make_brain(), batches), ranks
+
+
+def test_all_ranks_draw_the_gates_of_one_process(traces):
+    one, ranks = traces
+    for rank in ranks:
+        assert [gates for gates, _ in rank] == [gates for gates, _ in one]
+    assert len({gates for gates, _ in one}) > 1
+
+
+def test_gradients_are_those_of_one_process_on_the_joined_batch(traces):
+    one, ranks = traces
+    for rank in ranks:
+        for (_, expected), (_, found) in zip(one, rank):
+            for name, gradient in expected.items():
+                if gradient is None:
+                    assert found[name] is None, name
+                else:
+                    torch.testing.assert_close(
+                        found[name], gradient, atol=1e-4, rtol=1e-3
+                    )
+
+
+def test_torchrun_trains_without_a_flag(tmp_path, pretrained):
+    import subprocess
+
+    from conftest import REPOSITORY, SMALL
+
+    result = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "torch.distributed.run",
+            "--nproc_per_node=2",
+            f"--master_port={free_port()}",
+            "train.py",
+            "hparams/conformer_dld.yaml",
+            *SMALL,
+            f"--teacher={pretrained}",
+            f"--output_folder={tmp_path}/run/1",
+            "--number_of_epochs=2",
+            "--max_batch_seconds=1.5",
+            "--random_draws=0",
+            "--device=cpu",
+            "--distributed_backend=gloo",
+        ],
+        cwd=REPOSITORY,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert (tmp_path / "run/1/pretrained/model.ckpt").is_file()
+    log = (tmp_path / "run/1/train_log.txt").read_text()
+    assert "epoch: 2" in log
+
+

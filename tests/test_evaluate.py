@@ -1,0 +1,110 @@
+"""Evaluation over depth: against the interface, by hand, as documented."""
+
+import json
+import statistics
+
+import pytest
+import torch
+
+from common import batch_of, noise, tiny_modules
+from dld_brain.evaluate import DepthEvaluation, Transcripts, default_depths
+from dld_brain.report import write_report
+
+
+class CharDecoder:
+    """A decoder that writes the likeliest token of each frame as a word."""
+
+    def __call__(self, out):
+        return [
+            " ".join(map(str, ids[:n].tolist()))
+            for ids, n in zip(out.log_probs.argmax(-1), out.lengths)
+        ]
+
+
+@pytest.fixture
+def evaluation():
+    return DepthEvaluation(
+        tiny_modules(), CharDecoder(), 16000, depths=[2, 4], random_draws=2
+    )
+
+
+def test_each_depth_gives_what_the_model_gives(evaluation):
+    batch = batch_of(noise(3))
+    result = evaluation.transcribe([batch], "noise")
+    feats, lengths = evaluation.modules["compute_features"](*batch.sig)
+    feats = evaluation.modules["normalize"](feats, lengths / feats.shape[1])
+    for n_layers, gates in ((2, (True, False, False, True)), (4, None)):
+        with torch.no_grad():
+            out = evaluation.model(feats, lengths, gates)
+        assert result.hypotheses[n_layers] == CharDecoder()(out)
+    assert result.ids == ["utt0", "utt1", "utt2"]
+    seconds = sum(len(u["sig"]) for u in noise(3)) / 16000
+    assert result.audio_seconds == pytest.approx(seconds, rel=1e-4)
+
+
+def test_random_layers_do_not_depend_on_the_batch(evaluation):
+    together = evaluation.transcribe([batch_of(noise(3))], "noise")
+    alone = evaluation.transcribe([batch_of([u]) for u in noise(3)], "noise")
+    for draw in range(2):
+        assert together.hypotheses[2, draw] == alone.hypotheses[2, draw]
+    assert together.hypotheses[2, 0] != together.hypotheses[2, 1]
+    assert (4, 0) not in together.hypotheses  # nothing to draw
+
+
+def test_scores_by_hand(evaluation):
+    result = Transcripts(
+        ids=["a", "b"],
+        references=["ONE TWO THREE", "FOUR"],
+        hypotheses={
+            2: ["ONE TOO", "FOUR FOUR"],
+            4: ["ONE TWO THREE", "FOUR"],
+            (2, 0): ["ONE TWO THREE", ""],
+            (2, 1): ["", ""],
+        },
+        seconds={"shared": 1.0, 2: 0.5, 4: 2.0},
+        audio_seconds=10.0,
+    )
+    two, four, random = evaluation.scores(result)
+    # Substitution, deletion, insertion over four words.
+    assert two.wer == 75.0 and four.wer == 0.0
+    assert (two.rtf, four.rtf) == (0.15, 0.3)
+    assert two.layers == [0, 3] and random.layers is None
+    assert random.wer == statistics.mean([25.0, 100.0])
+    assert random.wer_std == statistics.pstdev([25.0, 100.0])
+    assert two.params < four.params
+    assert two.macs_per_second < four.macs_per_second
+
+
+def test_the_report_has_the_documented_form(evaluation, tmp_path):
+    result = evaluation.transcribe([batch_of(noise(2))], "noise")
+    scores = evaluation.scores(result)
+    markdown = write_report(str(tmp_path), "trial", 7, {"noise": scores})
+    report = json.loads((tmp_path / "depth_report.json").read_text())
+    assert (report["experiment"], report["seed"]) == ("trial", 7)
+    even = [r for r in report["sets"]["noise"] if r["selection"] == "even"]
+    assert [row["n_layers"] for row in even] == [2, 4]
+    for row in even:
+        assert set(row) == {
+            "n_layers",
+            "layers",
+            "selection",
+            "params",
+            "macs_per_second",
+            "wer",
+            "cer",
+            "rtf",
+        }
+        assert len(row["layers"]) == row["n_layers"]
+    assert (tmp_path / "wer_vs_depth.png").stat().st_size > 5000
+    for row in scores:
+        assert f"| {row.n_layers} |" in markdown
+
+
+def test_a_depth_that_the_model_has_not_is_refused():
+    with pytest.raises(ValueError, match="between 1 and 4, but is 5"):
+        DepthEvaluation(tiny_modules(), CharDecoder(), 16000, depths=[5])
+
+
+def test_depths_are_the_papers():
+    assert default_depths(12) == [2, 4, 6, 8, 10, 12]
+

@@ -1,0 +1,105 @@
+"""Gate samplers: pure, keyed, exact at their ends, never all closed."""
+
+import random
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+
+from dld_brain.gates import (
+    BernoulliGates,
+    UniformDepthGates,
+    check_n_layers,
+    evenly_spread,
+    gates_from_layers,
+)
+
+
+@pytest.mark.parametrize("n_total", [1, 2, 5, 12, 24])
+def test_evenly_spread_has_n_layers_with_first_and_last(n_total):
+    for n_layers in range(1, n_total + 1):
+        layers = evenly_spread(n_layers, n_total)
+        assert len(set(layers)) == n_layers
+        assert layers == tuple(sorted(layers))
+        assert layers[0] == 0
+        if n_layers > 1:
+            assert layers[-1] == n_total - 1
+            gaps = np.diff(layers)
+            assert gaps.max() - gaps.min() <= 1
+
+
+def test_bernoulli_is_exact_at_its_ends():
+    for step in range(50):
+        assert all(BernoulliGates(12, seed=1, p_open=1.0)(step))
+        # Never all closed: one layer, drawn uniformly, is left.
+        assert sum(BernoulliGates(12, seed=1, p_open=0.0)(step)) == 1
+
+
+def test_bernoulli_opens_each_layer_at_its_rate():
+    sampler = BernoulliGates(12, seed=5, p_open=0.3)
+    rates = np.mean([sampler(step) for step in range(4000)], axis=0)
+    # 5 standard deviations of a mean of 4000: 5 * sqrt(.21 / 4000) = 0.036
+    assert np.abs(rates - 0.3).max() < 0.036
+
+
+def test_bernoulli_layers_are_independent():
+    sampler = BernoulliGates(12, seed=5)
+    draws = np.array([sampler(step) for step in range(4000)])
+    correlation = np.corrcoef(draws.T) - np.eye(12)
+    assert np.abs(correlation).max() < 0.08
+
+
+def test_uniform_draws_every_depth_equally_often_and_evenly():
+    sampler = UniformDepthGates(6, seed=2, min_layers=2)
+    draws = [sampler(step) for step in range(5000)]
+    counts = Counter(sum(gates) for gates in draws)
+    assert set(counts) == {2, 3, 4, 5, 6}
+    assert max(counts.values()) - min(counts.values()) < 150
+    for gates in draws[:100]:
+        layers = tuple(i for i, is_open in enumerate(gates) if is_open)
+        assert layers == evenly_spread(len(layers), 6)
+
+
+@pytest.mark.parametrize("sampler_class", [BernoulliGates, UniformDepthGates])
+def test_gates_are_a_function_of_seed_and_step(sampler_class):
+    first = [sampler_class(12, seed=7)(step) for step in range(20)]
+    torch.manual_seed(99), np.random.seed(99), random.seed(99)
+    again = [sampler_class(12, seed=7)(step) for step in reversed(range(20))]
+    assert first == again[::-1]
+    assert first != [sampler_class(12, seed=8)(step) for step in range(20)]
+
+
+def test_gates_leave_the_global_generators_alone():
+    torch.manual_seed(1), np.random.seed(1), random.seed(1)
+    expected = torch.rand(1), np.random.rand(), random.random()
+    torch.manual_seed(1), np.random.seed(1), random.seed(1)
+    BernoulliGates(12, seed=7)(3)
+    assert expected == (torch.rand(1), np.random.rand(), random.random())
+
+
+@pytest.mark.parametrize(
+    "n_layers, message",
+    [
+        (0, "must be between 1 and 12, but is 0"),
+        (-1, "must be between 1 and 12, but is -1"),
+        (13, "must be between 1 and 12, but is 13"),
+        (2.5, "must be a whole number between 1 and 12, but is 2.5"),
+        ("6", "must be a whole number between 1 and 12, but is '6'"),
+        (True, "must be a whole number between 1 and 12, but is True"),
+    ],
+)
+def test_a_depth_that_is_none_is_refused(n_layers, message):
+    with pytest.raises(ValueError, match=f"`n_layers` {message}"):
+        check_n_layers(n_layers, 12)
+
+
+def test_samplers_refuse_what_is_no_probability_or_depth():
+    with pytest.raises(ValueError, match="`p_open` must be between 0 and 1"):
+        BernoulliGates(12, seed=1, p_open=1.5)
+    with pytest.raises(ValueError, match="`n_layers` must be between"):
+        UniformDepthGates(12, seed=1, min_layers=13)
+    with pytest.raises(ValueError, match="`layers` must name at least one"):
+        gates_from_layers([], 12)
+    with pytest.raises(ValueError, match="between 0 and 11, but is \\[12\\]"):
+        gates_from_layers([12], 12)

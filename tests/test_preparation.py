@@ -1,0 +1,203 @@
+"""Corpora in their genuine layouts, whole and broken."""
+
+import csv
+import shutil
+
+import numpy as np
+import pytest
+import soundfile
+
+from recipes.AN4.an4_prepare import LINE, prepare_an4
+from recipes.LibriSpeech.librispeech_prepare import prepare_librispeech
+from recipes.preparation import CorpusError
+from recipes.SpokenCommands.espeak import Espeak, Speech
+from recipes.SpokenCommands.spoken_commands_prepare import (
+    prepare_spoken_commands,
+    split_variants,
+)
+
+
+def rows(path):
+    """Rows of a CSV file."""
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture
+def librispeech(tmp_path):
+    shutil.copytree("tests/samples/LibriSpeech", tmp_path / "LibriSpeech")
+    return tmp_path / "LibriSpeech"
+
+
+@pytest.fixture
+def an4(tmp_path):
+    shutil.copytree("tests/samples/AN4", tmp_path / "an4")
+    return tmp_path / "an4"
+
+
+def test_librispeech_rows(librispeech, tmp_path):
+    prepare_librispeech(str(librispeech), str(tmp_path), ["train-clean-100"])
+    found = rows(tmp_path / "train-clean-100.csv")
+    assert [row["ID"] for row in found] == [f"{i}-7-0000" for i in (2, 3, 4)]
+    assert found[1]["wrd"] == "STOP ONE" and found[1]["spk_id"] == "3"
+    assert found[1]["wav"] == "$data_root/train-clean-100/3/7/3-7-0000.flac"
+    info = soundfile.info(librispeech / "train-clean-100/3/7/3-7-0000.flac")
+    assert float(found[1]["duration"]) == pytest.approx(info.duration, abs=1e-3)
+
+
+def break_audio(folder):
+    """Makes three utterances of LibriSpeech wrong, each in its way."""
+    first = folder / "train-clean-100/2/7/2-7-0000.flac"
+    first.write_bytes(b"no audio")
+    (folder / "train-clean-100/3/7/3-7-0000.flac").unlink()
+    shutil.copy(
+        folder / "train-clean-100/4/7/4-7-0000.flac",
+        folder / "train-clean-100/4/7/4-7-0001.flac",
+    )
+
+
+def test_every_problem_is_named_and_stops_the_job(
+    librispeech, tmp_path, caplog
+):
+    break_audio(librispeech)
+    with pytest.raises(CorpusError, match="train-clean-100: 3 problems"):
+        prepare_librispeech(
+            str(librispeech), str(tmp_path), ["train-clean-100"]
+        )
+    assert not (tmp_path / "train-clean-100.csv").exists()
+    for message in (
+        "2-7-0000: audio does not open",
+        "3-7-0000: transcript without audio",
+        "4-7-0001: audio without transcript",
+    ):
+        assert message in caplog.text
+
+
+def test_problems_are_left_out_if_allowed(librispeech, tmp_path):
+    break_audio(librispeech)
+    prepare_librispeech(
+        str(librispeech), str(tmp_path), ["train-clean-100"], True
+    )
+    found = rows(tmp_path / "train-clean-100.csv")
+    assert [row["ID"] for row in found] == ["4-7-0000"]
+
+
+def test_preparation_goes_on_with_the_splits_that_are_missing(
+    librispeech, tmp_path
+):
+    done = tmp_path / "dev-clean.csv"
+    done.write_text("as it was")
+    splits = ["dev-clean", "test-clean"]
+    prepare_librispeech(str(librispeech), str(tmp_path), splits)
+    assert done.read_text() == "as it was"
+    assert len(rows(tmp_path / "test-clean.csv")) == 1
+
+
+def test_an_unknown_split_is_refused(librispeech, tmp_path):
+    with pytest.raises(CorpusError, match="split 'dev' must be one of train"):
+        prepare_librispeech(str(librispeech), str(tmp_path), ["dev"])
+    with pytest.raises(CorpusError, match="'dev-other' must be .* folder of"):
+        prepare_librispeech(str(librispeech), str(tmp_path), ["dev-other"])
+
+
+def test_an4_rows(an4, tmp_path):
+    splits = ["train", "valid", "train-all", "test"]
+    prepare_an4(str(an4), str(tmp_path), splits)
+    found = {split: rows(tmp_path / f"{split}.csv") for split in splits}
+    assert [r["wrd"] for r in found["test"]] == ["NINE ONE"]
+    assert [r["spk_id"] for r in found["valid"]] == ["faaa"]
+    speakers = {r["spk_id"] for r in found["train"]}
+    assert speakers == {"mbbb", "mccc"}
+    assert len(found["train-all"]) == 4
+
+
+@pytest.mark.parametrize("ending", [".wav", ".flac", ".sph", ".raw"])
+def test_an4_audio_of_every_ending(an4, tmp_path, ending):
+    stem = an4 / "wav/an4test_clstk/fddd/an5-fddd-b"
+    samples, rate = soundfile.read(stem.with_suffix(".flac"), dtype="int16")
+    stem.with_suffix(".flac").unlink()
+    if ending == ".raw":
+        samples.astype(">i2").tofile(stem.with_suffix(ending))
+    else:
+        kind = {".sph": "NIST"}.get(ending, ending[1:].upper())
+        soundfile.write(stem.with_suffix(ending), samples, rate, format=kind)
+    prepare_an4(str(an4), str(tmp_path / "csv"), ["test"])
+    (row,) = rows(tmp_path / "csv/test.csv")
+    path = row["wav"].replace("$data_root", str(an4))
+    found, _ = soundfile.read(path, dtype="int16")
+    np.testing.assert_array_equal(found, samples)
+
+
+@pytest.mark.parametrize(
+    "line, text",
+    [
+        ("<s> YES </s> (an1-f-b)", "YES"),
+        ("RUBOUT G M E (an1-f-b)", "RUBOUT G M E"),
+        ("<s>  </s> (an1-f-b)", ""),
+    ],
+)
+def test_an4_transcript_lines(line, text):
+    match = LINE.match(line)
+    assert (match["text"], match["id"]) == (text, "an1-f-b")
+
+
+def test_an4_lists_that_do_not_agree_are_reported(an4, tmp_path, caplog):
+    transcripts = an4 / "etc/an4_test.transcription"
+    transcripts.write_text("NINE (an9-fddd-b)\nnonsense\n")
+    with pytest.raises(CorpusError, match="test: 3 problems"):
+        prepare_an4(str(an4), str(tmp_path), ["test"])
+    for message in (
+        "an4_test.transcription:2: no transcript: nonsense",
+        "an5-fddd-b: audio without transcript",
+        "an9-fddd-b: not in an4_test.fileids",
+    ):
+        assert message in caplog.text
+    (an4 / "etc/an4_test.fileids").unlink()
+    with pytest.raises(CorpusError, match="an4_test.fileids must be a file"):
+        prepare_an4(str(an4), str(tmp_path), ["test"])
+
+
+def test_spoken_commands_are_the_same_from_the_same_seed(tmp_path):
+    audio = {}
+    for name, seed in (("one", 5), ("two", 5), ("other", 6)):
+        prepare_spoken_commands(
+            str(tmp_path / name),
+            str(tmp_path / f"{name}_csv"),
+            ["train", "test"],
+            utterances={"train": 3, "test": 2},
+            seed=seed,
+        )
+        files = sorted((tmp_path / name).glob("*/*.flac"))
+        audio[name] = [path.read_bytes() for path in files]
+        assert len(files) == 5
+    assert audio["one"] == audio["two"]
+    assert audio["one"] != audio["other"]
+    found = rows(tmp_path / "one_csv/train.csv")
+    assert [row["ID"] for row in found] == [f"train-{i:05d}" for i in range(3)]
+
+
+def test_spoken_commands_of_other_numbers_are_not_mixed(tmp_path):
+    prepare_spoken_commands(
+        str(tmp_path / "a"), str(tmp_path / "csv"), ["test"], {"test": 1}
+    )
+    with pytest.raises(ValueError, match="must be made with .*: delete it"):
+        prepare_spoken_commands(
+            str(tmp_path / "a"), str(tmp_path / "csv2"), ["test"], {"test": 2}
+        )
+
+
+def test_voices_of_the_splits_are_disjoint():
+    parts = split_variants(Espeak().variants(), seed=2026)
+    voices = [set(part) for part in parts.values()]
+    assert sum(map(len, voices)) == len(set.union(*voices)) > 90
+
+
+def test_missing_espeak_names_the_extra(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "espeakng_loader", None)
+    with pytest.raises(ImportError, match=r"dld-brain\[quickstart\]"):
+        Espeak()
+
+
+def test_an_unknown_voice_is_refused():
+    with pytest.raises(ValueError, match="no voice 'nobody'"):
+        Espeak().speak("YES", Speech("nobody"))

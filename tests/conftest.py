@@ -44,7 +44,7 @@ def real_speech():
 def run_train(*arguments: str, check: bool = True):
     """Runs train.py on the CPU, as a user would."""
     return subprocess.run(
-        [sys.executable, "train.py", *arguments, "--device=cpu"],
+        [sys.executable, "train.py", *arguments],
         cwd=REPOSITORY,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
@@ -53,18 +53,23 @@ def run_train(*arguments: str, check: bool = True):
     )
 
 
-#: A model and a corpus small enough for a test that trains.
-SMALL = (
-    "--corpus=AN4",
-    "--data_folder=tests/samples/AN4",
-    "--vocab_size=11",
-    "--n_total=3",
-    "--d_model=32",
-    "--d_ffn=64",
-    "--n_heads=2",
-    "--kernel_size=7",
-    "--noprogressbar",
-)
+def small(**changes) -> list[str]:
+    """Options of a model and a corpus small enough for a test that trains."""
+    options = {
+        "corpus": "AN4",
+        "data_folder": "tests/samples/AN4",
+        "vocab_size": 11,
+        "n_total": 3,
+        "d_model": 32,
+        "d_ffn": 64,
+        "n_heads": 2,
+        "kernel_size": 7,
+        "num_workers": 0,
+        "random_draws": 0,
+        **changes,
+    }
+    flags = [f"--{key}={value}" for key, value in options.items()]
+    return [*flags, "--noprogressbar", "--device=cpu"]
 
 
 @pytest.fixture(scope="session")
@@ -73,12 +78,13 @@ def finished_run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     result = run_train(
         "hparams/conformer_dld.yaml",
-        *SMALL,
-        f"--output_folder={folder}/dld/1",
-        "--number_of_epochs=2",
-        "--teacher_overrides={number_of_epochs: 2, "
-        f"output_folder: {folder}/teacher/1}}",
-        "--random_draws=1",
+        *small(
+            output_folder=f"{folder}/dld/1",
+            number_of_epochs=2,
+            teacher_overrides="{number_of_epochs: 2, output_folder: "
+            f"{folder}/teacher/1}}",
+            random_draws=1,
+        ),
     )
     (folder / "stdout.txt").write_text(result.stdout)
     return folder / "dld/1"

@@ -28,7 +28,9 @@ def train_steps(brain, batches):
         brain.step, brain.optimizer_step = step + 1, step
         brain.fit_batch(batch_of(utterances))
         grads = {
-            n.removeprefix("module."): None if p.grad is None else p.grad.clone()
+            n.removeprefix("module."): None
+            if p.grad is None
+            else p.grad.clone()
             for n, p in brain.modules.model.named_parameters()
         }
         trace.append((sampler(step), grads))
@@ -99,7 +101,7 @@ def test_gradients_are_those_of_one_process_on_the_joined_batch(traces):
 def test_torchrun_trains_without_a_flag(tmp_path, pretrained):
     import subprocess
 
-    from conftest import REPOSITORY, SMALL
+    from conftest import REPOSITORY, small
 
     result = subprocess.run(
         [
@@ -110,13 +112,12 @@ def test_torchrun_trains_without_a_flag(tmp_path, pretrained):
             f"--master_port={free_port()}",
             "train.py",
             "hparams/conformer_dld.yaml",
-            *SMALL,
-            f"--teacher={pretrained}",
-            f"--output_folder={tmp_path}/run/1",
-            "--number_of_epochs=2",
-            "--max_batch_seconds=1.5",
-            "--random_draws=0",
-            "--device=cpu",
+            *small(
+                teacher=pretrained,
+                output_folder=f"{tmp_path}/run/1",
+                number_of_epochs=2,
+                max_batch_seconds=1.5,
+            ),
             "--distributed_backend=gloo",
         ],
         cwd=REPOSITORY,
@@ -128,5 +129,3 @@ def test_torchrun_trains_without_a_flag(tmp_path, pretrained):
     assert (tmp_path / "run/1/pretrained/model.ckpt").is_file()
     log = (tmp_path / "run/1/train_log.txt").read_text()
     assert "epoch: 2" in log
-
-

@@ -107,4 +107,3 @@ def test_a_depth_that_the_model_has_not_is_refused():
 
 def test_depths_are_the_papers():
     assert default_depths(12) == [2, 4, 6, 8, 10, 12]
-

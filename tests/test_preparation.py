@@ -189,7 +189,7 @@ def test_spoken_commands_of_other_numbers_are_not_mixed(tmp_path):
 def test_voices_of_the_splits_are_disjoint():
     parts = split_variants(Espeak().variants(), seed=2026)
     voices = [set(part) for part in parts.values()]
-    assert sum(map(len, voices)) == len(set.union(*voices)) > 90
+    assert sum(map(len, voices)) == len(set.union(*voices)) > 80
 
 
 def test_missing_espeak_names_the_extra(monkeypatch):

@@ -77,51 +77,44 @@ def sequence(
     return " ".join(rng.choice(items, rng.integers(low, high + 1)))
 
 
-#: Kinds of sentences, and how often each is said.
-TEMPLATES: list[tuple[float, Callable[[np.random.Generator], str]]] = [
-    (
-        2,
-        lambda r: (
-            f"TURN {r.choice(['ON', 'OFF'])} THE {r.choice(ROOMS)} "
-            f"{r.choice(DEVICES)}"
-        ),
+Template = Callable[[np.random.Generator], str]
+
+#: What is said to a house.
+COMMANDS: list[Template] = [
+    lambda r: (
+        f"TURN {r.choice(['ON', 'OFF'])} THE {r.choice(ROOMS)} "
+        f"{r.choice(DEVICES)}"
     ),
-    (1, lambda r: f"SET THE {r.choice(ROOMS)} TO {number(r)} DEGREES"),
-    (
-        1,
-        lambda r: f"WAKE ME AT {number(r)} {r.choice(['A M', 'P M'])}",
+    lambda r: f"SET THE {r.choice(ROOMS)} TO {number(r)} DEGREES",
+    lambda r: f"WAKE ME AT {number(r)} {r.choice(['A M', 'P M'])}",
+    lambda r: f"START A TIMER FOR {number(r)} MINUTES",
+    lambda r: f"CALL {r.choice(NAMES)}",
+    lambda r: f"{r.choice(MONTHS)} {r.choice(ORDINALS)}",
+    lambda r: f"{r.choice(MONTHS)} {r.choice(ORDINALS)} NINETEEN {number(r)}",
+    lambda r: f"DIAL {sequence(r, DIGITS, 3, 7)}",
+    lambda r: f"{number(r)} {number(r)} {number(r)}",
+    lambda r: str(r.choice(WORDS)),
+]
+#: Letters one by one, and codes: harder, and what AN4 is made of.
+SPELLED: list[Template] = [
+    lambda r: sequence(r, LETTERS, 3, 7),
+    lambda r: (
+        f"{r.choice(['ENTER', 'ERASE', 'RUBOUT'])} "
+        f"{sequence(r, LETTERS, 1, 4)} {sequence(r, DIGITS, 1, 3)}"
     ),
-    (1, lambda r: f"START A TIMER FOR {number(r)} MINUTES"),
-    (1, lambda r: f"{r.choice(MONTHS)} {r.choice(ORDINALS)}"),
-    (
-        1,
-        lambda r: (
-            f"{r.choice(MONTHS)} {r.choice(ORDINALS)} NINETEEN {number(r)}"
-        ),
-    ),
-    (2, lambda r: f"DIAL {sequence(r, DIGITS, 3, 7)}"),
-    (1, lambda r: f"AREA CODE {sequence(r, DIGITS, 3, 3)}"),
-    (1, lambda r: f"CALL {r.choice(NAMES)}"),
-    (3, lambda r: sequence(r, LETTERS, 3, 7)),
-    (
-        2,
-        lambda r: (
-            f"{r.choice(['ENTER', 'ERASE', 'RUBOUT'])} "
-            f"{sequence(r, LETTERS, 1, 4)} {sequence(r, DIGITS, 1, 3)}"
-        ),
-    ),
-    (1, lambda r: f"{number(r)} {number(r)} {number(r)}"),
-    (1, lambda r: str(r.choice(WORDS))),
+    lambda r: f"AREA CODE {sequence(r, DIGITS, 3, 3)}",
 ]
 
 
-def sentence(rng: np.random.Generator) -> str:
+def sentence(rng: np.random.Generator, spelled: float = 0.0) -> str:
     """Says something.
 
     Arguments
     ---------
     rng : np.random.Generator
         Source of the choice.
+    spelled : float
+        Share of the sentences that are spelled or codes, in [0, 1].
 
     Returns
     -------
@@ -133,6 +126,5 @@ def sentence(rng: np.random.Generator) -> str:
     >>> sentence(np.random.default_rng(1)).isupper()
     True
     """
-    weights = np.array([weight for weight, _ in TEMPLATES])
-    kind = rng.choice(len(TEMPLATES), p=weights / weights.sum())
-    return TEMPLATES[kind][1](rng)
+    templates = SPELLED if rng.random() < spelled else COMMANDS
+    return templates[rng.integers(len(templates))](rng)

@@ -1,6 +1,6 @@
 """Makes SpokenCommands: an hour of synthetic household commands.
 
-Spoken by eSpeak NG with some 100 voices in 8 accents. Voices of training,
+Spoken by eSpeak NG with some 80 voices in 8 accents. Voices of training,
 validation and test are disjoint; rate, pitch, level and noise vary. The
 same seed gives the same samples.
 
@@ -35,6 +35,8 @@ ACCENTS = (
 SAMPLE_RATE = 16000
 #: Key of each split in the seed of its utterances.
 SPLIT_KEYS = {"train": 0, "valid": 1, "test": 2}
+#: Variants that are effects rather than voices.
+EFFECTS = ("whisper", "croak", "Demonic", "robo", "UniRobot", "anikaRobot")
 UTTERANCES = {"train": 1900, "valid": 100, "test": 200}
 
 
@@ -43,6 +45,7 @@ def prepare_spoken_commands(
     csv_folder: str,
     splits: list[str],
     utterances: Optional[dict[str, int]] = None,
+    spelled: float = 0.05,
     seed: int = 2026,
 ) -> None:
     """Makes the audio that is not there yet, and the CSV files.
@@ -57,6 +60,8 @@ def prepare_spoken_commands(
         Of train, valid and test.
     utterances : dict of str to int, optional
         How many of a split; 1900, 100 and 200.
+    spelled : float
+        Share of the sentences that are spelled or codes, in [0, 1].
     seed : int
         Seed of all that varies.
 
@@ -70,7 +75,11 @@ def prepare_spoken_commands(
     counts = {**UTTERANCES, **(utterances or {})}
     for split in missing_splits(csv_folder, splits):
         folder = Path(data_folder, split)
-        settings = {"seed": seed, "utterances": counts[split]}
+        settings = {
+            "seed": seed,
+            "utterances": counts[split],
+            "spelled": spelled,
+        }
         made = folder / "made.json"
         if not made.is_file():
             make_split(folder, split, **settings)
@@ -87,7 +96,9 @@ def prepare_spoken_commands(
         )
 
 
-def make_split(folder: Path, split: str, seed: int, utterances: int) -> None:
+def make_split(
+    folder: Path, split: str, seed: int, utterances: int, spelled: float
+) -> None:
     """Speaks a split.
 
     Arguments
@@ -100,6 +111,8 @@ def make_split(folder: Path, split: str, seed: int, utterances: int) -> None:
         Seed of all that varies.
     utterances : int
         How many.
+    spelled : float
+        Share of the sentences that are spelled.
     """
     espeak = Espeak()
     voices = split_variants(espeak.variants(), seed)[split]
@@ -114,8 +127,9 @@ def make_split(folder: Path, split: str, seed: int, utterances: int) -> None:
             pitch=int(rng.integers(30, 71)),
             pitch_range=int(rng.integers(30, 71)),
         )
-        text = sentence(rng)
-        samples = degrade(resample(espeak.speak(text, speech), espeak), rng)
+        text = sentence(rng, spelled)
+        spoken = espeak.speak(text, speech, seed=i)
+        samples = degrade(resample(spoken, espeak), rng)
         name = f"{split}-{i:05d}"
         soundfile.write(folder / f"{name}.flac", samples, SAMPLE_RATE)
         lines.append(f"{name}\t{variant.replace(' ', '_')}\t{text}\n")
@@ -143,7 +157,8 @@ def split_variants(variants: list[str], seed: int) -> dict[str, list[str]]:
     >>> {split: len(voices) for split, voices in parts.items()}
     {'valid': 2, 'test': 2, 'train': 16}
     """
-    order = np.random.default_rng(seed).permutation(variants).tolist()
+    voices = [name for name in variants if not name.startswith(EFFECTS)]
+    order = np.random.default_rng(seed).permutation(voices).tolist()
     n = max(1, len(order) // 10)
     return {
         "valid": order[:n],

@@ -1,0 +1,107 @@
+"""What the benchmarks share: interleaved timing, and where it ran.
+
+Authors
+ * The dld_brain authors 2026
+"""
+
+import json
+import platform
+import statistics
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+
+def interleaved(
+    tasks: Mapping[str, Callable[[], Any]], rounds: int, warm_up: int = 2
+) -> dict[str, list[float]]:
+    """Times tasks in turn, so that all meet the same machine.
+
+    Arguments
+    ---------
+    tasks : mapping of str to callable
+        What to time.
+    rounds : int
+        How often each is timed.
+    warm_up : int
+        Rounds before that.
+
+    Returns
+    -------
+    dict of str to list of float
+        Seconds of each round.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in tasks}
+    for i in tqdm(range(warm_up + rounds), desc="rounds", leave=False):
+        for name, task in tasks.items():
+            started = time.perf_counter()
+            task()
+            if i >= warm_up:
+                seconds[name].append(time.perf_counter() - started)
+    return seconds
+
+
+def ratio(seconds: Mapping[str, list[float]], name: str, to: str) -> float:
+    """Median over the rounds of one task's time to another's.
+
+    Arguments
+    ---------
+    seconds : mapping of str to list of float
+        Of `interleaved`.
+    name : str
+        The task.
+    to : str
+        The other.
+
+    Returns
+    -------
+    float
+    """
+    pairs = zip(seconds[name], seconds[to])
+    return statistics.median(a / b for a, b in pairs)
+
+
+def machine() -> dict[str, Any]:
+    """Where a benchmark ran.
+
+    Returns
+    -------
+    dict
+    """
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+    ).stdout.strip()
+    cpu = platform.processor()
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        names = [x for x in info.read_text().split("\n") if "model name" in x]
+        cpu = names[0].split(":")[1].strip() if names else cpu
+    return {
+        "processor": cpu,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "commit": commit,
+    }
+
+
+def write_json(path: str, content: dict[str, Any]) -> None:
+    """Writes a result, with the machine.
+
+    Arguments
+    ---------
+    path : str
+        File to write.
+    content : dict
+        The result.
+    """
+    text = json.dumps({"machine": machine(), **content}, indent=2)
+    Path(path).write_text(text + "\n")

@@ -1,0 +1,94 @@
+"""Every file of hparams/ is built and trained for two steps."""
+
+import ast
+from pathlib import Path
+
+import pytest
+import torch
+from hyperpyyaml import load_hyperpyyaml
+
+from conftest import small
+from dld_brain.pretrained import load_pretrained
+from train import main
+
+YAMLS = sorted(Path("hparams").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", YAMLS, ids=lambda p: p.stem)
+def test_it_loads_as_speechbrain_loads_it(path, tmp_path):
+    overrides = {"data_folder": str(tmp_path), "output_folder": str(tmp_path)}
+    with open(path) as file:
+        hparams = load_hyperpyyaml(file, overrides)
+    assert hparams["recipe"]["data_folder"] == str(tmp_path)
+    assert sum(p.numel() for p in hparams["encoder"]["model"].parameters())
+
+
+@pytest.mark.parametrize("path", YAMLS, ids=lambda p: p.stem)
+def test_it_trains_two_steps(path, tmp_path, pretrained):
+    options = {
+        "output_folder": f"{tmp_path}/1",
+        "number_of_epochs": 1,
+        "batch_size": 2,  # 3 utterances: two steps
+        "max_batch_seconds": 0,
+        "n_warmup_steps": 1,
+    }
+    if "teacher: conformer" in path.read_text():
+        options["teacher"] = pretrained
+    if path.stem == "quickstart":
+        options["valid_depths"] = "[2]"
+    main([str(path), *small(**options)])
+    log = (tmp_path / "1/train_log.txt").read_text()
+    assert "steps: 2" in log
+    assert ("kl" in log) == ("teacher" in options)
+    model = load_pretrained(f"{tmp_path}/1/pretrained").modules["model"]
+    assert all(torch.isfinite(p).all() for p in model.parameters())
+
+
+def test_options_of_speechbrain_reach_the_training(tmp_path, pretrained):
+    options = small(
+        teacher=pretrained,
+        output_folder=f"{tmp_path}/1",
+        number_of_epochs=1,
+        grad_accumulation_factor=2,
+        tensorboard=False,
+        decoding="beam",
+        beam_options="{beam_size: 5}",
+        gates="uniform",
+        closed="norm",
+        precision="bf16",
+    )
+    with pytest.raises(ValueError, match="no hyperparameter is called"):
+        main(["hparams/conformer_dld.yaml", *options, "--nonsense=1"])
+    main(["hparams/conformer_dld.yaml", *options])
+    assert (tmp_path / "1/wer_test_n3.txt").is_file()
+
+
+def public_functions(path: Path):
+    """Public functions and methods of a file."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+            yield node
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        path
+        for folder in ("dld_brain", "pretrained_interfaces", "recipes")
+        for path in sorted(Path(folder).rglob("*.py"))
+    ]
+    + [Path("train.py")],
+    ids=str,
+)
+def test_public_functions_are_documented_and_typed(path):
+    for node in public_functions(path):
+        arguments = [*node.args.args, *node.args.kwonlyargs]
+        named = [a for a in arguments if a.arg not in ("self", "cls")]
+        assert node.returns is not None, node.name
+        assert all(a.annotation is not None for a in named), node.name
+        text = ast.get_docstring(node)
+        assert text, node.name
+        if node.col_offset <= 4:  # not a function inside a function
+            for argument in named:
+                assert f"{argument.arg} : " in text, node.name

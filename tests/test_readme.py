@@ -1,0 +1,79 @@
+"""The commands of the READMEs exist and are those that are tested."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+READMES = [Path("README.md"), *sorted(Path("recipes").glob("*/README.md"))]
+
+
+def commands(path: Path) -> list[str]:
+    """Lines of the shell blocks of a README, continued lines joined."""
+    blocks = re.findall(r"```bash\n(.*?)```", path.read_text(), re.DOTALL)
+    text = "\n".join(blocks).replace("\\\n", " ")
+    lines = [re.sub(r"\s+#.*", "", line).strip() for line in text.split("\n")]
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+@pytest.mark.parametrize("path", READMES, ids=str)
+def test_the_files_that_a_readme_names_exist(path):
+    text = path.read_text()
+    for name in re.findall(r"hparams/[\w/]+\.yaml", text):
+        assert Path(name).is_file(), name
+    for link in re.findall(r"\]\((?!http|#)([^)]+)\)", text):
+        assert (path.parent / link).exists(), link
+
+
+@pytest.mark.parametrize("path", READMES, ids=str)
+def test_every_training_command_is_understood(path):
+    from train import load
+
+    for command in commands(path):
+        found = re.search(r"train\.py (hparams/\w+\.yaml)(.*)", command)
+        if not found:
+            continue
+        flags = dict(re.findall(r"--(\w+)=('[^']*'|\S+)", found[2]))
+        run_options = {"precision", "device", "distributed_backend"}
+        overrides = {
+            key: value.strip("'")
+            for key, value in flags.items()
+            if key not in run_options and not value.startswith("'{")
+        }
+        load(found[1], {"data_folder": "x", **overrides})
+
+
+def test_the_first_screen_gives_the_two_commands():
+    first_screen = Path("README.md").read_text().splitlines()[:60]
+    text = "\n".join(first_screen)
+    assert (
+        "pip install -e '.[quickstart]' && "
+        "python train.py hparams/quickstart.yaml" in text
+    )
+    assert "pip install -e '.[test]' && pytest" in text
+    assert "wer_vs_depth" in text or "![" in text
+
+
+def test_python_blocks_compile():
+    for path in READMES:
+        for block in re.findall(
+            r"```python\n(.*?)```", path.read_text(), re.DOTALL
+        ):
+            compile(block, str(path), "exec")
+
+
+def test_the_shell_command_has_a_help_text():
+    result = subprocess.run(
+        [sys.executable, "-m", "pretrained_interfaces", "transcribe", "-h"],
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0 and "--n_layers" in result.stdout
+
+
+def test_the_changelog_names_the_version():
+    from dld_brain import __version__
+
+    assert f"## [{__version__}]" in Path("CHANGELOG.md").read_text()

@@ -1,0 +1,69 @@
+"""The whole job on recorded speech; DLD_SPEECH_DATA says where it is."""
+
+import json
+
+from test_preparation import rows
+
+from conftest import small
+from pretrained_interfaces import DynamicEncoderASR
+from recipes.LibriSpeech.librispeech_prepare import prepare_librispeech
+from train import main
+
+
+def test_an4_has_its_official_numbers(real_speech, tmp_path):
+    from recipes.AN4.an4_prepare import prepare_an4
+
+    splits = ["train", "valid", "train-all", "test"]
+    prepare_an4(str(real_speech / "an4"), str(tmp_path), splits)
+    found = {split: rows(tmp_path / f"{split}.csv") for split in splits}
+    assert len(found["train-all"]) == 948 and len(found["test"]) == 130
+    assert len(found["train"]) + len(found["valid"]) == 948
+    speakers = {s: {r["spk_id"] for r in found[s]} for s in splits}
+    assert len(speakers["train-all"]) == 74 and len(speakers["test"]) == 10
+    assert not speakers["train"] & speakers["valid"]
+    assert not speakers["train-all"] & speakers["test"]
+    hours = sum(float(r["duration"]) for r in found["train-all"]) / 3600
+    assert round(hours, 3) == 0.707
+
+
+def test_an4_as_sphere_files(real_speech, tmp_path):
+    from recipes.AN4.an4_prepare import prepare_an4
+
+    folder = real_speech / "an4_sph_sample/downloads/an4"
+    prepare_an4(str(folder), str(tmp_path), ["train-all", "test"], True)
+    found = rows(tmp_path / "train-all.csv")
+    assert found and all(row["wav"].endswith(".sph") for row in found)
+
+
+def test_librispeech_pack(real_speech, tmp_path):
+    folder = str(real_speech / "librispeech/LibriSpeech")
+    counts = {"train-clean-100": 155, "dev-clean": 22, "test-clean": 32}
+    prepare_librispeech(folder, str(tmp_path), list(counts))
+    for split, n in counts.items():
+        assert len(rows(tmp_path / f"{split}.csv")) == n
+
+
+def test_librispeech_from_preparation_to_transcript(real_speech, tmp_path):
+    data = real_speech / "librispeech/LibriSpeech"
+    output = tmp_path / "dld/1"
+    options = small(
+        corpus="LibriSpeech",
+        data_folder=data,
+        train_splits="[train-clean-100]",
+        test_splits="[test-clean]",
+        vocab_size=80,
+        max_batch_seconds=60,
+        num_buckets=10,
+        number_of_epochs=1,
+        n_warmup_steps=10,
+        output_folder=output,
+        teacher_overrides=f"{{output_folder: {tmp_path}/teacher/1, "
+        "number_of_epochs: 1, max_batch_seconds: 60, num_buckets: 10}",
+    )
+    main(["hparams/conformer_dld.yaml", *options])
+    report = json.loads((output / "depth_report.json").read_text())
+    assert [r["n_layers"] for r in report["sets"]["test-clean"]] == [2, 3]
+    asr = DynamicEncoderASR.from_hparams(output / "pretrained")
+    file = sorted(data.glob("test-clean/*/*/*.flac"))[0]
+    for n_layers in asr.depths:
+        assert isinstance(asr.transcribe_file(file, n_layers), str)

@@ -7,93 +7,20 @@ Authors
  * The dld_brain authors 2026
 """
 
-import statistics
 import time
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any, Optional
 
-import jiwer
 import numpy as np
 import torch
 from tqdm import tqdm
 
 from dld_brain.decode import Decoder
-from dld_brain.depth import executed_params, macs_per_second
 from dld_brain.encoders.gated import EncoderOutput
 from dld_brain.features import extract
 from dld_brain.gates import check_n_layers, evenly_spread, gates_from_layers
-
-
-@dataclass
-class DepthScore:
-    """One row of the depth report.
-
-    Arguments
-    ---------
-    n_layers : int
-        Open gates.
-    layers : list of int, optional
-        Which layers ran; none where they were drawn.
-    selection : str
-        "even" or "random": an own draw for each utterance.
-    params : int
-        Parameters that execute.
-    macs_per_second : float
-        Multiply-accumulates of the encoder for a second of audio.
-    wer : float
-        Word error rate, %; of random layers, the mean over the draws.
-    cer : float
-        Character error rate, %.
-    rtf : float, optional
-        Compute seconds, from waveform to text, for a second of audio.
-    wer_std : float, optional
-        Standard deviation of the WER over the draws.
-    draws : int, optional
-        How many.
-    """
-
-    n_layers: int
-    layers: Optional[list[int]]
-    selection: str
-    params: int
-    macs_per_second: float
-    wer: float
-    cer: float
-    rtf: Optional[float] = None
-    wer_std: Optional[float] = None
-    draws: Optional[int] = None
-
-
-@dataclass
-class Transcripts:
-    """What the decoding of a test set gives.
-
-    Arguments
-    ---------
-    ids : list of str
-        Utterances.
-    references : list of str
-        What was said.
-    hypotheses : dict
-        By key (a depth, or a depth and a draw) the transcripts.
-    seconds : dict
-        By key the compute time, s.
-    audio_seconds : float
-        Duration of the set, s.
-    """
-
-    ids: list[str] = field(default_factory=list)
-    references: list[str] = field(default_factory=list)
-    hypotheses: dict[Any, list[str]] = field(
-        default_factory=lambda: defaultdict(list)
-    )
-    seconds: dict[Any, float] = field(
-        default_factory=lambda: defaultdict(float)
-    )
-    audio_seconds: float = 0.0
+from dld_brain.scores import DepthScore, Transcripts, depth_score
 
 
 def default_depths(n_total: int) -> list[int]:
@@ -309,88 +236,19 @@ class DepthEvaluation:
         Returns
         -------
         list of DepthScore
-            Even layers first, then random ones.
+            Evenly spread layers first, then random ones.
         """
-        rows = [self.even_score(result, n) for n in self.depths]
+        selections = [("even", n) for n in self.depths]
         if self.random_draws:
             depths = [n for n in self.depths if n < self.n_total]
-            rows += [self.random_score(result, n) for n in depths]
-        return rows
-
-    def costs(self, n_layers: int) -> dict[str, Any]:
-        """What a depth costs on any machine.
-
-        Arguments
-        ---------
-        n_layers : int
-            The depth.
-
-        Returns
-        -------
-        dict
-            `params` and `macs_per_second`.
-        """
-        gates = gates_from_layers(self.layers(n_layers), self.n_total)
-        return {
-            "params": executed_params(self.model, gates),
-            "macs_per_second": macs_per_second(
-                self.modules, gates, self.sample_rate
-            ),
-        }
-
-    def even_score(self, result: Transcripts, n_layers: int) -> DepthScore:
-        """Scores evenly spread layers.
-
-        Arguments
-        ---------
-        result : Transcripts
-            Of `transcribe`.
-        n_layers : int
-            The depth.
-
-        Returns
-        -------
-        DepthScore
-        """
-        texts = result.hypotheses[n_layers]
-        seconds = result.seconds["shared"] + result.seconds[n_layers]
-        return DepthScore(
-            n_layers=n_layers,
-            layers=list(self.layers(n_layers)),
-            selection="even",
-            wer=100 * jiwer.wer(result.references, texts),
-            cer=100 * jiwer.cer(result.references, texts),
-            rtf=seconds / result.audio_seconds,
-            **self.costs(n_layers),
-        )
-
-    def random_score(self, result: Transcripts, n_layers: int) -> DepthScore:
-        """Scores random layers: mean and deviation over the draws.
-
-        Arguments
-        ---------
-        result : Transcripts
-            Of `transcribe`.
-        n_layers : int
-            The depth.
-
-        Returns
-        -------
-        DepthScore
-        """
-        draws = [
-            result.hypotheses[n_layers, draw]
-            for draw in range(self.random_draws)
+            selections += [("random", n) for n in depths]
+        return [
+            depth_score(
+                self.modules,
+                self.sample_rate,
+                result,
+                self.layers(n_layers),
+                draws=self.random_draws if selection == "random" else 0,
+            )
+            for selection, n_layers in selections
         ]
-        wers = [100 * jiwer.wer(result.references, texts) for texts in draws]
-        cers = [100 * jiwer.cer(result.references, texts) for texts in draws]
-        return DepthScore(
-            n_layers=n_layers,
-            layers=None,
-            selection="random",
-            wer=statistics.mean(wers),
-            cer=statistics.mean(cers),
-            wer_std=statistics.pstdev(wers),
-            draws=len(draws),
-            **self.costs(n_layers),
-        )

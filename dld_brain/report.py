@@ -11,7 +11,7 @@ from typing import Any
 
 from speechbrain.utils.metric_stats import ErrorRateStats
 
-from dld_brain.evaluate import DepthScore, Transcripts
+from dld_brain.scores import DepthScore, Transcripts
 
 HEADER = (
     "| n | layers | parameters | MACs/s of audio | WER % | CER % | RTF |\n"

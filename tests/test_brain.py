@@ -171,7 +171,7 @@ def test_impossible_transcripts_are_counted_and_training_stays_finite():
     brain.step = 1
     loss = brain.fit_batch(batch_of(utterances))
     assert torch.isfinite(loss)
-    stats = brain.stage_stats(float(loss))
+    stats = brain.stats.summary(float(loss))
     assert stats["impossible"] == 1
     for p in brain.modules.model.parameters():
         assert torch.isfinite(p).all()
@@ -206,5 +206,5 @@ def test_validation_scores_the_depths_asked_for():
     brain.on_stage_start(sb.Stage.VALID, 1)
     brain.evaluate_batch(batch_of(noise(2)), sb.Stage.VALID)
     # References "A B", hypotheses "A": one of two words is missing.
-    for n_layers in (2, 4):
-        assert brain.wer[n_layers].summarize("error_rate") == 50.0
+    stats = brain.stats.summary(1.0)
+    assert stats["WER"] == stats["WER n=2"] == stats["WER n=4"] == 50.0

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from common import batch_of, noise, tiny_modules
-from dld_brain.evaluate import DepthEvaluation, Transcripts, default_depths
+from dld_brain.evaluate import DepthEvaluation, default_depths
 from dld_brain.report import write_report
+from dld_brain.scores import Transcripts
 
 
 class CharDecoder:

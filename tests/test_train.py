@@ -147,7 +147,7 @@ def test_csv_files_of_ones_own_need_no_preparation(pretrained, tmp_path):
                 valid_splits="[dev]",
                 test_splits="[eval]",
                 token_type="char",
-                vocab_size=10,
+                vocab_size=9,
                 output_folder=f"{tmp_path}/run/1",
                 number_of_epochs=1,
             ),

@@ -1,0 +1,155 @@
+"""SpeechBrain's training loop, without the defects that bite us.
+
+Authors
+ * The dld_brain authors 2026
+"""
+
+from typing import Any
+
+import speechbrain as sb
+import torch
+from speechbrain.utils.distributed import ddp_all_reduce
+
+
+class Loop(sb.Brain):
+    """What `speechbrain.Brain` 1.1.2 does, but for these:
+
+    - the last, incomplete group of `grad_accumulation_factor` batches of
+      an epoch is stepped on, not thrown away;
+    - all parameter groups of the optimizer are clipped, together, not the
+      first alone;
+    - batches by seconds are reshuffled every epoch on one process, too;
+    - the learning rate is set before a step, not after it;
+    - `share_of_batch` makes the mean over ranks one over utterances;
+    - DDP is told that parameters may be unused: a closed layer has no
+      gradient.
+
+    Arguments
+    ---------
+    *args : tuple
+    **kwargs : dict
+        Forwarded to `speechbrain.Brain`. The hyperparameters have
+        `lr_scheduler`.
+    """
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.find_unused_parameters = True
+        self.n_train_batches = 0
+
+    def fit_batch(self, batch: Any) -> torch.Tensor:
+        """One batch; the last group of an epoch is stepped on as well.
+
+        SpeechBrain's own throws away the gradients of an incomplete group
+        of `grad_accumulation_factor` batches.
+
+        Arguments
+        ---------
+        batch : PaddedBatch
+            The batch.
+
+        Returns
+        -------
+        torch.Tensor
+            The loss, detached, on the CPU.
+        """
+        factor = self.grad_accumulation_factor
+        is_last = self.step == self.n_train_batches
+        should_step = self.step % factor == 0 or is_last
+        group_start = (self.step - 1) // factor * factor
+        group_size = min(factor, self.n_train_batches - group_start)
+        self.on_fit_batch_start(batch, should_step)
+        with self.no_sync(not should_step):
+            with self.training_ctx:
+                outputs = self.compute_forward(batch, sb.Stage.TRAIN)
+                loss = self.compute_objectives(outputs, batch, sb.Stage.TRAIN)
+            scaled_loss = self.scaler.scale(loss / group_size)
+            self.check_loss_isfinite(scaled_loss)
+            scaled_loss.backward()
+        if should_step:
+            self.hparams.lr_scheduler(self.optimizer)
+            self.optimizers_step()
+        self.on_fit_batch_end(batch, outputs, loss, should_step)
+        return loss.detach().cpu()
+
+    def optimizers_step(self) -> None:
+        """Clips all parameter groups together and steps.
+
+        SpeechBrain's own clips the first group of each optimizer only.
+        """
+        parameters = [
+            parameter
+            for group in self.optimizer.param_groups
+            for parameter in group["params"]
+        ]
+        self.scaler.unscale_(self.optimizer)
+        torch.nn.utils.clip_grad_norm_(parameters, self.max_grad_norm)
+        if not self.scaler.is_enabled() and self.skip_nonfinite_grads:
+            self.check_gradients()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer_step += 1
+
+    def _fit_train(self, train_set: Any, epoch: int, enable: bool) -> None:
+        self.n_train_batches = len(train_set)
+        super()._fit_train(train_set, epoch, enable)
+
+    def make_dataloader(self, dataset: Any, stage: sb.Stage, **kwargs) -> Any:
+        """Makes a loader; batches by seconds are reshuffled every epoch.
+
+        Arguments
+        ---------
+        dataset : DynamicItemDataset
+            The data.
+        stage : sb.Stage
+            The stage.
+        **kwargs : dict
+            Options of the loader.
+
+        Returns
+        -------
+        DataLoader
+        """
+        loader = super().make_dataloader(dataset, stage, **kwargs)
+        if self.train_sampler is None and "batch_sampler" in kwargs:
+            # Brain calls its set_epoch: the order is a function of the
+            # epoch, also after a resume.
+            self.train_sampler = kwargs["batch_sampler"]
+        return loader
+
+    def share_of_batch(self, n_utterances: int, stage: sb.Stage) -> float:
+        """Weight that makes DDP's mean over ranks one over utterances.
+
+        Arguments
+        ---------
+        n_utterances : int
+            Utterances of this rank.
+        stage : sb.Stage
+            The stage.
+
+        Returns
+        -------
+        float
+            1 where there is one process, or all ranks have as many.
+        """
+        if stage != sb.Stage.TRAIN or not self.distributed_launch:
+            return 1.0
+        total = torch.tensor(float(n_utterances), device=self.device)
+        ddp_all_reduce(total, torch.distributed.ReduceOp.SUM)
+        world_size = torch.distributed.get_world_size()
+        return n_utterances * world_size / float(total)
+
+    def plain_modules(self) -> dict[str, torch.nn.Module]:
+        """The modules without DDP's wrappers, in eval mode.
+
+        Returns
+        -------
+        dict of str to torch.nn.Module
+        """
+        wrapper = torch.nn.parallel.DistributedDataParallel
+        self.modules.eval()
+        return {
+            name: module.module if isinstance(module, wrapper) else module
+            for name, module in self.modules.items()
+        }

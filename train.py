@@ -19,147 +19,24 @@ from typing import Any, Optional
 
 import speechbrain as sb
 from sentencepiece import SentencePieceProcessor
-from speechbrain.utils.distributed import run_on_main
-from speechbrain.utils.logger import get_logger
+from speechbrain.utils.distributed import if_main_process, run_on_main
 from speechbrain.utils.run_opts import RunOptions
 from speechbrain.utils.seed import seed_everything
 from speechbrain.utils.train_logger import TensorboardLogger
 
 from dld_brain import data, report
 from dld_brain.brain import DLDBrain
-from dld_brain.config import encoder_settings, load_hparams, read_tree, route
+from dld_brain.config import load_flat, read_tree, route
 from dld_brain.decode import make_decoder
 from dld_brain.evaluate import DepthEvaluation
 from dld_brain.memory import keep_freed_memory
 from dld_brain.pretrained import (
     PretrainedModel,
-    check_pretrained,
     copy_weights,
     load_pretrained,
     save_pretrained,
 )
-
-logger = get_logger(__name__)
-
-#: What a student's run has in common with the run of its teacher, beside
-#: the encoder: the data.
-SHARED_KEYS = (
-    "seed",
-    "corpus",
-    "data_folder",
-    "corpus_options",
-    "train_splits",
-    "valid_splits",
-    "test_splits",
-    "token_type",
-    "num_workers",
-)
-
-
-def load(hparams_file: str, overrides: dict[str, Any]) -> dict[str, Any]:
-    """Loads hyperparameters on one level.
-
-    Arguments
-    ---------
-    hparams_file : str
-        File of hparams/.
-    overrides : dict
-        Of the command line.
-
-    Returns
-    -------
-    dict
-    """
-    hparams = load_hparams(hparams_file, overrides)
-    return {**hparams["encoder"], **hparams["recipe"], **hparams}
-
-
-def find_model(
-    source: Optional[str],
-    hparams_file: str,
-    overrides: dict[str, Any],
-    hparams: dict[str, Any],
-    run_opts: RunOptions,
-) -> Optional[str]:
-    """Finds the model that a run starts from; trains it if need be.
-
-    Arguments
-    ---------
-    source : str, optional
-        A folder that holds a model, or the hparams file that makes one,
-        given from here or from beside `hparams_file`.
-    hparams_file : str
-        File of the run that asks.
-    overrides : dict
-        Its command line.
-    hparams : dict
-        Its hyperparameters.
-    run_opts : RunOptions
-        Its run options.
-
-    Returns
-    -------
-    str
-        The folder, or None without a source.
-
-    Raises
-    ------
-    FileNotFoundError
-        If the folder holds no model.
-    """
-    if not source:
-        return None
-    if not str(source).endswith(".yaml"):
-        check_pretrained(source)
-        return source
-    recipe = Path(source)
-    if not recipe.is_file():
-        recipe = Path(hparams_file).parent / source
-    settings = {
-        **{key: hparams[key] for key in SHARED_KEYS},
-        **encoder_settings(hparams_file, overrides),
-        **hparams["teacher_overrides"],
-    }
-    folder = Path(load(str(recipe), settings)["output_folder"], "pretrained")
-    if not (folder / "hyperparams.yaml").is_file():
-        print(f"{folder} holds no model yet: training it first ({recipe})")
-        run(str(recipe), run_opts, settings)
-    check_pretrained(str(folder))
-    return str(folder)
-
-
-def find_tokenizer(
-    hparams: dict[str, Any], models: dict[str, PretrainedModel]
-) -> Optional[SentencePieceProcessor]:
-    """Takes the tokenizer of the models that a run starts from.
-
-    Arguments
-    ---------
-    hparams : dict
-        Hyperparameters.
-    models : dict of str to PretrainedModel
-        The models, by their folder.
-
-    Returns
-    -------
-    SentencePieceProcessor
-        Or None, if there is no model.
-
-    Raises
-    ------
-    ValueError
-        If two differ, or the size is not `vocab_size`.
-    """
-    tokenizer = None
-    for folder, model in models.items():
-        data.check_vocab_size(model.tokenizer, hparams["vocab_size"], folder)
-        if tokenizer and not data.same_tokens(tokenizer, model.tokenizer):
-            raise ValueError(
-                f"teacher and student must have the same tokens, but those "
-                f"of {' and '.join(models)} differ"
-            )
-        tokenizer = model.tokenizer
-    return tokenizer
+from dld_brain.start import find_model, find_tokenizer, keep_tokenizer
 
 
 def prepare_data(hparams: dict[str, Any]) -> str:
@@ -300,8 +177,8 @@ def evaluate(
     hparams: dict[str, Any],
     tokenizer: SentencePieceProcessor,
     csv_folder: str,
-) -> str:
-    """Scores every test set at every depth and writes the report.
+) -> None:
+    """Scores every test set at every depth; writes and prints the report.
 
     Arguments
     ---------
@@ -313,11 +190,6 @@ def evaluate(
         The tokenizer.
     csv_folder : str
         Folder of `<split>.csv`.
-
-    Returns
-    -------
-    str
-        The report as Markdown.
     """
     evaluation = DepthEvaluation(
         brain.plain_modules(),
@@ -346,7 +218,7 @@ def evaluate(
         markdown = report.write_report(
             place, Path(folder).parent.name, hparams["seed"], sets
         )
-    return markdown
+    print(markdown)
 
 
 def run(
@@ -363,7 +235,8 @@ def run(
     overrides : dict
         Of the command line.
     """
-    hparams = load(hparams_file, overrides)
+    hparams = load_flat(hparams_file, overrides)
+    # load_flat puts hparams["encoder"] and hparams["recipe"] on its level.
     is_training = not (run_opts.test_only or hparams["export_only"])
     folders = {
         role: is_training
@@ -372,7 +245,7 @@ def run(
             hparams_file,
             overrides,
             hparams,
-            run_opts,
+            train=lambda recipe, settings: run(recipe, run_opts, settings),
         )
         for role in ("teacher", "init_from")
     }
@@ -399,6 +272,7 @@ def run(
             hparams["token_type"],
             hparams["vocab_size"],
         )
+    keep_tokenizer(hparams, tokenizer)
     seed_everything(hparams["seed"])
     brain = make_brain(hparams, run_opts, tokenizer, teacher)
     if is_training:
@@ -411,12 +285,13 @@ def run(
         kwargs={"modules": brain.plain_modules(), "tokenizer": tokenizer},
     )
     if not hparams["export_only"]:
-        print(evaluate(brain, hparams, tokenizer, csv_folder))
-    print(
-        f"Transcribe a file with:\n"
-        f"  python -m pretrained_interfaces transcribe --source "
-        f"{pretrained} --n_layers {hparams['n_total'] // 2} FILE.wav"
-    )
+        run_on_main(evaluate, args=[brain, hparams, tokenizer, csv_folder])
+    if if_main_process():
+        print(
+            f"Transcribe a file with:\n"
+            f"  python -m pretrained_interfaces transcribe --source "
+            f"{pretrained} --n_layers {hparams['n_total'] // 2} FILE.wav"
+        )
 
 
 def main(arguments: list[str]) -> None:

@@ -20,9 +20,9 @@ from speechbrain.dataio.batch import PaddedBatch
 from timing import interleaved, machine, write_json
 
 from dld_brain.brain import DLDBrain
+from dld_brain.config import load_flat
 from dld_brain.gates import BernoulliGates
 from dld_brain.memory import keep_freed_memory
-from train import load
 
 
 def make_brain(
@@ -49,7 +49,7 @@ def make_brain(
         "wav_augment": None,
         "fea_augment": None,
     }
-    hparams = load("hparams/conformer_dld.yaml", settings)
+    hparams = load_flat("hparams/conformer_dld.yaml", settings)
     brain = DLDBrain(
         modules=hparams["modules"],
         opt_class=hparams["opt_class"],
@@ -106,7 +106,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     keep_freed_memory()
     print(machine())
-    teacher = load(
+    teacher = load_flat(
         "hparams/conformer_dld.yaml",
         {"data_folder": "none", "output_folder": "none"},
     )["modules"]

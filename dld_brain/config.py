@@ -230,3 +230,26 @@ def load_hparams(
             file, encoder_settings(hparams_file, overrides)
         )
     return {**hparams, "encoder_yaml": text.getvalue()}
+
+
+def load_flat(hparams_file: str, overrides: Overrides = None) -> dict[str, Any]:
+    """Loads hyperparameters, those of the included files on the same level.
+
+    Arguments
+    ---------
+    hparams_file : str
+        File of hparams/.
+    overrides : str or dict
+        Keys and values, as on the command line.
+
+    Returns
+    -------
+    dict
+
+    Example
+    -------
+    >>> load_flat("hparams/conformer_rd.yaml", {"data_folder": "x"})["gates"]
+    'bernoulli'
+    """
+    hparams = load_hparams(hparams_file, overrides)
+    return {**hparams["encoder"], **hparams["recipe"], **hparams}

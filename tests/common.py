@@ -7,8 +7,8 @@ import torch
 from speechbrain.dataio.batch import PaddedBatch
 
 from dld_brain.brain import DLDBrain
+from dld_brain.config import load_flat
 from dld_brain.gates import BernoulliGates
-from train import load
 
 TINY = {
     "data_folder": "none",
@@ -31,7 +31,7 @@ TINY = {
 
 def tiny_hparams(**overrides: Any) -> dict[str, Any]:
     """Hyperparameters of a model of 4 layers of width 16."""
-    return load("hparams/conformer_dld.yaml", {**TINY, **overrides})
+    return load_flat("hparams/conformer_dld.yaml", {**TINY, **overrides})
 
 
 def tiny_modules(seed: int = 0, **overrides: Any) -> dict[str, Any]:

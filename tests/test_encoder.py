@@ -6,6 +6,7 @@ from speechbrain.lobes.models.transformer.Conformer import ConformerEncoder
 from torch import nn
 
 from common import tiny_modules
+from dld_brain.config import load_flat
 from dld_brain.depth import executed_params, macs_per_second
 from dld_brain.encoders.conformer import (
     ConformerLayer,
@@ -16,7 +17,6 @@ from dld_brain.encoders.conformer import (
 from dld_brain.encoders.gated import GatedLayers
 from dld_brain.features import LogMel, absolute_lengths, extract
 from dld_brain.gates import evenly_spread, gates_from_layers
-from train import load
 
 SIZE = {"d_model": 32, "d_ffn": 48, "kernel_size": 7}
 
@@ -185,7 +185,7 @@ def test_relative_lengths_survive_an_hour_of_audio():
 
 def test_the_papers_parameter_counts():
     """DLD, Table 1: 31.2 M; the counts executed per depth are exact."""
-    hparams = load("hparams/conformer_dld.yaml", {"data_folder": "none"})
+    hparams = load_flat("hparams/conformer_dld.yaml", {"data_folder": "none"})
     model = hparams["model"]
     assert sum(p.numel() for p in model.parameters()) == 31_207_168
     expected = {

@@ -29,7 +29,7 @@ def test_the_files_that_a_readme_names_exist(path):
 
 @pytest.mark.parametrize("path", READMES, ids=str)
 def test_every_training_command_is_understood(path):
-    from train import load
+    from dld_brain.config import load_flat
 
     for command in commands(path):
         found = re.search(r"train\.py (hparams/\w+\.yaml)(.*)", command)
@@ -42,7 +42,7 @@ def test_every_training_command_is_understood(path):
             for key, value in flags.items()
             if key not in run_options and not value.startswith("'{")
         }
-        load(found[1], {"data_folder": "x", **overrides})
+        load_flat(found[1], {"data_folder": "x", **overrides})
 
 
 def test_the_first_screen_gives_the_two_commands():

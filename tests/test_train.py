@@ -13,8 +13,10 @@ import pytest
 import torch
 
 from conftest import REPOSITORY, small
+from dld_brain.config import load_flat
+from dld_brain.data import same_tokens
 from dld_brain.pretrained import load_pretrained
-from train import load, main
+from train import main
 
 
 def test_the_teacher_is_trained_first_and_the_report_is_written(finished_run):
@@ -127,15 +129,17 @@ def test_two_models_with_other_tokens_are_refused(pretrained, tmp_path):
         init_from=f"{other}/pretrained",
         output_folder=f"{tmp_path}/1",
     )
-    with pytest.raises(ValueError, match="must have the same tokens, but"):
+    with pytest.raises(
+        ValueError, match="must have the same tokens, but those"
+    ):
         main(["hparams/conformer_rd.yaml", *options])
 
 
 def test_csv_files_of_ones_own_need_no_preparation(pretrained, tmp_path):
     sample = REPOSITORY / "tests/samples/AN4/wav/an4_clstk/mccc/an4-mccc-b"
-    row = f"u1,1.0,{sample}.flac,me,ENTER SIX\n"
+    row = f"{sample}.flac,me,ENTER SIX\n"
     for split in ("mine", "dev", "eval"):
-        text = "ID,duration,wav,spk_id,wrd\n" + row
+        text = f"ID,duration,wav,spk_id,wrd\n{split}-1,1.0,{row}"
         (tmp_path / f"{split}.csv").write_text(text)
     main(
         [
@@ -181,6 +185,25 @@ def test_evaluation_alone_leaves_the_training_run_as_it_was(finished_run):
         assert (finished_run / name).read_bytes() == content
 
 
+def test_an_evaluation_takes_the_tokens_of_the_run(pretrained, tmp_path):
+    # A student of other data than its teacher's: its tokenizer is not one
+    # that its own transcripts would give.
+    data = shutil.copytree("tests/samples/AN4", tmp_path / "an4")
+    transcripts = data / "etc/an4_train.transcription"
+    transcripts.write_text(transcripts.read_text().replace("X", "N"))
+    output = tmp_path / "run/1"
+    options = small(
+        data_folder=data, init_from=pretrained, output_folder=output
+    )
+    train = ["hparams/conformer_rd.yaml", *options, "--number_of_epochs=1"]
+    main(train)
+    expected = load_pretrained(f"{output}/pretrained").tokenizer
+    shutil.rmtree(output / "pretrained")
+    main([*train, "--test_only"])
+    found = load_pretrained(f"{output}/pretrained").tokenizer
+    assert same_tokens(expected, found)
+
+
 def test_a_killed_run_resumes_where_it_was(pretrained, tmp_path):
     command = [
         sys.executable,
@@ -224,10 +247,10 @@ def test_the_encoder_of_a_model_is_written_whole(pretrained):
 def test_settings_have_the_documented_order():
     base = {"data_folder": "x"}
     file = "hparams/conformer_dld.yaml"
-    assert load(file, base)["vocab_size"] == 256  # the shared file
+    assert load_flat(file, base)["vocab_size"] == 256  # the shared file
     an4 = {**base, "corpus": "AN4"}
-    assert load(file, an4)["vocab_size"] == 28  # the corpus
-    assert load(file, an4)["number_of_epochs"] == 100  # the hparams file
+    assert load_flat(file, an4)["vocab_size"] == 28  # the corpus
+    assert load_flat(file, an4)["number_of_epochs"] == 100  # the hparams file
     mine = {**an4, "vocab_size": 9, "number_of_epochs": 1}
-    assert load(file, mine)["vocab_size"] == 9  # the command line
-    assert load(file, mine)["number_of_epochs"] == 1
+    assert load_flat(file, mine)["vocab_size"] == 9  # the command line
+    assert load_flat(file, mine)["number_of_epochs"] == 1

@@ -52,6 +52,7 @@ def test_saved_files_are_where_the_checkpoint_says(tmp_path, model):
     checkpointer = AtomicCheckpointer(tmp_path, {"model": model})
     checkpoint = checkpointer.save_checkpoint(name="last", meta={"WER": 1.0})
     assert checkpoint.path == tmp_path / "CKPT+last"
+    assert [p.name for p in tmp_path.iterdir()] == ["CKPT+last"]
     assert checkpoint.paramfiles["model"].is_file()
     assert checkpoint.meta["WER"] == 1.0
 

@@ -154,6 +154,15 @@ def test_stem_counts_its_frames():
         assert x.shape[1] == int(lengths)
 
 
+def test_an_utterance_too_short_for_the_stem_does_not_see_its_batch():
+    stem = ConvStem(n_mels=20, d_model=16).eval()
+    feats = torch.randn(2, 40, 20)
+    together, lengths = stem(feats, torch.tensor([40, 3]))
+    alone, length = stem(feats[1:, :3], torch.tensor([3]))
+    assert lengths.tolist() == [9, 1] and length.tolist() == [1]
+    torch.testing.assert_close(together[1, :1], alone[0])
+
+
 def test_positions_are_those_of_speechbrain():
     from speechbrain.lobes.models.transformer.Transformer import (
         PositionalEncoding,
@@ -176,11 +185,12 @@ def test_features_count_their_frames():
         assert feats.shape[1] == int(lengths)
 
 
-def test_relative_lengths_survive_an_hour_of_audio():
-    n_max = 16000 * 3600
-    samples = torch.tensor([n_max, n_max - 1, 12_345_679])
-    rel_lens = samples.double() / n_max
-    assert absolute_lengths(rel_lens, n_max).tolist() == samples.tolist()
+def test_relative_lengths_of_ten_minutes_are_exact():
+    n_max = 9_600_001
+    # In single precision, 5110273 would come out as another number.
+    samples = [n_max, 5_110_273, 7_440_315, 1]
+    rel_lens = (torch.tensor(samples).double() / n_max).float()
+    assert absolute_lengths(rel_lens, n_max).tolist() == samples
 
 
 def test_the_papers_parameter_counts():

@@ -1,4 +1,4 @@
-"""The sentences of SpokenCommands: household commands, dates, spellings.
+"""The sentences of SpokenCommands: household commands, dates, codes.
 
 Authors
  * The dld_brain authors 2026
@@ -13,6 +13,7 @@ TEENS = (
     "TEN ELEVEN TWELVE THIRTEEN FOURTEEN FIFTEEN SIXTEEN SEVENTEEN EIGHTEEN "
     "NINETEEN"
 ).split()
+HOURS = ONES + TEENS[:3]
 TENS = "TWENTY THIRTY FORTY FIFTY SIXTY SEVENTY EIGHTY NINETY".split()
 DIGITS = ["ZERO", "OH", *ONES]
 LETTERS = list("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
@@ -54,6 +55,21 @@ def number(rng: np.random.Generator) -> str:
     return f"{rng.choice(TENS)}{ones}"
 
 
+def ordinal(rng: np.random.Generator) -> str:
+    """A day of a month.
+
+    Arguments
+    ---------
+    rng : np.random.Generator
+        Source of the choice.
+
+    Returns
+    -------
+    str
+    """
+    return str(rng.choice(ORDINALS))
+
+
 def sequence(
     rng: np.random.Generator, items: list[str], low: int, high: int
 ) -> str:
@@ -86,35 +102,35 @@ COMMANDS: list[Template] = [
         f"{r.choice(DEVICES)}"
     ),
     lambda r: f"SET THE {r.choice(ROOMS)} TO {number(r)} DEGREES",
-    lambda r: f"WAKE ME AT {number(r)} {r.choice(['A M', 'P M'])}",
+    lambda r: f"WAKE ME AT {r.choice(HOURS)} {r.choice(TENS)}",
     lambda r: f"START A TIMER FOR {number(r)} MINUTES",
     lambda r: f"CALL {r.choice(NAMES)}",
-    lambda r: f"{r.choice(MONTHS)} {r.choice(ORDINALS)}",
-    lambda r: f"{r.choice(MONTHS)} {r.choice(ORDINALS)} NINETEEN {number(r)}",
-    lambda r: f"DIAL {sequence(r, DIGITS, 3, 7)}",
-    lambda r: f"{number(r)} {number(r)} {number(r)}",
+    lambda r: f"REMIND {r.choice(NAMES)} ON {r.choice(MONTHS)} {ordinal(r)}",
     lambda r: str(r.choice(WORDS)),
 ]
-#: Letters one by one, and codes: harder, and what AN4 is made of.
-SPELLED: list[Template] = [
+#: Letters, digits and numbers one by one: harder, and what AN4 is made of.
+CODES: list[Template] = [
     lambda r: sequence(r, LETTERS, 3, 7),
     lambda r: (
         f"{r.choice(['ENTER', 'ERASE', 'RUBOUT'])} "
         f"{sequence(r, LETTERS, 1, 4)} {sequence(r, DIGITS, 1, 3)}"
     ),
+    lambda r: f"DIAL {sequence(r, DIGITS, 3, 7)}",
     lambda r: f"AREA CODE {sequence(r, DIGITS, 3, 3)}",
+    lambda r: f"{number(r)} {number(r)} {number(r)}",
+    lambda r: f"{r.choice(MONTHS)} {ordinal(r)} NINETEEN {number(r)}",
 ]
 
 
-def sentence(rng: np.random.Generator, spelled: float = 0.0) -> str:
+def sentence(rng: np.random.Generator, codes: float = 0.0) -> str:
     """Says something.
 
     Arguments
     ---------
     rng : np.random.Generator
         Source of the choice.
-    spelled : float
-        Share of the sentences that are spelled or codes, in [0, 1].
+    codes : float
+        Share of the sentences that are codes, in [0, 1].
 
     Returns
     -------
@@ -126,5 +142,5 @@ def sentence(rng: np.random.Generator, spelled: float = 0.0) -> str:
     >>> sentence(np.random.default_rng(1)).isupper()
     True
     """
-    templates = SPELLED if rng.random() < spelled else COMMANDS
+    templates = CODES if rng.random() < codes else COMMANDS
     return templates[rng.integers(len(templates))](rng)

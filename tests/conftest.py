@@ -1,4 +1,4 @@
-"""Fixtures, and the switch for slow tests."""
+"""Fixtures: a finished run, its model, real speech."""
 
 import os
 import subprocess
@@ -10,20 +10,6 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parent.parent
 #: Folder with an4/ and librispeech/: real speech, not part of the repository.
 SPEECH_VARIABLE = "DLD_SPEECH_DATA"
-
-
-def pytest_addoption(parser):
-    """Adds --slow."""
-    parser.addoption("--slow", action="store_true", help="run slow tests, too")
-
-
-def pytest_collection_modifyitems(config, items):
-    """Leaves slow tests out unless they are asked for."""
-    if config.getoption("--slow"):
-        return
-    for item in items:
-        if "slow" in item.keywords:
-            item.add_marker(pytest.mark.skip(reason="needs --slow"))
 
 
 @pytest.fixture(autouse=True)

@@ -19,7 +19,7 @@ from typing import Any, Optional
 
 import speechbrain as sb
 from sentencepiece import SentencePieceProcessor
-from speechbrain.utils.distributed import if_main_process, run_on_main
+from speechbrain.utils.distributed import run_on_main
 from speechbrain.utils.run_opts import RunOptions
 from speechbrain.utils.seed import seed_everything
 from speechbrain.utils.train_logger import TensorboardLogger
@@ -218,7 +218,12 @@ def evaluate(
         markdown = report.write_report(
             place, Path(folder).parent.name, hparams["seed"], sets
         )
-    print(markdown)
+    shortest = dataset.data[dataset.data_ids[-1]]["wav"]
+    print(
+        f"{markdown}\nTranscribe a file with:\n"
+        f"  python -m pretrained_interfaces transcribe --source "
+        f"{folder}/pretrained --n_layers {evaluation.depths[0]} {shortest}"
+    )
 
 
 def run(
@@ -238,21 +243,22 @@ def run(
     hparams = load_flat(hparams_file, overrides)
     # load_flat puts hparams["encoder"] and hparams["recipe"] on its level.
     is_training = not (run_opts.test_only or hparams["export_only"])
+    roles = ("teacher", "init_from") if is_training else ()
     folders = {
-        role: is_training
-        and find_model(
+        role: find_model(
             hparams[role],
             hparams_file,
             overrides,
             hparams,
             train=lambda recipe, settings: run(recipe, run_opts, settings),
         )
-        for role in ("teacher", "init_from")
+        for role in roles
+        if hparams[role]
     }
-    models = {f: load_pretrained(f) for f in folders.values() if f}
+    models = {folder: load_pretrained(folder) for folder in folders.values()}
     tokenizer = find_tokenizer(hparams, models)
-    teacher = models.get(folders["teacher"])
-    if folders["init_from"]:
+    teacher = models.get(folders.get("teacher"))
+    if "init_from" in folders:
         start = folders["init_from"]
         copy_weights(models[start].modules, hparams["modules"], start)
 
@@ -286,12 +292,6 @@ def run(
     )
     if not hparams["export_only"]:
         run_on_main(evaluate, args=[brain, hparams, tokenizer, csv_folder])
-    if if_main_process():
-        print(
-            f"Transcribe a file with:\n"
-            f"  python -m pretrained_interfaces transcribe --source "
-            f"{pretrained} --n_layers {hparams['n_total'] // 2} FILE.wav"
-        )
 
 
 def main(arguments: list[str]) -> None:

@@ -35,17 +35,17 @@ SHARED_KEYS = (
 
 
 def find_model(
-    source: Optional[str],
+    source: str,
     hparams_file: str,
     overrides: dict[str, Any],
     hparams: dict[str, Any],
     train: Callable[[str, dict[str, Any]], None],
-) -> Optional[str]:
+) -> str:
     """Finds the model that a run starts from; trains it if need be.
 
     Arguments
     ---------
-    source : str, optional
+    source : str
         A folder that holds a model, or the hparams file that makes one,
         given from here or from beside `hparams_file`.
     hparams_file : str
@@ -60,15 +60,13 @@ def find_model(
     Returns
     -------
     str
-        The folder, or None without a source.
+        The folder.
 
     Raises
     ------
     FileNotFoundError
         If the folder holds no model.
     """
-    if not source:
-        return None
     if not str(source).endswith(".yaml"):
         check_pretrained(source)
         return source

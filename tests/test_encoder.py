@@ -211,6 +211,15 @@ def test_the_papers_parameter_counts():
         assert executed_params(model, gates) == params
 
 
+def test_a_closed_layer_counts_the_norm_that_it_keeps():
+    model = tiny_modules()["model"]
+    gates = (True, False, False, True)
+    without = executed_params(model, gates)
+    model.layers.closed = "norm"
+    # Weight and bias of a LayerNorm of width 16, for two layers.
+    assert executed_params(model, gates) == without + 2 * 2 * 16
+
+
 def test_macs_are_linear_in_the_layers():
     modules = tiny_modules()
     counts = [

@@ -22,7 +22,9 @@ SPEECH = "tests/samples/AN4/wav/an4test_clstk/fddd/an5-fddd-b.flac"
 
 @pytest.fixture(scope="module")
 def asr(pretrained):
-    return DynamicEncoderASR.from_hparams(pretrained)
+    return DynamicEncoderASR.from_hparams(
+        pretrained, run_opts={"device": "cpu"}
+    )
 
 
 @pytest.fixture

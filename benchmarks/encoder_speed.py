@@ -216,13 +216,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument(
+        "--inputs", nargs="+", default=list(INPUTS), choices=list(INPUTS)
+    )
     parser.add_argument("--output", default="encoder_speed.json")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
     print(machine())
     rate = matmul_rate()
-    results = {name: measure(name, options.rounds, rate) for name in INPUTS}
+    results = {
+        name: measure(name, options.rounds, rate) for name in options.inputs
+    }
     write_json(options.output, {"inputs": results})
 
 

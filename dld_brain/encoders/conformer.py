@@ -253,7 +253,9 @@ class ConvStem(nn.Module):
         for conv in (self.conv1, self.conv2):
             x = self.activation(conv(x))
             lengths = (lengths - self.KERNEL) // self.STRIDE + 1
-        x = x.transpose(1, 2)  # [B, D, T'] -> [B, T', D]
+        # [B, D, T'] -> [B, T', D], laid out so: the layers keep the strides
+        # of their input, and matrix products of others are slow.
+        x = x.transpose(1, 2).contiguous()
         positions = sinusoidal_positions(x.shape[1], x.shape[2]).to(x)
         return self.drop(x + positions), lengths.clamp(min=1)
 

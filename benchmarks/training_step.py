@@ -119,6 +119,7 @@ def main() -> None:
     batch = make_batch(options.utterances, options.seconds)
 
     def step(brain: DLDBrain) -> None:
+        """Takes a step on the batch."""
         brain.step += 1
         brain.fit_batch(batch)
 

@@ -44,7 +44,10 @@ def test_every_training_command_is_understood(path):
             for key, value in flags.items()
             if key not in run_options and not value.startswith("'{")
         }
-        load_flat(found[1], {"data_folder": "x", **overrides})
+        hparams = load_flat(found[1], {"data_folder": "x", **overrides})
+        for key, value in overrides.items():
+            if isinstance(hparams[key], str):
+                assert hparams[key] == value, command
 
 
 def test_the_first_screen_gives_the_two_commands():

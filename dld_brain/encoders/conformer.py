@@ -19,10 +19,11 @@ class ConformerLayer(ConformerEncoderLayer):
 
     The parameters are those of `ConformerEncoderLayer` with `regularMHA`,
     and weights load both ways. What differs: attention is fused, the
-    depthwise convolution runs as a 2-d one (16 times as fast on a CPU for
-    250 frames of 256 channels), and padding is zeroed before that
-    convolution (SpeechBrain's masks only what comes out of it, so that the
-    last frames of an utterance see their batch).
+    feed-forward modules keep [B, T, D], the depthwise convolution runs as a
+    2-d one (16 times as fast on a CPU for 250 frames of 256 channels), and
+    padding is zeroed before that convolution (SpeechBrain's masks only what
+    comes out of it, so that the last frames of an utterance see their
+    batch).
 
     Arguments
     ---------
@@ -99,10 +100,21 @@ class ConformerLayer(ConformerEncoderLayer):
         torch.Tensor
             Output, [B, T, D].
         """
-        x = x + 0.5 * self.ffn_module1(x)
+        x = x + 0.5 * self._feed_forward(x, self.ffn_module1)
         x = x + self._attend(self.norm1(x), padding)
         x = x + self._convolve(x, padding)
-        return self.norm2(x + 0.5 * self.ffn_module2(x))
+        return self.norm2(x + 0.5 * self._feed_forward(x, self.ffn_module2))
+
+    @staticmethod
+    def _feed_forward(x: torch.Tensor, module: nn.Sequential) -> torch.Tensor:
+        """Feed-forward module, [B, T, D] -> [B, T, D].
+
+        SpeechBrain's works on [T, B, D], whose strides make torch multiply
+        frame by frame where there is no gradient: 4 times as slow for two
+        utterances.
+        """
+        norm, positionwise, dropout = module
+        return dropout(positionwise.ffn(norm(x)))
 
     def _attend(
         self, x: torch.Tensor, padding: Optional[torch.Tensor]

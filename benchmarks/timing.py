@@ -22,6 +22,9 @@ def interleaved(
 ) -> dict[str, list[float]]:
     """Times tasks in turn, so that all meet the same machine.
 
+    Every other round goes backwards: of two neighbours, neither is always
+    the one that finds the other's weights in the cache.
+
     Arguments
     ---------
     tasks : mapping of str to callable
@@ -38,7 +41,8 @@ def interleaved(
     """
     seconds: dict[str, list[float]] = {name: [] for name in tasks}
     for i in tqdm(range(warm_up + rounds), desc="rounds", leave=False):
-        for name, task in tasks.items():
+        order = list(tasks.items())
+        for name, task in order if i % 2 else reversed(order):
             started = time.perf_counter()
             task()
             if i >= warm_up:

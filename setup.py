@@ -13,6 +13,7 @@ HERE = Path(__file__).parent
 VERSION = re.search(
     r'__version__ = "(.+)"', (HERE / "dld_brain/__init__.py").read_text()
 )[1]
+WAVLM = ["transformers>=5.0,<6"]
 QUICKSTART = ["espeakng-loader>=0.2.4,<0.3"]
 LINT = ["ruff>=0.12,<0.18", "yamllint>=1.35,<2", "codespell>=2.3,<3"]
 
@@ -51,8 +52,9 @@ setup(
     extras_require={
         # eSpeak NG, which makes the corpus of the quickstart, is GPL-3.0.
         "quickstart": QUICKSTART,
+        "wavlm": WAVLM,
         "tensorboard": ["tensorboard>=2.16,<3"],
-        "test": ["pytest>=8,<10", *QUICKSTART],
+        "test": ["pytest>=8,<10", *QUICKSTART, *WAVLM],
         "lint": LINT,
     },
 )

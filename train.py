@@ -116,7 +116,7 @@ def make_brain(
         run_opts=run_opts,
         checkpointer=hparams["checkpointer"],
         gate_sampler=make_sampler(
-            n_total=hparams["n_total"], seed=hparams["seed"]
+            n_total=hparams["modules"]["model"].n_total, seed=hparams["seed"]
         ),
         decoder=make_decoder("greedy", tokenizer),
         teacher=teacher.modules if teacher else None,

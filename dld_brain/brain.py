@@ -78,8 +78,29 @@ class DLDBrain(Loop):
         if self.checkpointer is not None:
             for name in ("model", "normalize"):
                 self.checkpointer.add_recoverable(name, self.modules[name])
-            for name in ("lr_scheduler", "epoch_counter"):
-                self.checkpointer.add_recoverable(name, kwargs["hparams"][name])
+            self.checkpointer.add_recoverables(
+                {
+                    "lr_scheduler": self.lr_scheduler,
+                    "epoch_counter": self.hparams.epoch_counter,
+                }
+            )
+
+    def init_optimizers(self) -> None:
+        """Makes the optimizer; the head may learn at a rate of its own."""
+        factor = self.hparams.head_lr_factor
+        if factor == 1.0:
+            super().init_optimizers()
+            return
+        model = self.plain_modules()["model"]
+        head = list(model.head.parameters())
+        parts = [m for name, m in model.named_children() if name != "head"]
+        rest = [p for part in parts for p in part.parameters()]
+        self.optimizer = self.opt_class(
+            [{"params": rest}, {"params": head, "lr_factor": factor}]
+        )
+        self.optimizers_dict = {"opt_class": self.optimizer}
+        if self.checkpointer is not None:
+            self.checkpointer.add_recoverable("optimizer", self.optimizer)
 
     def compute_forward(self, batch: Any, stage: sb.Stage) -> Predictions:
         """audio -> features -> stem -> gated layers -> head.

@@ -3,7 +3,8 @@
 A file of hparams/ names what it differs in. It `!include`s the encoder and
 the recipe that several share; their keys are reached as if they stood in
 the file itself. What a corpus changes stands in recipes/<Corpus>/corpus.yml.
-From weak to strong: included file, corpus, hparams file, command line.
+From weak to strong: included file (there, what the encoder's `training`
+changes in the recipe), corpus, hparams file, command line.
 
 Authors
  * The dld_brain authors 2026
@@ -19,6 +20,7 @@ from hyperpyyaml import load_hyperpyyaml, resolve_references
 REPOSITORY = Path(__file__).resolve().parent.parent
 #: Keys of an hparams file whose value includes a shared file.
 INCLUDES = ("encoder", "recipe")
+ENCODERS = "hparams/shared"
 
 Overrides = Union[str, dict[str, Any], None]
 
@@ -56,13 +58,16 @@ def included_file(hparams_file: str, node: Any) -> Path:
     return Path(hparams_file).resolve().parent / name
 
 
-def corpus_settings(corpus: Optional[str]) -> dict[str, Any]:
-    """What a corpus changes in every recipe.
+def corpus_settings(corpus: Optional[str], encoder: str) -> dict[str, Any]:
+    """What a corpus changes in every recipe, and in those of an encoder.
 
     Arguments
     ---------
     corpus : str, optional
         Name of a folder of recipes/; none for CSV files of one's own.
+    encoder : str
+        Name of the encoder's shared file: what a corpus.yml has under that
+        name holds for this encoder alone.
 
     Returns
     -------
@@ -75,7 +80,11 @@ def corpus_settings(corpus: Optional[str]) -> dict[str, Any]:
 
     Example
     -------
-    >>> corpus_settings("Klingon")
+    >>> corpus_settings("AN4", "conformer")["d_model"]
+    128
+    >>> "d_model" in corpus_settings("AN4", "wavlm")
+    False
+    >>> corpus_settings("Klingon", "conformer")
     Traceback (most recent call last):
     ...
     ValueError: `corpus` must be one of AN4, ..., but is 'Klingon'; ...
@@ -89,7 +98,10 @@ def corpus_settings(corpus: Optional[str]) -> dict[str, Any]:
             f"`corpus` must be one of {', '.join(known)}, but is "
             f"{corpus!r}; for CSV files of your own give --corpus=''"
         )
-    return read_tree(path)
+    settings = read_tree(path)
+    encoders = {p.stem: {} for p in (REPOSITORY / ENCODERS).glob("*.yaml")}
+    sections = {name: settings.pop(name, {}) for name in encoders}
+    return {**settings, **sections[encoder]}
 
 
 def encoder_settings(hparams_file: str, overrides: Overrides) -> dict[str, Any]:
@@ -149,10 +161,14 @@ def route(hparams_file: str, overrides: Overrides) -> dict[str, Any]:
         key: read_tree(included_file(hparams_file, tree[key]))
         for key in INCLUDES
     }
-    corpus = corpus_settings(overrides.get("corpus", tree.get("corpus")))
+    corpus = corpus_settings(
+        overrides.get("corpus", tree.get("corpus")),
+        included_file(hparams_file, tree["encoder"]).stem,
+    )
+    training = files["encoder"].get("training", {})
     routed: dict[str, Any] = {key: {} for key in INCLUDES}
     known = set(tree).union(*files.values())
-    for key, value in {**corpus, **overrides}.items():
+    for key, value in {**training, **corpus, **overrides}.items():
         if key not in known:
             raise unknown_key(key, known)
         if key in overrides and key in tree and key not in INCLUDES:
@@ -225,10 +241,12 @@ def load_hparams(
     with open(hparams_file, encoding="utf-8") as file:
         hparams = load_hyperpyyaml(file, routed)
     node = read_tree(Path(hparams_file))["encoder"]
+    settings = {
+        **encoder_settings(hparams_file, overrides),
+        **hparams["encoder"].get("when_trained", {}),
+    }
     with open(included_file(hparams_file, node), encoding="utf-8") as file:
-        text = resolve_references(
-            file, encoder_settings(hparams_file, overrides)
-        )
+        text = resolve_references(file, settings)
     return {**hparams, "encoder_yaml": text.getvalue()}
 
 
@@ -253,3 +271,30 @@ def load_flat(hparams_file: str, overrides: Overrides = None) -> dict[str, Any]:
     """
     hparams = load_hparams(hparams_file, overrides)
     return {**hparams["encoder"], **hparams["recipe"], **hparams}
+
+
+def resolve_key(hparams_file: str, key: str, overrides: Overrides = None) -> Any:
+    """Reads one key of the file without making any object.
+
+    Arguments
+    ---------
+    hparams_file : str
+        File of hparams/.
+    key : str
+        A key of the file itself.
+    overrides : str or dict
+        Keys and values, as on the command line.
+
+    Returns
+    -------
+    object
+
+    Example
+    -------
+    >>> overrides = {"seed": 7, "data_folder": "x"}
+    >>> resolve_key("hparams/conformer_rd.yaml", "output_folder", overrides)
+    'results/LibriSpeech/conformer_rd/7'
+    """
+    routed = route(hparams_file, overrides)
+    with open(hparams_file, encoding="utf-8") as file:
+        return read_tree(resolve_references(file, routed).getvalue())[key]

@@ -4,7 +4,8 @@ Authors
  * The dld_brain authors 2026
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import nn
@@ -21,7 +22,7 @@ MACS_SECONDS = 10
 
 
 def executed_params(model: DynamicEncoder, gates: Gates) -> int:
-    """Parameters that take part at a depth: stem, open layers, head.
+    """Parameters that take part at a depth: all but the closed layers'.
 
     Arguments
     ---------
@@ -42,19 +43,19 @@ def executed_params(model: DynamicEncoder, gates: Gates) -> int:
     >>> executed_params(model, (True, False, False))
     9
     """
-    parts = [model.stem, model.head]
+    total = sum(p.numel() for p in model.parameters())
     for layer, is_open in zip(model.layers.layers, gates):
-        if is_open:
-            parts.append(layer)
-        elif model.layers.closed == "norm":
-            parts.append(layer.final_norm)
-    return sum(p.numel() for part in parts for p in part.parameters())
+        if not is_open:
+            total -= sum(p.numel() for p in layer.parameters())
+            if model.layers.closed == "norm":
+                total += sum(p.numel() for p in layer.final_norm.parameters())
+    return total
 
 
 @torch.no_grad()
-def macs_per_second(
+def macs_by_part(
     modules: Mapping[str, nn.Module], gates: Gates, sample_rate: int
-) -> float:
+) -> dict[str, float]:
     """Multiply-accumulates of the encoder for one second of audio.
 
     Counted by torch's FlopCounterMode on `MACS_SECONDS` of audio: matrix
@@ -72,16 +73,25 @@ def macs_per_second(
 
     Returns
     -------
-    float
+    dict of str to float
+        Of "stem", "layers" and "head": the stem does not shrink with depth.
     """
     model = modules["model"]
     device = next(model.parameters()).device
     wavs = torch.zeros(1, MACS_SECONDS * sample_rate, device=device)
     feats, lengths = extract(modules, wavs, torch.ones(1, device=device))
+    macs = {}
+
+    def count(part: str, run: Callable[..., Any], *args: Any) -> Any:
+        """Runs a part and counts it."""
+        with FlopCounterMode(display=False) as counter:
+            out = run(*args)
+        macs[part] = counter.get_total_flops() / 2 / MACS_SECONDS
+        return out
+
     # The counter knows the products of the math backend on every device.
-    with (
-        sdpa_kernel(SDPBackend.MATH),
-        FlopCounterMode(display=False) as counter,
-    ):
-        model(feats, lengths, gates)
-    return counter.get_total_flops() / 2 / MACS_SECONDS
+    with sdpa_kernel(SDPBackend.MATH):
+        x, lengths = count("stem", model.stem, feats, lengths)
+        x = count("layers", model.run_layers, x, lengths, gates)
+        count("head", model.run_head, x, lengths)
+    return macs

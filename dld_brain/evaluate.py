@@ -17,7 +17,6 @@ import torch
 from tqdm import tqdm
 
 from dld_brain.decode import Decoder
-from dld_brain.encoders.gated import EncoderOutput
 from dld_brain.features import extract
 from dld_brain.gates import check_n_layers, evenly_spread, gates_from_layers
 from dld_brain.scores import DepthScore, Transcripts, depth_score
@@ -122,12 +121,15 @@ class DepthEvaluation:
         for batch in tqdm(loader, desc=f"{name}, every depth"):
             batch = batch.to(self.device)
             wavs, wav_lens = batch.sig
-            with self.timed(result.seconds, "shared"):
+            with self.timed(result, "stem"):
                 feats, lengths = extract(self.modules, wavs, wav_lens)
                 x, lengths = self.model.stem(feats, lengths)
             for n_layers in self.depths:
-                with self.timed(result.seconds, n_layers):
-                    texts = self.decode(x, lengths, self.layers(n_layers))
+                layers = self.layers(n_layers)
+                with self.timed(result, "layers", n_layers):
+                    y = self.run_layers(x, lengths, layers)
+                with self.timed(result, "head", n_layers):
+                    texts = self.decoder(self.model.run_head(y, lengths))
                 result.hypotheses[n_layers] += texts
             self.transcribe_randomly(result, x, lengths)
             result.ids += batch.id
@@ -161,8 +163,9 @@ class DepthEvaluation:
                 )
                 layers = rng.choice(self.n_total, n_layers, replace=False)
                 alone = x[i : i + 1, :length], lengths[i : i + 1]
-                result.hypotheses[n_layers, draw] += self.decode(
-                    *alone, layers.tolist()
+                y = self.run_layers(*alone, layers.tolist())
+                result.hypotheses[n_layers, draw] += self.decoder(
+                    self.model.run_head(y, alone[1])
                 )
 
     def random_keys(self) -> list[tuple[int, int]]:
@@ -179,10 +182,10 @@ class DepthEvaluation:
             for draw in range(self.random_draws)
         ]
 
-    def decode(
+    def run_layers(
         self, x: torch.Tensor, lengths: torch.Tensor, layers: Iterable[int]
-    ) -> list[str]:
-        """Runs the layers given and decodes.
+    ) -> torch.Tensor:
+        """Runs the layers given.
 
         Arguments
         ---------
@@ -195,22 +198,26 @@ class DepthEvaluation:
 
         Returns
         -------
-        list of str
+        torch.Tensor
+            [B, T', D].
         """
         gates = gates_from_layers(list(layers), self.n_total)
-        out: EncoderOutput = self.model.run_layers(x, lengths, gates)
-        return self.decoder(out)
+        return self.model.run_layers(x, lengths, gates)
 
     @contextmanager
-    def timed(self, seconds: dict[Any, float], key: Any) -> Iterator[None]:
+    def timed(
+        self, result: Transcripts, part: str, key: Optional[int] = None
+    ) -> Iterator[None]:
         """Adds the time of a block, the device's work included.
 
         Arguments
         ---------
-        seconds : dict
+        result : Transcripts
             What to add to.
-        key : hashable
-            Where.
+        part : str
+            "stem", "layers" or "head".
+        key : int, optional
+            The depth.
 
         Yields
         ------
@@ -223,7 +230,7 @@ class DepthEvaluation:
         yield
         if is_cuda:
             torch.cuda.synchronize(self.device)
-        seconds[key] += time.perf_counter() - started
+        result.seconds[part, key] += time.perf_counter() - started
 
     def scores(self, result: Transcripts) -> list[DepthScore]:
         """Scores the transcripts of a set.

@@ -12,6 +12,7 @@ from typing import Optional
 
 import torch
 from speechbrain.lobes.features import Fbank
+from speechbrain.processing.features import InputNormalization
 from torch import nn
 
 
@@ -78,6 +79,113 @@ class LogMel(Fbank):
         # One frame is centred on every hop, the first on sample 0.
         samples = absolute_lengths(wav_lens, wavs.shape[1])
         return super().forward(wavs), samples // self.hop_samples + 1
+
+    def min_samples(self, n_frames: int) -> int:
+        """The shortest audio that gives so many frames.
+
+        Arguments
+        ---------
+        n_frames : int
+            Frames.
+
+        Returns
+        -------
+        int
+            Samples.
+        """
+        return (n_frames - 1) * self.hop_samples
+
+
+class Waveform(nn.Module):
+    """For encoders that read samples: a frame is a sample.
+
+    Example
+    -------
+    >>> feats, lengths = Waveform()(torch.randn(2, 8), torch.tensor([1, 0.5]))
+    >>> feats.shape, lengths
+    (torch.Size([2, 8, 1]), tensor([8, 4]))
+    """
+
+    def forward(
+        self, wavs: torch.Tensor, wav_lens: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Gives the samples as frames of one feature.
+
+        Arguments
+        ---------
+        wavs : torch.Tensor
+            Waveforms, [B, S].
+        wav_lens : torch.Tensor
+            Lengths relative to S, [B], in (0, 1].
+
+        Returns
+        -------
+        tuple of torch.Tensor
+            Features [B, S, 1] and valid frames [B].
+        """
+        return wavs.unsqueeze(-1), absolute_lengths(wav_lens, wavs.shape[1])
+
+    def min_samples(self, n_frames: int) -> int:
+        """The shortest audio that gives so many frames.
+
+        Arguments
+        ---------
+        n_frames : int
+            Frames.
+
+        Returns
+        -------
+        int
+            Samples.
+        """
+        return n_frames
+
+
+class WaveformNorm(InputNormalization):
+    """Normalises each utterance by itself, over its valid samples, or not.
+
+    Whether is a matter of what the encoder was pretrained with: WavLM-base
+    without, WavLM-large with. SpeechBrain's wrapper of WavLM counts padding
+    among the samples.
+
+    Arguments
+    ---------
+    enabled : bool
+        Whether.
+
+    Example
+    -------
+    >>> WaveformNorm(enabled=True)(torch.tensor([[[1.0], [3.0]]])).flatten()
+    tensor([-1.,  1.])
+    """
+
+    def __init__(self, enabled: bool) -> None:
+        super().__init__(norm_type="sentence")
+        self.enabled = enabled
+
+    def forward(
+        self,
+        x: torch.Tensor,
+        lengths: Optional[torch.Tensor] = None,
+        epoch: Optional[int] = None,
+    ) -> torch.Tensor:
+        """Normalises.
+
+        Arguments
+        ---------
+        x : torch.Tensor
+            Samples, [B, S, 1].
+        lengths : torch.Tensor, optional
+            Valid samples relative to S, [B].
+        epoch : int, optional
+            Not used: there is nothing to learn.
+
+        Returns
+        -------
+        torch.Tensor
+            [B, S, 1].
+        """
+        return super().forward(x, lengths) if self.enabled else x
 
 
 def absolute_lengths(rel_lens: torch.Tensor, n_max: int) -> torch.Tensor:
@@ -146,5 +254,5 @@ def min_samples(modules: Mapping[str, nn.Module]) -> int:
     int
         Samples.
     """
-    frames = modules["model"].stem.MIN_FRAMES
-    return (frames - 1) * modules["compute_features"].hop_samples
+    n_frames = modules["model"].stem.min_frames
+    return modules["compute_features"].min_samples(n_frames)

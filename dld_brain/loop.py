@@ -29,12 +29,14 @@ class Loop(sb.Brain):
     *args : tuple
     **kwargs : dict
         Forwarded to `speechbrain.Brain`. The hyperparameters have
-        `lr_scheduler`.
+        `schedule`, one of their `schedules`.
     """
 
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         self.find_unused_parameters = True
+        hparams = self.hparams
+        self.lr_scheduler = hparams.schedules[hparams.schedule]
         self.n_train_batches = 0
 
     def fit_batch(self, batch: Any) -> torch.Tensor:
@@ -67,10 +69,16 @@ class Loop(sb.Brain):
             self.check_loss_isfinite(scaled_loss)
             scaled_loss.backward()
         if should_step:
-            self.hparams.lr_scheduler(self.optimizer)
+            self.set_learning_rates()
             self.optimizers_step()
         self.on_fit_batch_end(batch, outputs, loss, should_step)
         return loss.detach().cpu()
+
+    def set_learning_rates(self) -> None:
+        """Sets the scheduled rate; of a group, times its `lr_factor`."""
+        self.lr_scheduler(self.optimizer)
+        for group in self.optimizer.param_groups:
+            group["lr"] *= group.get("lr_factor", 1.0)
 
     def optimizers_step(self) -> None:
         """Clips all parameter groups together and steps.

@@ -185,7 +185,7 @@ def load_normalizer(normalizer: InputNormalization, path: Any) -> None:
             f"{path} cannot be read as feature statistics (is it whole?): "
             f"{error}"
         ) from error
-    if normalizer.count == 0:
+    if normalizer.norm_type == "global" and normalizer.count == 0:
         raise ValueError(f"{path} holds the statistics of no utterance")
 
 

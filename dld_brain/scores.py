@@ -13,7 +13,7 @@ from typing import Any, Optional
 import jiwer
 import torch
 
-from dld_brain.depth import executed_params, macs_per_second
+from dld_brain.depth import executed_params, macs_by_part
 from dld_brain.gates import gates_from_layers
 
 
@@ -37,8 +37,13 @@ class DepthScore:
         Word error rate, %; of random layers, the mean over the draws.
     cer : float
         Character error rate, %.
+    macs_parts : dict of str to float
+        The same of "stem", "layers" and "head".
     rtf : float, optional
         Compute seconds, from waveform to text, for a second of audio.
+    rtf_parts : dict of str to float, optional
+        The same of "stem" (features included), "layers" and "head"
+        (decoding included).
     wer_std : float, optional
         Standard deviation of the WER over the draws.
     draws : int, optional
@@ -52,7 +57,9 @@ class DepthScore:
     macs_per_second: float
     wer: float
     cer: float
+    macs_parts: dict[str, float] = field(default_factory=dict)
     rtf: Optional[float] = None
+    rtf_parts: Optional[dict[str, float]] = None
     wer_std: Optional[float] = None
     draws: Optional[int] = None
 
@@ -70,7 +77,8 @@ class Transcripts:
     hypotheses : dict
         By key (a depth, or a depth and a draw) the transcripts.
     seconds : dict
-        By key the compute time, s.
+        By (part, key) the compute time, s; that of the stem, which all
+        depths share, by ("stem", None).
     audio_seconds : float
         Duration of the set, s.
     """
@@ -118,18 +126,24 @@ def depth_score(
     wers = [100 * jiwer.wer(result.references, t) for t in texts]
     cers = [100 * jiwer.cer(result.references, t) for t in texts]
     gates = gates_from_layers(layers, modules["model"].n_total)
+    macs = macs_by_part(modules, gates, sample_rate)
     score = DepthScore(
         n_layers=n_layers,
         layers=None if draws else list(layers),
         selection="random" if draws else "even",
         params=executed_params(modules["model"], gates),
-        macs_per_second=macs_per_second(modules, gates, sample_rate),
+        macs_per_second=sum(macs.values()),
+        macs_parts=macs,
         wer=statistics.mean(wers),
         cer=statistics.mean(cers),
     )
     if draws:
         score.wer_std, score.draws = statistics.pstdev(wers), draws
     else:
-        seconds = result.seconds["shared"] + result.seconds[n_layers]
-        score.rtf = seconds / result.audio_seconds
+        keys = {"stem": None, "layers": n_layers, "head": n_layers}
+        score.rtf_parts = {
+            part: result.seconds[part, key] / result.audio_seconds
+            for part, key in keys.items()
+        }
+        score.rtf = sum(score.rtf_parts.values())
     return score

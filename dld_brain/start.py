@@ -12,7 +12,7 @@ from sentencepiece import SentencePieceProcessor
 from speechbrain.utils.distributed import if_main_process
 
 from dld_brain import data
-from dld_brain.config import encoder_settings, load_flat
+from dld_brain.config import encoder_settings, resolve_key
 from dld_brain.pretrained import (
     PretrainedModel,
     check_pretrained,
@@ -78,7 +78,7 @@ def find_model(
         **encoder_settings(hparams_file, overrides),
         **hparams["teacher_overrides"],
     }
-    output_folder = load_flat(str(recipe), settings)["output_folder"]
+    output_folder = resolve_key(str(recipe), "output_folder", settings)
     folder = Path(output_folder, "pretrained")
     if not (folder / "hyperparams.yaml").is_file():
         print(f"{folder} holds no model yet: training it first ({recipe})")

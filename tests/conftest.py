@@ -6,10 +6,31 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+import transformers
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 #: Folder with an4/ and librispeech/: real speech, not part of the repository.
 SPEECH_VARIABLE = "DLD_SPEECH_DATA"
+
+
+#: Sizes of the Hugging Face models that tests make.
+HF_SIZE = {
+    "hidden_size": 32,
+    "num_hidden_layers": 4,
+    "intermediate_size": 64,
+    "num_attention_heads": 4,
+    "conv_dim": (16,) * 7,
+    "num_conv_pos_embeddings": 16,
+    "num_conv_pos_embedding_groups": 4,
+}
+
+
+def pytest_addoption(parser):
+    """The flag of the test that downloads."""
+    parser.addoption(
+        "--download", action="store_true", help="fetch microsoft/wavlm-base"
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -58,6 +79,43 @@ def small(**changes) -> list[str]:
     return [*flags, "--noprogressbar", "--device=cpu"]
 
 
+def save_hf(folder, kind: str, is_large: bool, **changes):
+    """Saves a small Hugging Face model; of the large models' layout or not."""
+    torch.manual_seed(0)
+    config = transformers.AutoConfig.for_model(
+        kind,
+        **{**HF_SIZE, **changes},
+        do_stable_layer_norm=is_large,
+        feat_extract_norm="layer" if is_large else "group",
+    )
+    model = transformers.AutoModel.from_config(config)
+    for weight in model.parameters():  # as made, the biases say nothing
+        torch.nn.init.normal_(weight, weight.mean().item(), 0.1)
+    model.save_pretrained(folder)
+    extractor = transformers.Wav2Vec2FeatureExtractor(do_normalize=False)
+    extractor.save_pretrained(folder)
+    return model.eval()
+
+
+def small_wavlm(**changes) -> list[str]:
+    """Options of a WavLM run small enough for a test that trains."""
+    options = {
+        "corpus": "AN4",
+        "data_folder": "tests/samples/AN4",
+        "vocab_size": 11,
+        "n_updates": 10,
+        "random_draws": 0,
+        **changes,
+    }
+    flags = [f"--{key}={value}" for key, value in options.items()]
+    return [*flags, "--noprogressbar", "--device=cpu"]
+
+
+def latest_checkpoint(run: Path) -> Path:
+    """Folder of the newest checkpoint of a run."""
+    return sorted((run / "save").glob("CKPT+*"))[-1]
+
+
 @pytest.fixture(scope="session")
 def finished_run(tmp_path_factory):
     """Output folder of a DLD run whose teacher was trained on the way."""
@@ -80,3 +138,36 @@ def finished_run(tmp_path_factory):
 def pretrained(finished_run):
     """The folder `pretrained` of that run."""
     return finished_run / "pretrained"
+
+
+@pytest.fixture(scope="session")
+def hf_folder(tmp_path_factory):
+    """Folder of a small WavLM, as Hugging Face saves one."""
+    folder = tmp_path_factory.mktemp("hf")
+    save_hf(folder, "wavlm", False)
+    return str(folder)
+
+
+@pytest.fixture(scope="session")
+def finished_wavlm_run(tmp_path_factory):
+    """A DLD run of a WavLM folder, which is gone when it ends."""
+    folder = tmp_path_factory.mktemp("wavlm")
+    save_hf(folder / "hf", "wavlm", False)
+    run_train(
+        "hparams/wavlm_dld.yaml",
+        *small_wavlm(
+            source=folder / "hf",
+            output_folder=f"{folder}/dld/1",
+            number_of_epochs=2,
+            teacher_overrides="{number_of_epochs: 2, output_folder: "
+            f"{folder}/teacher/1}}",
+        ),
+    )
+    (folder / "hf").rename(folder / "away")
+    return folder / "dld/1"
+
+
+@pytest.fixture(scope="session")
+def pretrained_wavlm(finished_wavlm_run):
+    """The folder `pretrained` of that run."""
+    return finished_wavlm_run / "pretrained"

@@ -7,7 +7,7 @@ from torch import nn
 
 from common import tiny_modules
 from dld_brain.config import load_flat
-from dld_brain.depth import executed_params, macs_per_second
+from dld_brain.depth import executed_params, macs_by_part
 from dld_brain.encoders.conformer import (
     ConformerLayer,
     ConvStem,
@@ -223,7 +223,7 @@ def test_a_closed_layer_counts_the_norm_that_it_keeps():
 def test_macs_are_linear_in_the_layers():
     modules = tiny_modules()
     counts = [
-        macs_per_second(modules, gates_from_layers(range(n), 4), 16000)
+        sum(macs_by_part(modules, gates_from_layers(range(n), 4), 16000).values())
         for n in range(1, 5)
     ]
     layer = counts[1] - counts[0]

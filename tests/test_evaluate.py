@@ -62,13 +62,20 @@ def test_scores_by_hand(evaluation):
             (2, 0): ["ONE TWO THREE", ""],
             (2, 1): ["", ""],
         },
-        seconds={"shared": 1.0, 2: 0.5, 4: 2.0},
+        seconds={
+            ("stem", None): 1.0,
+            ("layers", 2): 0.25,
+            ("head", 2): 0.25,
+            ("layers", 4): 1.5,
+            ("head", 4): 0.5,
+        },
         audio_seconds=10.0,
     )
     two, four, random = evaluation.scores(result)
     # Substitution, deletion, insertion over four words.
     assert two.wer == 75.0 and four.wer == 0.0
-    assert (two.rtf, four.rtf) == (0.15, 0.3)
+    assert (two.rtf, four.rtf) == pytest.approx((0.15, 0.3))
+    assert four.rtf_parts == {"stem": 0.1, "layers": 0.15, "head": 0.05}
     assert two.layers == [0, 3] and random.layers is None
     assert random.wer == statistics.mean([25.0, 100.0])
     assert random.wer_std == statistics.pstdev([25.0, 100.0])
@@ -91,10 +98,13 @@ def test_the_report_has_the_documented_form(evaluation, tmp_path):
             "selection",
             "params",
             "macs_per_second",
+            "macs_parts",
             "wer",
             "cer",
             "rtf",
+            "rtf_parts",
         }
+        assert sum(row["rtf_parts"].values()) == pytest.approx(row["rtf"])
         assert len(row["layers"]) == row["n_layers"]
     assert (tmp_path / "wer_vs_depth.png").stat().st_size > 5000
     for row in scores:

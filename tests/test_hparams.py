@@ -7,7 +7,7 @@ import pytest
 import torch
 from hyperpyyaml import load_hyperpyyaml
 
-from conftest import small
+from conftest import small, small_wavlm
 from dld_brain.pretrained import load_pretrained
 from train import main
 
@@ -15,8 +15,10 @@ YAMLS = sorted(Path("hparams").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("path", YAMLS, ids=lambda p: p.stem)
-def test_it_loads_as_speechbrain_loads_it(path, tmp_path):
+def test_it_loads_as_speechbrain_loads_it(path, tmp_path, hf_folder):
     overrides = {"data_folder": str(tmp_path), "output_folder": str(tmp_path)}
+    if path.stem.startswith("wavlm"):
+        overrides["encoder"] = {"source": hf_folder}
     with open(path) as file:
         hparams = load_hyperpyyaml(file, overrides)
     assert hparams["recipe"]["data_folder"] == str(tmp_path)
@@ -24,7 +26,8 @@ def test_it_loads_as_speechbrain_loads_it(path, tmp_path):
 
 
 @pytest.mark.parametrize("path", YAMLS, ids=lambda p: p.stem)
-def test_it_trains_two_steps(path, tmp_path, pretrained):
+def test_it_trains_two_steps(path, tmp_path, request):
+    encoder = "wavlm" if path.stem.startswith("wavlm") else "conformer"
     options = {
         "output_folder": f"{tmp_path}/1",
         "number_of_epochs": 1,
@@ -32,14 +35,21 @@ def test_it_trains_two_steps(path, tmp_path, pretrained):
         "max_batch_seconds": 0,
         "n_warmup_steps": 1,
     }
-    if "teacher: conformer" in path.read_text():
-        options["teacher"] = pretrained
+    has_teacher = f"teacher: {encoder}" in path.read_text()
     if path.stem == "quickstart":
         options["valid_depths"] = "[2]"
-    main([str(path), *small(**options)])
+    if encoder == "conformer":
+        if has_teacher:
+            options["teacher"] = request.getfixturevalue("pretrained")
+        main([str(path), *small(**options)])
+    else:
+        if has_teacher:
+            options["teacher"] = request.getfixturevalue("pretrained_wavlm")
+        source = request.getfixturevalue("hf_folder")
+        main([str(path), *small_wavlm(source=source, **options)])
     log = (tmp_path / "1/train_log.txt").read_text()
     assert "steps: 2" in log
-    assert ("kl" in log) == ("teacher" in options)
+    assert ("kl" in log) == has_teacher
     model = load_pretrained(f"{tmp_path}/1/pretrained").modules["model"]
     assert all(torch.isfinite(p).all() for p in model.parameters())
 

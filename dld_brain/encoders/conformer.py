@@ -224,8 +224,6 @@ class ConvStem(nn.Module):
 
     #: Frames under, and between, the windows of both convolutions.
     KERNEL, STRIDE = 3, 2
-    #: Frames that give one: (1 - 1) * 2 + 3 = 3, and (3 - 1) * 2 + 3 = 7.
-    MIN_FRAMES = 7
 
     def __init__(
         self,
@@ -239,6 +237,11 @@ class ConvStem(nn.Module):
         self.conv2 = nn.Conv1d(d_model, d_model, self.KERNEL, self.STRIDE)
         self.activation = activation()
         self.drop = nn.Dropout(dropout)
+
+    @property
+    def min_frames(self) -> int:
+        """Frames that give one: (1 - 1) 2 + 3 = 3, and (3 - 1) 2 + 3 = 7."""
+        return 7
 
     def forward(
         self, feats: torch.Tensor, lengths: torch.Tensor
@@ -256,11 +259,11 @@ class ConvStem(nn.Module):
         -------
         tuple of torch.Tensor
             [B, T', D], and the valid frames there, [B], at least 1: an
-            utterance of fewer than `MIN_FRAMES` is filled up with zeros.
+            utterance of fewer than `min_frames` is filled up with zeros.
         """
         padding = padding_mask(lengths, feats.shape[1]).unsqueeze(-1)
         feats = feats.masked_fill(padding, 0.0)
-        missing = max(0, self.MIN_FRAMES - feats.shape[1])
+        missing = max(0, self.min_frames - feats.shape[1])
         x = F.pad(feats, (0, 0, 0, missing)).transpose(1, 2)  # [B, F, T]
         for conv in (self.conv1, self.conv2):
             x = self.activation(conv(x))

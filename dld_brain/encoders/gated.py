@@ -45,6 +45,9 @@ class GatedLayers(nn.Module):
         What a closed layer does: "identity" passes its input on (DLD,
         eq. 1); "norm" applies the layer's `final_norm` alone, as LDASR
         does, the authors' earlier code.
+    norm : torch.nn.Module, optional
+        Behind the last layer, at every depth: for layers that end without
+        a norm.
 
     Raises
     ------
@@ -60,7 +63,10 @@ class GatedLayers(nn.Module):
     """
 
     def __init__(
-        self, layers: Iterable[nn.Module], closed: str = "identity"
+        self,
+        layers: Iterable[nn.Module],
+        closed: str = "identity",
+        norm: Optional[nn.Module] = None,
     ) -> None:
         super().__init__()
         if closed not in CLOSED:
@@ -69,6 +75,7 @@ class GatedLayers(nn.Module):
             )
         self.layers = nn.ModuleList(layers)
         self.closed = closed
+        self.norm = nn.Identity() if norm is None else norm
 
     def __len__(self) -> int:
         return len(self.layers)
@@ -109,7 +116,7 @@ class GatedLayers(nn.Module):
                 x = layer(x, **context)
             elif self.closed == "norm":
                 x = layer.final_norm(x)
-        return x
+        return self.norm(x)
 
 
 class DynamicEncoder(nn.Module):
@@ -123,6 +130,9 @@ class DynamicEncoder(nn.Module):
         The stack.
     head : torch.nn.Module
         [B, T', D] -> [B, T', V].
+    bias : torch.nn.Module, optional
+        T' -> the positional bias of attention, [1, H, T', T'], which every
+        layer that runs gets. It belongs to no layer.
 
     Example
     -------
@@ -139,12 +149,17 @@ class DynamicEncoder(nn.Module):
     """
 
     def __init__(
-        self, stem: nn.Module, layers: GatedLayers, head: nn.Module
+        self,
+        stem: nn.Module,
+        layers: GatedLayers,
+        head: nn.Module,
+        bias: Optional[nn.Module] = None,
     ) -> None:
         super().__init__()
         self.stem = stem
         self.layers = layers
         self.head = head
+        self.bias = bias
 
     @property
     def n_total(self) -> int:
@@ -174,14 +189,14 @@ class DynamicEncoder(nn.Module):
             Log-probabilities [B, T', V] and lengths [B].
         """
         x, lengths = self.stem(feats, lengths)
-        return self.run_layers(x, lengths, gates)
+        return self.run_head(self.run_layers(x, lengths, gates), lengths)
 
     def run_layers(
         self,
         x: torch.Tensor,
         lengths: torch.Tensor,
         gates: Optional[Gates] = None,
-    ) -> EncoderOutput:
+    ) -> torch.Tensor:
         """The part behind the stem: what differs between two depths.
 
         Arguments
@@ -195,11 +210,29 @@ class DynamicEncoder(nn.Module):
 
         Returns
         -------
-        EncoderOutput
-            Log-probabilities [B, T', V] and lengths [B].
+        torch.Tensor
+            [B, T', D].
         """
         padding = padding_mask(lengths, x.shape[1])
         # Without a mask the attention takes its faster path.
-        padding = padding if padding.any() else None
-        x = self.layers(x, gates, padding=padding)
+        context = {"padding": padding if padding.any() else None}
+        if self.bias is not None:
+            context["bias"] = self.bias(x.shape[1])
+        return self.layers(x, gates, **context)
+
+    def run_head(self, x: torch.Tensor, lengths: torch.Tensor) -> EncoderOutput:
+        """From the last layer to log-probabilities.
+
+        Arguments
+        ---------
+        x : torch.Tensor
+            Output of the layers, [B, T', D].
+        lengths : torch.Tensor
+            Valid frames, [B].
+
+        Returns
+        -------
+        EncoderOutput
+            Log-probabilities [B, T', V] and lengths [B].
+        """
         return EncoderOutput(self.head(x).log_softmax(-1), lengths)

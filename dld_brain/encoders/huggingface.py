@@ -1,0 +1,224 @@
+"""Reads WavLM, wav2vec 2.0 and HuBERT models of Hugging Face.
+
+Authors
+ * The dld_brain authors 2026
+"""
+
+import json
+from pathlib import Path
+from typing import Any, Optional
+
+from torch import nn
+
+try:
+    import transformers
+except ImportError as error:
+    raise ImportError(
+        "WavLM needs transformers: pip install -e '.[wavlm]'"
+    ) from error
+
+MODEL_TYPES = ("wavlm", "wav2vec2", "hubert")
+#: Weights of pretraining alone, which an encoder has no use for. The name of
+#: what masks frames in pretraining is missing in models made without.
+NOT_NEEDED = ("masked_spec_embed",)
+
+
+def one_line(error: Exception) -> str:
+    """The first line of an error that has many.
+
+    Arguments
+    ---------
+    error : Exception
+        The error.
+
+    Returns
+    -------
+    str
+
+    Example
+    -------
+    >>> one_line(ValueError("it failed\\nfor reasons"))
+    'it failed'
+    """
+    return str(error).strip().splitlines()[0] if str(error) else repr(error)
+
+
+def make_config(
+    source: Optional[str], changes: dict[str, Any]
+) -> transformers.PretrainedConfig:
+    """Reads a configuration and changes it.
+
+    Arguments
+    ---------
+    source : str, optional
+        Hugging Face id or folder.
+    changes : dict
+        What differs from it; without a source, the whole, `model_type`
+        included.
+
+    Returns
+    -------
+    transformers.PretrainedConfig
+
+    Raises
+    ------
+    FileNotFoundError
+        If the source cannot be read.
+    ValueError
+        If it holds another kind of model, or drops layers by itself.
+
+    Example
+    -------
+    >>> make_config(None, {"model_type": "wavlm"})
+    Traceback (most recent call last):
+    ...
+    ValueError: `layerdrop` must be 0: the gates ..., but is 0.1; ...
+    """
+    settings = {**(read_config(source) if source else {}), **changes}
+    model_type = settings.pop("model_type", None)
+    if model_type not in MODEL_TYPES:
+        raise ValueError(
+            f"the model must be one of {', '.join(MODEL_TYPES)}, but "
+            f"{source or '`config`'} has the model_type {model_type}"
+        )
+    config = transformers.AutoConfig.for_model(model_type, **settings)
+    if config.layerdrop:
+        raise ValueError(
+            f"`layerdrop` must be 0: the gates decide which layers run, but "
+            f"is {config.layerdrop}; give config={{layerdrop: 0.0}}"
+        )
+    for key in ("add_adapter", "adapter_attn_dim"):
+        if getattr(config, key, None):
+            raise ValueError(
+                f"`{key}` must not be set: adapters are not part of a dynamic "
+                f"encoder, but is {getattr(config, key)}"
+            )
+    return config
+
+
+def read_config(source: str) -> dict[str, Any]:
+    """Reads config.json of a model.
+
+    Arguments
+    ---------
+    source : str
+        Hugging Face id or folder.
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    FileNotFoundError
+        If the source cannot be read.
+    """
+    path = Path(source)
+    if path.is_dir() and not (path / "config.json").is_file():
+        raise FileNotFoundError(
+            f"{source} must hold a Hugging Face model, but has no config.json"
+        )
+    try:
+        config = transformers.PretrainedConfig.get_config_dict(source)[0]
+    except OSError as error:
+        raise FileNotFoundError(
+            f"`source` must be a folder that holds a Hugging Face model, or "
+            f"an id that can be fetched, but {source} is no folder and was "
+            f"not fetched (network, spelling?): {one_line(error)}"
+        ) from error
+    return config
+
+
+def full_config(source: Optional[str], changes: dict[str, Any]) -> dict:
+    """The whole configuration, which makes the model without its source.
+
+    Arguments
+    ---------
+    source : str, optional
+        Hugging Face id or folder.
+    changes : dict
+        What differs from it.
+
+    Returns
+    -------
+    dict
+        Of plain values, for YAML.
+    """
+    config = make_config(source, changes)
+    found = json.loads(config.to_json_string())
+    left_out = ("transformers_version", "_name_or_path", "architectures")
+    found = {k: v for k, v in found.items() if k not in left_out}
+    return {**found, "model_type": config.model_type, "layerdrop": 0.0}
+
+
+def load_backbone(
+    source: Optional[str],
+    config: transformers.PretrainedConfig,
+    normalize_wav: bool,
+) -> nn.Module:
+    """Makes Hugging Face's model, with the weights of its source.
+
+    Arguments
+    ---------
+    source : str, optional
+        Hugging Face id or folder; without it, weights are random.
+    config : transformers.PretrainedConfig
+        Its configuration.
+    normalize_wav : bool
+        Whether waveforms will be normalised.
+
+    Returns
+    -------
+    transformers.PreTrainedModel
+
+    Raises
+    ------
+    ValueError
+        If the weights do not fit the configuration, or the source was
+        trained on the other kind of waveforms.
+    """
+    if not source:
+        return transformers.AutoModel.from_config(config)
+    check_normalization(source, normalize_wav)
+    try:
+        model, info = transformers.AutoModel.from_pretrained(
+            source, config=config, output_loading_info=True
+        )
+    except (RuntimeError, OSError) as error:
+        raise ValueError(
+            f"the weights of {source} do not fit its configuration: "
+            f"{one_line(error)}"
+        ) from error
+    missing = [k for k in info["missing_keys"] if k not in NOT_NEEDED]
+    if missing:
+        raise ValueError(
+            f"{source} must hold all weights of a {config.model_type}, but "
+            f"lacks {len(missing)}: {', '.join(sorted(missing)[:3])}"
+        )
+    return model
+
+
+def check_normalization(source: str, normalize_wav: bool) -> None:
+    """Raises where waveforms would not be as those of pretraining.
+
+    Arguments
+    ---------
+    source : str
+        Hugging Face id or folder.
+    normalize_wav : bool
+        Whether waveforms will be normalised.
+
+    Raises
+    ------
+    ValueError
+        If preprocessor_config.json says otherwise.
+    """
+    try:
+        extractor = transformers.AutoFeatureExtractor.from_pretrained(source)
+    except (OSError, ValueError):
+        return  # a model without the file says nothing about its waveforms
+    if extractor.do_normalize != normalize_wav:
+        raise ValueError(
+            f"`normalize_wav` must be {extractor.do_normalize}, as {source} "
+            f"was trained, but is {normalize_wav}"
+        )

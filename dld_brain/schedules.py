@@ -1,0 +1,83 @@
+"""Learning rates over a training.
+
+Authors
+ * The dld_brain authors 2026
+"""
+
+from typing import Any
+
+import torch
+from speechbrain.nnet.schedulers import TriStageLRSchedule
+from speechbrain.utils import checkpoints
+
+
+@checkpoints.register_checkpoint_hooks
+class TriStage(TriStageLRSchedule):
+    """SpeechBrain's three stages, counting its steps as its Noam does.
+
+    A tenth of the updates warms up, four tenths hold, five decay: wav2vec
+    2.0, https://arxiv.org/abs/2006.11477, section 4.2.
+
+    Arguments
+    ---------
+    lr : float
+        Learning rate that is held.
+    n_updates : int
+        Updates of the whole training; then the rate stays where it is.
+
+    Example
+    -------
+    >>> weight = torch.nn.Parameter(torch.zeros(1))
+    >>> optimizer = torch.optim.SGD([weight], lr=1.0)
+    >>> schedule = TriStage(lr=1.0, n_updates=20)
+    >>> for _ in range(5):
+    ...     schedule(optimizer)
+    >>> optimizer.param_groups[0]["lr"]
+    1.0
+    """
+
+    def __init__(self, lr: float, n_updates: int) -> None:
+        n_warmup, n_hold = round(0.1 * n_updates), round(0.4 * n_updates)
+        super().__init__(
+            lr,
+            warmup_steps=max(1, n_warmup),
+            hold_steps=n_hold,
+            decay_steps=max(1, n_updates - n_warmup - n_hold),
+            total_steps=n_updates,
+        )
+        self.n_steps = 0
+
+    def __call__(self, opt: torch.optim.Optimizer) -> None:
+        """Sets the learning rate of the next step.
+
+        Arguments
+        ---------
+        opt : torch.optim.Optimizer
+            The optimizer.
+        """
+        self.n_steps += 1
+        super().__call__(opt, min(self.n_steps, self.total_steps))
+
+    @checkpoints.mark_as_saver
+    def save(self, path: Any) -> None:
+        """Saves the count.
+
+        Arguments
+        ---------
+        path : str or Path
+            Where to.
+        """
+        torch.save({"n_steps": self.n_steps}, path)
+
+    @checkpoints.mark_as_loader
+    def load(self, path: Any, end_of_epoch: bool = False) -> None:
+        """Loads the count.
+
+        Arguments
+        ---------
+        path : str or Path
+            Where from.
+        end_of_epoch : bool
+            Not used.
+        """
+        self.n_steps = torch.load(path)["n_steps"]

@@ -273,7 +273,9 @@ def load_flat(hparams_file: str, overrides: Overrides = None) -> dict[str, Any]:
     return {**hparams["encoder"], **hparams["recipe"], **hparams}
 
 
-def resolve_key(hparams_file: str, key: str, overrides: Overrides = None) -> Any:
+def resolve_key(
+    hparams_file: str, key: str, overrides: Overrides = None
+) -> Any:
     """Reads one key of the file without making any object.
 
     Arguments

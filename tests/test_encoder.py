@@ -223,7 +223,11 @@ def test_a_closed_layer_counts_the_norm_that_it_keeps():
 def test_macs_are_linear_in_the_layers():
     modules = tiny_modules()
     counts = [
-        sum(macs_by_part(modules, gates_from_layers(range(n), 4), 16000).values())
+        sum(
+            macs_by_part(
+                modules, gates_from_layers(range(n), 4), 16000
+            ).values()
+        )
         for n in range(1, 5)
     ]
     layer = counts[1] - counts[0]

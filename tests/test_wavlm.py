@@ -7,13 +7,7 @@ import pytest
 import torch
 import transformers
 
-from conftest import (
-    HF_SIZE,
-    latest_checkpoint,
-    run_train,
-    save_hf,
-    small_wavlm,
-)
+from conftest import HF_SIZE, latest_checkpoint, run_train, save_hf, small_wavlm
 from dld_brain.config import load_flat
 from dld_brain.depth import executed_params, macs_by_part
 from dld_brain.encoders.huggingface import full_config, make_config
@@ -275,7 +269,9 @@ def test_the_report_shows_where_the_work_is(run):
     report = json.loads((run / "depth_report.json").read_text())
     two, four = report["sets"]["test"]
     assert two["macs_parts"]["stem"] == four["macs_parts"]["stem"] > 0
-    assert 1.9 < four["macs_parts"]["layers"] / two["macs_parts"]["layers"] < 2.1
+    assert (
+        1.9 < four["macs_parts"]["layers"] / two["macs_parts"]["layers"] < 2.1
+    )
     assert "time: stem" in (run / "depth_report.md").read_text()
 
 
@@ -348,9 +344,7 @@ def test_a_checkpoint_with_too_few_layers_is_refused(tmp_path):
 def test_waveforms_must_be_as_in_pretraining(tmp_path):
     save_hf(tmp_path, "wavlm", False)
     with pytest.raises(ValueError, match="`normalize_wav` must be False"):
-        wavlm_encoder(
-            str(tmp_path), {"layerdrop": 0.0}, 29, normalize_wav=True
-        )
+        wavlm_encoder(str(tmp_path), {"layerdrop": 0.0}, 29, normalize_wav=True)
 
 
 def test_a_tokenizer_with_more_symbols_than_the_head_is_refused(run, tmp_path):

@@ -162,7 +162,11 @@ class TransformerLayer(nn.Module):
         attention = self.attention
         q, k, v = (
             self._split(project(x))
-            for project in (attention.q_proj, attention.k_proj, attention.v_proj)
+            for project in (
+                attention.q_proj,
+                attention.k_proj,
+                attention.v_proj,
+            )
         )
         mask = None if padding is None else ~padding[:, None, None, :]
         if bias is not None:

@@ -26,9 +26,11 @@ from speechbrain.utils.train_logger import TensorboardLogger
 
 from dld_brain import data, report
 from dld_brain.brain import DLDBrain
+from dld_brain.choose import LayerChooser, check_splits
 from dld_brain.config import load_flat, read_tree, route
 from dld_brain.decode import make_decoder
-from dld_brain.evaluate import DepthEvaluation
+from dld_brain.depth import DepthTable
+from dld_brain.evaluate import DepthEvaluation, default_depths
 from dld_brain.memory import keep_freed_memory
 from dld_brain.pretrained import (
     PretrainedModel,
@@ -37,6 +39,7 @@ from dld_brain.pretrained import (
     save_pretrained,
 )
 from dld_brain.start import find_model, find_tokenizer, keep_tokenizer
+from dld_brain.strategies import check_strategy
 
 
 def prepare_data(hparams: dict[str, Any]) -> str:
@@ -172,11 +175,74 @@ def fit(
     )
 
 
+def check_search(hparams: dict[str, Any]) -> None:
+    """Raises where layers cannot be chosen as asked; before long work.
+
+    Arguments
+    ---------
+    hparams : dict
+        Hyperparameters.
+
+    Raises
+    ------
+    ValueError
+        If a strategy cannot be run, or would see test speech.
+    """
+    n_total = hparams["modules"]["model"].n_total
+    check_strategy(hparams["layer_selection"], n_total, hparams["nested"])
+    for strategy in hparams["compare_selections"]:
+        check_strategy(strategy, n_total, False)
+    check_splits(list(hparams["search_splits"]), list(hparams["test_splits"]))
+
+
+def make_chooser(
+    brain: DLDBrain,
+    hparams: dict[str, Any],
+    tokenizer: SentencePieceProcessor,
+    csv_folder: str,
+) -> LayerChooser:
+    """Makes what chooses the layers of each depth, on development speech.
+
+    Arguments
+    ---------
+    brain : DLDBrain
+        The Brain, its weights averaged.
+    hparams : dict
+        Hyperparameters.
+    tokenizer : SentencePieceProcessor
+        The tokenizer.
+    csv_folder : str
+        Folder of `<split>.csv`.
+
+    Returns
+    -------
+    LayerChooser
+    """
+    splits = hparams["search_splits"] or hparams["valid_splits"]
+    return LayerChooser(
+        brain.plain_modules(),
+        make_decoder("greedy", tokenizer),
+        data.make_dataset(
+            data.merged_csv(csv_folder, splits, hparams["save_folder"]),
+            hparams["data_folder"],
+            tokenizer,
+            hparams["sample_rate"],
+        ),
+        hparams["sample_rate"],
+        n_utterances=hparams["search_utterances"],
+        batch_size=hparams["test_batch_size"],
+        seed=hparams["seed"],
+        path=str(Path(hparams["save_folder"], "layer_scores.json")),
+    )
+
+
 def evaluate(
     brain: DLDBrain,
     hparams: dict[str, Any],
     tokenizer: SentencePieceProcessor,
     csv_folder: str,
+    chooser: LayerChooser,
+    table: DepthTable,
 ) -> None:
     """Scores every test set at every depth; writes and prints the report.
 
@@ -190,12 +256,19 @@ def evaluate(
         The tokenizer.
     csv_folder : str
         Folder of `<split>.csv`.
+    chooser : LayerChooser
+        Chooses the layers that are compared with those of the table.
+    table : DepthTable
+        The model's depth table.
     """
+    depths = list(hparams["test_depths"]) or default_depths(brain.n_total)
+    others = [s for s in hparams["compare_selections"] if s != table.strategy]
+    tables = [table, *(chooser.choose(strategy) for strategy in others)]
     evaluation = DepthEvaluation(
         brain.plain_modules(),
         make_decoder(hparams["decoding"], tokenizer, hparams["beam_options"]),
         hparams["sample_rate"],
-        depths=list(hparams["test_depths"]),
+        {t.strategy: {n: t.layers(n) for n in depths} for t in tables},
         random_draws=hparams["random_draws"],
         seed=hparams["seed"],
     )
@@ -213,17 +286,58 @@ def evaluate(
         )
         result = evaluation.transcribe(loader, name)
         sets[name] = evaluation.scores(result)
-        report.write_alignments(folder, name, evaluation.depths, result)
-    for place in (folder, str(Path(folder, "pretrained"))):
-        markdown = report.write_report(
-            place, Path(folder).parent.name, hparams["seed"], sets
-        )
+        chosen = evaluation.selections[table.strategy]
+        report.write_alignments(folder, name, chosen, result)
+    found = report.Report(
+        experiment=Path(folder).parent.name,
+        seed=hparams["seed"],
+        sets=sets,
+        layer_importance=(
+            chooser.importance() if hparams["layer_importance"] else None
+        ),
+        gates_seen=brain.gates_seen(),
+    )
+    for place in (str(Path(folder, "pretrained")), folder):
+        markdown = found.write(place)
     shortest = dataset.data[dataset.data_ids[-1]]["wav"]
     print(
         f"{markdown}\nTranscribe a file with:\n"
         f"  python -m pretrained_interfaces transcribe --source "
-        f"{folder}/pretrained --n_layers {evaluation.depths[0]} {shortest}"
+        f"{folder}/pretrained --n_layers {depths[0]} {shortest}"
     )
+
+
+def finish(
+    brain: DLDBrain,
+    hparams: dict[str, Any],
+    tokenizer: SentencePieceProcessor,
+    csv_folder: str,
+) -> None:
+    """Writes `pretrained/` with its depth table; evaluates.
+
+    Arguments
+    ---------
+    brain : DLDBrain
+        The Brain, its weights averaged.
+    hparams : dict
+        Hyperparameters.
+    tokenizer : SentencePieceProcessor
+        The tokenizer.
+    csv_folder : str
+        Folder of `<split>.csv`.
+    """
+    pretrained = str(Path(hparams["output_folder"], "pretrained"))
+    save_pretrained(
+        pretrained,
+        hparams["encoder_yaml"],
+        modules=brain.plain_modules(),
+        tokenizer=tokenizer,
+    )
+    chooser = make_chooser(brain, hparams, tokenizer, csv_folder)
+    table = chooser.choose(hparams["layer_selection"], hparams["nested"])
+    table.save(pretrained)
+    if not hparams["export_only"]:
+        evaluate(brain, hparams, tokenizer, csv_folder, chooser, table)
 
 
 def run(
@@ -241,6 +355,7 @@ def run(
         Of the command line.
     """
     hparams = load_flat(hparams_file, overrides)
+    check_search(hparams)
     # load_flat puts hparams["encoder"] and hparams["recipe"] on its level.
     is_training = not (run_opts.test_only or hparams["export_only"])
     roles = ("teacher", "init_from") if is_training else ()
@@ -284,14 +399,7 @@ def run(
     if is_training:
         fit(brain, hparams, tokenizer, csv_folder)
     brain.load_average()
-    pretrained = str(Path(hparams["output_folder"], "pretrained"))
-    run_on_main(
-        save_pretrained,
-        args=[pretrained, hparams["encoder_yaml"]],
-        kwargs={"modules": brain.plain_modules(), "tokenizer": tokenizer},
-    )
-    if not hparams["export_only"]:
-        run_on_main(evaluate, args=[brain, hparams, tokenizer, csv_folder])
+    run_on_main(finish, args=[brain, hparams, tokenizer, csv_folder])
 
 
 def main(arguments: list[str]) -> None:

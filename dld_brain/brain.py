@@ -4,6 +4,7 @@ Authors
  * The dld_brain authors 2026
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Optional
 
@@ -255,7 +256,7 @@ class DLDBrain(Loop):
         for train_logger in self.hparams.train_loggers:
             train_logger.log_stats(meta, self.train_stats, stats)
         self.checkpointer.save_and_keep_only(
-            meta={"WER": stats["WER"], "epoch": epoch},
+            meta={**meta, "WER": stats["WER"]},
             min_keys=["WER"],
             num_to_keep=self.hparams.avg_checkpoints,
         )
@@ -272,3 +273,16 @@ class DLDBrain(Loop):
         state = average_best(self.checkpointer, "model", "WER", n)
         self.checkpointer.recover_if_possible(min_key="WER")
         self.plain_modules()["model"].load_state_dict(state, strict=True)
+
+    def gates_seen(self) -> Optional[dict[int, int]]:
+        """How often each depth was trained: the sampler is asked again.
+
+        Returns
+        -------
+        dict of int to int
+            Steps by the number of open gates; None if no step is known.
+        """
+        found = self.checkpointer.list_checkpoints()
+        n_steps = max((c.meta.get("steps", 0) for c in found), default=0)
+        counts = Counter(sum(self.gate_sampler(i)) for i in range(n_steps))
+        return dict(sorted(counts.items())) or None

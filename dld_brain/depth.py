@@ -1,97 +1,280 @@
-"""What a depth costs: parameters and multiply-accumulates that execute.
+"""The depth table: which layers run at a depth, and what that costs.
+
+Saved as depth_table.json in the folder of a model, whose weights it names.
 
 Authors
  * The dld_brain authors 2026
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Optional
 
 import torch
-from torch import nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
-from dld_brain.encoders.gated import DynamicEncoder
-from dld_brain.features import extract
-from dld_brain.gates import Gates
+from dld_brain.costs import executed_params, macs_at, macs_by_part
+from dld_brain.gates import evenly_spread, gates_from_layers
 
-#: Audio that multiply-accumulates are counted on, seconds. Attention grows
-#: with the square of the length: a count holds for this one.
-MACS_SECONDS = 10
+FILE = "depth_table.json"
+
+#: A layer set: the layers that run, rising.
+Layers = tuple[int, ...]
 
 
-def executed_params(model: DynamicEncoder, gates: Gates) -> int:
-    """Parameters that take part at a depth: all but the closed layers'.
+def weights_hash(state: Mapping[str, torch.Tensor]) -> str:
+    """Names weights: SHA-256 of names, shapes and values.
 
     Arguments
     ---------
-    model : DynamicEncoder
-        The model.
-    gates : tuple of bool
-        One gate for each layer.
+    state : mapping of str to torch.Tensor
+        A state dict.
 
     Returns
     -------
-    int
+    str
+        32 hexadecimal digits.
 
     Example
     -------
-    >>> from dld_brain.encoders.gated import GatedLayers
-    >>> layers = GatedLayers([nn.Linear(2, 2) for _ in range(3)])
-    >>> model = DynamicEncoder(nn.Identity(), layers, nn.Linear(2, 1))
-    >>> executed_params(model, (True, False, False))
-    9
+    >>> a, b = weights_hash({"w": torch.ones(2)}), weights_hash({})
+    >>> a == weights_hash({"w": torch.ones(2)}) and a != b
+    True
     """
-    total = sum(p.numel() for p in model.parameters())
-    for layer, is_open in zip(model.layers.layers, gates):
-        if not is_open:
-            total -= sum(p.numel() for p in layer.parameters())
-            if model.layers.closed == "norm":
-                total += sum(p.numel() for p in layer.final_norm.parameters())
-    return total
+    digest = hashlib.sha256()
+    for name, tensor in sorted(state.items()):
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        values = tensor.detach().cpu().contiguous().flatten()
+        digest.update(values.view(torch.uint8).numpy())
+    return digest.hexdigest()[:32]
 
 
-@torch.no_grad()
-def macs_by_part(
-    modules: Mapping[str, nn.Module], gates: Gates, sample_rate: int
-) -> dict[str, float]:
-    """Multiply-accumulates of the encoder for one second of audio.
+@dataclass
+class DepthRow:
+    """One depth of a table.
 
-    Counted by torch's FlopCounterMode on `MACS_SECONDS` of audio: matrix
-    products and convolutions from the stem on; the features, norms and
-    activations are not counted, as is usual.
+    Arguments
+    ---------
+    n_layers : int
+        Layers that run, n.
+    layers : list of int
+        Which, rising.
+    params : int
+        Parameters that execute.
+    macs_per_second : float
+        Multiply-accumulates of the encoder for a second of audio.
+    weight_bytes : int
+        Bytes of the weights that execute.
+    dev_loss : float, optional
+        CTC loss on the speech that layers were chosen on, nats per
+        utterance.
+    dev_loss_mean : float, optional
+        Mean of that over the layer sets drawn, where they were drawn.
+    dev_loss_std : float, optional
+        Its standard deviation.
+    dev_wer : float, optional
+        WER on the whole development speech, %.
+    """
+
+    n_layers: int
+    layers: list[int]
+    params: int
+    macs_per_second: float
+    weight_bytes: int
+    dev_loss: Optional[float] = None
+    dev_loss_mean: Optional[float] = None
+    dev_loss_std: Optional[float] = None
+    dev_wer: Optional[float] = None
+
+
+@dataclass
+class DepthTable:
+    """For each depth the layers that run.
+
+    Arguments
+    ---------
+    model : str
+        `weights_hash` of the model that it is of.
+    strategy : str
+        How the layers were chosen.
+    rows : list of DepthRow
+        One for each depth, rising.
+
+    Example
+    -------
+    >>> table = DepthTable("0" * 32, "even", [DepthRow(2, [0, 5], 9, 1e8, 36)])
+    >>> table.layers(2)
+    (0, 5)
+    >>> table.layers(3)
+    Traceback (most recent call last):
+    ...
+    ValueError: `n_layers` must be a depth of the table (2), but is 3
+    """
+
+    model: str
+    strategy: str
+    rows: list[DepthRow] = field(default_factory=list)
+
+    @property
+    def depths(self) -> tuple[int, ...]:
+        """The depths of the table."""
+        return tuple(row.n_layers for row in self.rows)
+
+    @property
+    def is_nested(self) -> bool:
+        """Whether each depth's layers contain the smaller depth's."""
+        pairs = zip(self.rows, self.rows[1:])
+        return all(set(a.layers) <= set(b.layers) for a, b in pairs)
+
+    def layers(self, n_layers: int) -> Layers:
+        """Layers that run at a depth.
+
+        Arguments
+        ---------
+        n_layers : int
+            The depth.
+
+        Returns
+        -------
+        tuple of int
+
+        Raises
+        ------
+        ValueError
+            If it is none of the table.
+        """
+        is_int = isinstance(n_layers, int) and not isinstance(n_layers, bool)
+        for row in self.rows:
+            if is_int and row.n_layers == n_layers:
+                return tuple(row.layers)
+        depths = ", ".join(map(str, self.depths))
+        raise ValueError(
+            f"`n_layers` must be a depth of the table ({depths}), but is "
+            f"{n_layers!r}"
+        )
+
+    def check_model(self, model: str) -> None:
+        """Raises unless the table is of these weights.
+
+        Arguments
+        ---------
+        model : str
+            `weights_hash` of the weights.
+
+        Raises
+        ------
+        ValueError
+            If it is of others.
+        """
+        if self.model != model:
+            raise ValueError(
+                f"the depth table must be of this model ({model[:8]}), but "
+                f"is of another ({self.model[:8]}): delete {FILE} or choose "
+                f"the layers anew (train.py --test_only)"
+            )
+
+    def save(self, folder: str) -> None:
+        """Writes depth_table.json.
+
+        Arguments
+        ---------
+        folder : str
+            Where to.
+        """
+        text = json.dumps(asdict(self), indent=2)
+        Path(folder, FILE).write_text(text + "\n")
+
+    @classmethod
+    def load(cls, folder: str) -> "DepthTable":
+        """Reads depth_table.json.
+
+        Arguments
+        ---------
+        folder : str
+            Where it is.
+
+        Returns
+        -------
+        DepthTable
+
+        Raises
+        ------
+        ValueError
+            If the file is no table.
+        """
+        path = Path(folder, FILE)
+        try:
+            content = json.loads(path.read_text())
+            rows = [DepthRow(**row) for row in content.pop("rows")]
+            return cls(**content, rows=rows)
+        except (json.JSONDecodeError, TypeError, KeyError) as error:
+            raise ValueError(f"{path} is no depth table: {error}") from error
+
+
+def make_table(
+    modules: Mapping[str, torch.nn.Module],
+    sample_rate: int,
+    strategy: str,
+    chosen: Mapping[int, Layers],
+    measured: Optional[Mapping[int, Mapping[str, Any]]] = None,
+) -> DepthTable:
+    """Makes the table of a model.
 
     Arguments
     ---------
     modules : mapping of str to torch.nn.Module
-        Has `compute_features`, `normalize` and `model`.
-    gates : tuple of bool
-        One gate for each layer.
+        `compute_features`, `normalize` and `model`, in eval mode.
     sample_rate : int
         Rate of the audio, Hz.
+    strategy : str
+        How the layers were chosen.
+    chosen : mapping of int to tuple of int
+        Layers by depth.
+    measured : mapping of int to mapping, optional
+        Further values of a depth's row.
 
     Returns
     -------
-    dict of str to float
-        Of "stem", "layers" and "head": the stem does not shrink with depth.
+    DepthTable
     """
     model = modules["model"]
-    device = next(model.parameters()).device
-    wavs = torch.zeros(1, MACS_SECONDS * sample_rate, device=device)
-    feats, lengths = extract(modules, wavs, torch.ones(1, device=device))
-    macs = {}
+    macs = macs_by_part(modules, sample_rate)
+    width = next(model.parameters()).element_size()
+    rows = []
+    for n_layers, layers in sorted(chosen.items()):
+        gates = gates_from_layers(layers, model.n_total)
+        params = executed_params(model, gates)
+        cost = macs_at(macs, n_layers, model.n_total)
+        rows.append(
+            DepthRow(
+                n_layers=n_layers,
+                layers=list(layers),
+                params=params,
+                macs_per_second=sum(cost.values()),
+                weight_bytes=params * width,
+                **(measured or {}).get(n_layers, {}),
+            )
+        )
+    return DepthTable(weights_hash(model.state_dict()), strategy, rows)
 
-    def count(part: str, run: Callable[..., Any], *args: Any) -> Any:
-        """Runs a part and counts it."""
-        with FlopCounterMode(display=False) as counter:
-            out = run(*args)
-        macs[part] = counter.get_total_flops() / 2 / MACS_SECONDS
-        return out
 
-    # The counter knows the products of the math backend on every device.
-    with sdpa_kernel(SDPBackend.MATH):
-        x, lengths = count("stem", model.stem, feats, lengths)
-        x = count("layers", model.run_layers, x, lengths, gates)
-        count("head", model.run_head, x, lengths)
-    return macs
+def even_layers(n_total: int) -> dict[int, Layers]:
+    """Evenly spread layers for every depth.
+
+    Arguments
+    ---------
+    n_total : int
+        Layers in the stack, L.
+
+    Returns
+    -------
+    dict of int to tuple of int
+
+    Example
+    -------
+    >>> even_layers(3)
+    {1: (0,), 2: (0, 2), 3: (0, 1, 2)}
+    """
+    return {n: evenly_spread(n, n_total) for n in range(1, n_total + 1)}

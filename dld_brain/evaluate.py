@@ -16,10 +16,17 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from dld_brain.costs import macs_by_part
 from dld_brain.decode import Decoder
+from dld_brain.depth import Layers
 from dld_brain.features import extract
-from dld_brain.gates import check_n_layers, evenly_spread, gates_from_layers
-from dld_brain.scores import DepthScore, Transcripts, depth_score
+from dld_brain.gates import gates_from_layers
+from dld_brain.scores import (
+    DepthScore,
+    Transcripts,
+    depth_score,
+    random_score,
+)
 
 
 def default_depths(n_total: int) -> list[int]:
@@ -53,8 +60,10 @@ class DepthEvaluation:
         EncoderOutput -> transcripts.
     sample_rate : int
         Rate of the audio, Hz.
-    depths : list of int, optional
-        Depths; `default_depths` if empty.
+    selections : mapping of str to mapping of int to tuple of int
+        By the name of a strategy, and by depth, the layers that run. The
+        first is the one that alignments are written of, and that random
+        layers are compared with.
     random_draws : int
         How often random layers are drawn for each utterance and depth.
     seed : int
@@ -63,7 +72,7 @@ class DepthEvaluation:
     Raises
     ------
     ValueError
-        If a depth is none of the model.
+        If a layer is none of the model.
     """
 
     def __init__(
@@ -71,39 +80,33 @@ class DepthEvaluation:
         modules: Mapping[str, torch.nn.Module],
         decoder: Decoder,
         sample_rate: int,
-        depths: Optional[list[int]] = None,
+        selections: Mapping[str, Mapping[int, Layers]],
         random_draws: int = 0,
         seed: int = 0,
     ) -> None:
         self.modules = modules
         self.model = modules["model"]
         self.n_total = self.model.n_total
-        self.depths = depths or default_depths(self.n_total)
-        for n_layers in self.depths:
-            check_n_layers(n_layers, self.n_total)
+        self.selections = selections
+        self.depths = list(next(iter(selections.values())))
+        self.layer_sets = list(
+            dict.fromkeys(
+                layers
+                for chosen in selections.values()
+                for layers in chosen.values()
+            )
+        )
+        for layers in self.layer_sets:
+            gates_from_layers(layers, self.n_total)
         self.decoder = decoder
         self.sample_rate = sample_rate
         self.random_draws = random_draws
         self.seed = seed
         self.device = next(self.model.parameters()).device
 
-    def layers(self, n_layers: int) -> tuple[int, ...]:
-        """Layers that run at a depth.
-
-        Arguments
-        ---------
-        n_layers : int
-            The depth.
-
-        Returns
-        -------
-        tuple of int
-        """
-        return evenly_spread(n_layers, self.n_total)
-
     @torch.no_grad()
     def transcribe(self, loader: Iterable[Any], name: str) -> Transcripts:
-        """Transcribes a set at every depth.
+        """Transcribes a set with every layer set.
 
         Arguments
         ---------
@@ -115,7 +118,6 @@ class DepthEvaluation:
         Returns
         -------
         Transcripts
-            Keys are depths, and (depth, draw) for random layers.
         """
         result = Transcripts()
         for batch in tqdm(loader, desc=f"{name}, every depth"):
@@ -124,13 +126,12 @@ class DepthEvaluation:
             with self.timed(result, "stem"):
                 feats, lengths = extract(self.modules, wavs, wav_lens)
                 x, lengths = self.model.stem(feats, lengths)
-            for n_layers in self.depths:
-                layers = self.layers(n_layers)
-                with self.timed(result, "layers", n_layers):
+            for layers in self.layer_sets:
+                with self.timed(result, "layers", layers):
                     y = self.run_layers(x, lengths, layers)
-                with self.timed(result, "head", n_layers):
+                with self.timed(result, "head", layers):
                     texts = self.decoder(self.model.run_head(y, lengths))
-                result.hypotheses[n_layers] += texts
+                result.hypotheses[layers] += texts
             self.transcribe_randomly(result, x, lengths)
             result.ids += batch.id
             result.references += batch.wrd
@@ -164,7 +165,7 @@ class DepthEvaluation:
                 layers = rng.choice(self.n_total, n_layers, replace=False)
                 alone = x[i : i + 1, :length], lengths[i : i + 1]
                 y = self.run_layers(*alone, layers.tolist())
-                result.hypotheses[n_layers, draw] += self.decoder(
+                result.random_hypotheses[n_layers, draw] += self.decoder(
                     self.model.run_head(y, alone[1])
                 )
 
@@ -206,7 +207,7 @@ class DepthEvaluation:
 
     @contextmanager
     def timed(
-        self, result: Transcripts, part: str, key: Optional[int] = None
+        self, result: Transcripts, part: str, key: Optional[Layers] = None
     ) -> Iterator[None]:
         """Adds the time of a block, the device's work included.
 
@@ -216,8 +217,8 @@ class DepthEvaluation:
             What to add to.
         part : str
             "stem", "layers" or "head".
-        key : int, optional
-            The depth.
+        key : tuple of int, optional
+            The layers.
 
         Yields
         ------
@@ -243,19 +244,20 @@ class DepthEvaluation:
         Returns
         -------
         list of DepthScore
-            Evenly spread layers first, then random ones.
+            By selection and depth; random layers last.
         """
-        selections = [("even", n) for n in self.depths]
-        if self.random_draws:
-            depths = [n for n in self.depths if n < self.n_total]
-            selections += [("random", n) for n in depths]
-        return [
-            depth_score(
-                self.modules,
-                self.sample_rate,
-                result,
-                self.layers(n_layers),
-                draws=self.random_draws if selection == "random" else 0,
-            )
-            for selection, n_layers in selections
+        macs = macs_by_part(self.modules, self.sample_rate)
+        scores = [
+            depth_score(self.model, macs, result, layers, selection)
+            for selection, chosen in self.selections.items()
+            for layers in chosen.values()
         ]
+        if self.random_draws:
+            scores += [
+                random_score(
+                    self.model, macs, result, n_layers, self.random_draws
+                )
+                for n_layers in self.depths
+                if n_layers < self.n_total
+            ]
+        return scores

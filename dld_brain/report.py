@@ -5,17 +5,26 @@ Authors
 """
 
 import json
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 from speechbrain.utils.metric_stats import ErrorRateStats
 
+from dld_brain.costs import PARTS
+from dld_brain.depth import Layers
+from dld_brain.plots import (
+    plot_depth,
+    plot_gates,
+    plot_importance,
+    plot_speed,
+)
 from dld_brain.scores import DepthScore, Transcripts
 
 HEADER = (
-    "| n | layers | parameters | MACs/s of audio | WER % | CER % | RTF |\n"
-    "|---|---|---|---|---|---|---|"
+    "| n | chosen | layers | parameters | MACs/s of audio | WER % | CER % "
+    "| RTF |\n|---|---|---|---|---|---|---|---|"
 )
 
 
@@ -36,17 +45,18 @@ def table(rows: list[DepthScore]) -> str:
     >>> row = DepthScore(2, [0, 11], "even", 5471488, 1.5e8, 31.0, 12.5)
     >>> row.rtf = 0.01
     >>> print(table([row]).splitlines()[-1])
-    | 2 | 0, 11 | 5.47 M | 0.15 G | 31.00 | 12.50 | 0.0100 |
+    | 2 | even | 0, 11 | 5.47 M | 0.15 G | 31.00 | 12.50 | 0.0100 |
     """
     lines = [HEADER]
     for row in rows:
-        layers = f"random, {row.draws} draws"
+        layers = f"{row.draws} draws"
         if row.layers is not None:
             layers = ", ".join(map(str, row.layers))
         deviation = "" if row.wer_std is None else f" ± {row.wer_std:.2f}"
         rtf = "" if row.rtf is None else f"{row.rtf:.4f}"
         lines.append(
-            f"| {row.n_layers} | {layers} | {row.params / 1e6:.2f} M "
+            f"| {row.n_layers} | {row.selection} | {layers} "
+            f"| {row.params / 1e6:.2f} M "
             f"| {row.macs_per_second / 1e9:.2f} G "
             f"| {row.wer:.2f}{deviation} | {row.cer:.2f} | {rtf} |"
         )
@@ -72,63 +82,104 @@ def parts_table(rows: list[DepthScore]) -> str:
     >>> row = DepthScore(2, [0, 11], "even", 9, 3e9, 3.0, 1.0, macs, 0.03)
     >>> row.rtf_parts = parts
     >>> print(parts_table([row]).splitlines()[-1])
-    | 2 | 2.000 | 1.000 | 0.001 | 67 % | 33 % | 0 % |
+    | 2 | even | 2.000 | 1.000 | 0.001 | 67 % | 33 % | 0 % |
     """
-    parts = ("stem", "layers", "head")
     lines = [
-        "| n | G MACs/s: stem | layers | head | time: stem | layers | head |",
-        "|---|---|---|---|---|---|---|",
+        "| n | chosen | G MACs/s: stem | layers | head | time: stem | layers "
+        "| head |\n|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         if row.rtf_parts is not None:
-            macs = [f"{row.macs_parts[part] / 1e9:.3f}" for part in parts]
-            shares = [f"{row.rtf_parts[p] / row.rtf:.0%}" for p in parts]
+            macs = [f"{row.macs_parts[part] / 1e9:.3f}" for part in PARTS]
+            shares = [f"{row.rtf_parts[p] / row.rtf:.0%}" for p in PARTS]
             shares = [share.replace("%", " %") for share in shares]
-            cells = [str(row.n_layers), *macs, *shares]
+            cells = [str(row.n_layers), row.selection, *macs, *shares]
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def write_report(
-    folder: str,
-    experiment: str,
-    seed: int,
-    sets: dict[str, list[DepthScore]],
-) -> str:
-    """Writes depth_report.json, depth_report.md and wer_vs_depth.png.
+@dataclass
+class Report:
+    """What an evaluation over depths found.
 
     Arguments
     ---------
-    folder : str
-        Where to.
     experiment : str
         Name of the experiment.
     seed : int
         Its seed.
     sets : dict of str to list of DepthScore
         Scores by test set.
-
-    Returns
-    -------
-    str
-        The Markdown.
+    layer_importance : list of float, optional
+        WER on development speech by the one layer that is closed, and
+        behind them with none, %.
+    gates_seen : dict of int to int, optional
+        Training steps by the number of open gates.
     """
-    path = Path(folder)
-    path.mkdir(parents=True, exist_ok=True)
-    rows = {
-        name: [drop_none(asdict(row)) for row in scores]
-        for name, scores in sets.items()
-    }
-    report = {"experiment": experiment, "seed": seed, "sets": rows}
-    (path / "depth_report.json").write_text(json.dumps(report, indent=2) + "\n")
-    markdown = f"# {experiment}, seed {seed}\n" + "".join(
-        f"\n## {name}\n\n{table(scores)}\n\nWhere the work is: the features "
-        f"count as stem, decoding as head.\n\n{parts_table(scores)}\n"
-        for name, scores in sets.items()
-    )
-    (path / "depth_report.md").write_text(markdown)
-    plot(sets, path / "wer_vs_depth.png", f"{experiment}, seed {seed}")
-    return markdown
+
+    experiment: str
+    seed: int
+    sets: dict[str, list[DepthScore]]
+    layer_importance: Optional[list[float]] = None
+    gates_seen: Optional[dict[int, int]] = None
+
+    @property
+    def title(self) -> str:
+        """Experiment and seed."""
+        return f"{self.experiment}, seed {self.seed}"
+
+    def write(self, folder: str) -> str:
+        """Writes depth_report.json, depth_report.md and the pictures.
+
+        Arguments
+        ---------
+        folder : str
+            Where to.
+
+        Returns
+        -------
+        str
+            The Markdown.
+        """
+        path = Path(folder)
+        path.mkdir(parents=True, exist_ok=True)
+        content = drop_none(asdict(self))
+        for name, rows in content["sets"].items():
+            content["sets"][name] = [drop_none(row) for row in rows]
+        text = json.dumps(content, indent=2)
+        (path / "depth_report.json").write_text(text + "\n")
+        (path / "depth_report.md").write_text(self.markdown())
+        plot_depth(self.sets, path / "wer_vs_depth.png", self.title)
+        plot_speed(self.sets, path / "wer_vs_rtf.png", self.title)
+        if self.layer_importance is not None:
+            file = path / "layer_importance.png"
+            plot_importance(self.layer_importance, file, self.title)
+        if self.gates_seen is not None:
+            plot_gates(self.gates_seen, path / "gates_seen.png", self.title)
+        return self.markdown()
+
+    def markdown(self) -> str:
+        """The tables.
+
+        Returns
+        -------
+        str
+        """
+        text = f"# {self.title}\n" + "".join(
+            f"\n## {name}\n\n{table(scores)}\n\nWhere the work is (features "
+            f"count as stem, decoding as head):\n\n{parts_table(scores)}\n"
+            for name, scores in self.sets.items()
+        )
+        if self.layer_importance is not None:
+            *closed, whole = self.layer_importance
+            text += (
+                f"\n## One layer closed\n\nWER in % on development speech; "
+                f"with all layers {whole:.2f}.\n\n"
+                f"| layer | {' | '.join(map(str, range(len(closed))))} |\n"
+                f"|---|{'---|' * len(closed)}\n"
+                f"| WER | {' | '.join(f'{wer:.2f}' for wer in closed)} |\n"
+            )
+        return text
 
 
 def drop_none(row: dict[str, Any]) -> dict[str, Any]:
@@ -151,43 +202,8 @@ def drop_none(row: dict[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in row.items() if v is not None or k == "layers"}
 
 
-def plot(sets: dict[str, list[DepthScore]], path: Path, title: str) -> None:
-    """Draws WER against depth, a line a test set.
-
-    Arguments
-    ---------
-    sets : dict of str to list of DepthScore
-        Scores by test set.
-    path : Path
-        PNG file to write.
-    title : str
-        Title of the figure.
-    """
-    from matplotlib.figure import Figure  # slow to import, and not elsewhere
-
-    figure = Figure(figsize=(6, 4), layout="constrained")
-    axes = figure.subplots()
-    for i, (name, scores) in enumerate(sets.items()):
-        for selection, style in (("even", "o-"), ("random", "x:")):
-            rows = [row for row in scores if row.selection == selection]
-            if rows:
-                axes.errorbar(
-                    [row.n_layers for row in rows],
-                    [row.wer for row in rows],
-                    yerr=[row.wer_std or 0.0 for row in rows],
-                    fmt=style,
-                    color=f"C{i}",
-                    label=f"{name}, {selection} layers",
-                )
-    axes.set(xlabel="layers that run, n", ylabel="WER, %", title=title)
-    axes.set_ylim(bottom=0)
-    axes.grid(alpha=0.3)
-    axes.legend()
-    figure.savefig(path, dpi=120)
-
-
 def write_alignments(
-    folder: str, name: str, depths: list[int], result: Transcripts
+    folder: str, name: str, chosen: Mapping[int, Layers], result: Transcripts
 ) -> None:
     """Writes wer_<set>_n<k>.txt: SpeechBrain's alignments at each depth.
 
@@ -197,15 +213,15 @@ def write_alignments(
         Where to.
     name : str
         Name of the set.
-    depths : list of int
-        The depths.
+    chosen : mapping of int to tuple of int
+        Layers by depth.
     result : Transcripts
         The transcripts.
     """
     references = [text.split() for text in result.references]
-    for n_layers in depths:
+    for n_layers, layers in chosen.items():
         stats = ErrorRateStats()
-        hypotheses = [t.split() for t in result.hypotheses[n_layers]]
+        hypotheses = [t.split() for t in result.hypotheses[layers]]
         stats.append(result.ids, hypotheses, references)
         path = Path(folder, f"wer_{name}_n{n_layers}.txt")
         with open(path, "w", encoding="utf-8") as file:

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 import jiwer
-import torch
 
-from dld_brain.depth import executed_params, macs_by_part
+from dld_brain.costs import executed_params, macs_at
+from dld_brain.depth import Layers
+from dld_brain.encoders.gated import DynamicEncoder
 from dld_brain.gates import gates_from_layers
 
 
@@ -28,7 +29,8 @@ class DepthScore:
     layers : list of int, optional
         Which layers ran; none where they were drawn.
     selection : str
-        "even" or "random": an own draw for each utterance.
+        How the layers were chosen; "random": an own draw for each
+        utterance.
     params : int
         Parameters that execute.
     macs_per_second : float
@@ -75,9 +77,11 @@ class Transcripts:
     references : list of str
         What was said.
     hypotheses : dict
-        By key (a depth, or a depth and a draw) the transcripts.
+        By the layers that ran, the transcripts.
+    random_hypotheses : dict
+        By depth and draw, the transcripts with random layers.
     seconds : dict
-        By (part, key) the compute time, s; that of the stem, which all
+        By (part, layers) the compute time, s; that of the stem, which all
         depths share, by ("stem", None).
     audio_seconds : float
         Duration of the set, s.
@@ -85,7 +89,10 @@ class Transcripts:
 
     ids: list[str] = field(default_factory=list)
     references: list[str] = field(default_factory=list)
-    hypotheses: dict[Any, list[str]] = field(
+    hypotheses: dict[Layers, list[str]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+    random_hypotheses: dict[tuple[int, int], list[str]] = field(
         default_factory=lambda: defaultdict(list)
     )
     seconds: dict[Any, float] = field(
@@ -94,56 +101,122 @@ class Transcripts:
     audio_seconds: float = 0.0
 
 
-def depth_score(
-    modules: Mapping[str, torch.nn.Module],
-    sample_rate: int,
-    result: Transcripts,
-    layers: tuple[int, ...],
-    draws: int = 0,
-) -> DepthScore:
-    """Scores one depth: WER and CER by jiwer, and what it costs.
+def error_rates(
+    references: list[str], texts: list[str]
+) -> tuple[float, float]:
+    """WER and CER by jiwer, %.
 
     Arguments
     ---------
-    modules : mapping of str to torch.nn.Module
-        `compute_features`, `normalize` and `model`.
-    sample_rate : int
-        Rate of the audio, Hz.
+    references : list of str
+        What was said.
+    texts : list of str
+        What was recognised.
+
+    Returns
+    -------
+    tuple of float
+
+    Example
+    -------
+    >>> error_rates(["A B"], ["A"])
+    (50.0, 66.66666666666666)
+    """
+    return (
+        100 * jiwer.wer(references, texts),
+        100 * jiwer.cer(references, texts),
+    )
+
+
+def depth_score(
+    model: DynamicEncoder,
+    macs: Mapping[str, float],
+    result: Transcripts,
+    layers: Layers,
+    selection: str,
+) -> DepthScore:
+    """Scores a layer set.
+
+    Arguments
+    ---------
+    model : DynamicEncoder
+        The model.
+    macs : mapping of str to float
+        Of `macs_by_part`.
     result : Transcripts
-        Transcripts of the set, at this depth among others.
+        Transcripts of the set.
     layers : tuple of int
-        Layers that ran; for random layers, as many as ran.
-    draws : int
-        Random layers were drawn so many times; 0 for these layers.
+        Layers that ran.
+    selection : str
+        How they were chosen.
 
     Returns
     -------
     DepthScore
     """
-    n_layers = len(layers)
-    keys = [(n_layers, draw) for draw in range(draws)] or [n_layers]
-    texts = [result.hypotheses[key] for key in keys]
-    wers = [100 * jiwer.wer(result.references, t) for t in texts]
-    cers = [100 * jiwer.cer(result.references, t) for t in texts]
-    gates = gates_from_layers(layers, modules["model"].n_total)
-    macs = macs_by_part(modules, gates, sample_rate)
-    score = DepthScore(
+    wer, cer = error_rates(result.references, result.hypotheses[layers])
+    parts = macs_at(macs, len(layers), model.n_total)
+    keys = {"stem": None, "layers": layers, "head": layers}
+    rtf = {
+        part: result.seconds[part, key] / result.audio_seconds
+        for part, key in keys.items()
+    }
+    return DepthScore(
+        n_layers=len(layers),
+        layers=list(layers),
+        selection=selection,
+        params=executed_params(model, gates_from_layers(layers, model.n_total)),
+        macs_per_second=sum(parts.values()),
+        macs_parts=parts,
+        wer=wer,
+        cer=cer,
+        rtf=sum(rtf.values()),
+        rtf_parts=rtf,
+    )
+
+
+def random_score(
+    model: DynamicEncoder,
+    macs: Mapping[str, float],
+    result: Transcripts,
+    n_layers: int,
+    draws: int,
+) -> DepthScore:
+    """Scores random layers: mean and deviation over the draws.
+
+    Arguments
+    ---------
+    model : DynamicEncoder
+        The model.
+    macs : mapping of str to float
+        Of `macs_by_part`.
+    result : Transcripts
+        Transcripts of the set.
+    n_layers : int
+        The depth.
+    draws : int
+        How often layers were drawn for each utterance.
+
+    Returns
+    -------
+    DepthScore
+    """
+    rates = [
+        error_rates(result.references, result.random_hypotheses[n_layers, draw])
+        for draw in range(draws)
+    ]
+    wers, cers = zip(*rates)
+    gates = gates_from_layers(range(n_layers), model.n_total)
+    parts = macs_at(macs, n_layers, model.n_total)
+    return DepthScore(
         n_layers=n_layers,
-        layers=None if draws else list(layers),
-        selection="random" if draws else "even",
-        params=executed_params(modules["model"], gates),
-        macs_per_second=sum(macs.values()),
-        macs_parts=macs,
+        layers=None,
+        selection="random",
+        params=executed_params(model, gates),
+        macs_per_second=sum(parts.values()),
+        macs_parts=parts,
         wer=statistics.mean(wers),
         cer=statistics.mean(cers),
+        wer_std=statistics.pstdev(wers),
+        draws=draws,
     )
-    if draws:
-        score.wer_std, score.draws = statistics.pstdev(wers), draws
-    else:
-        keys = {"stem": None, "layers": n_layers, "head": n_layers}
-        score.rtf_parts = {
-            part: result.seconds[part, key] / result.audio_seconds
-            for part, key in keys.items()
-        }
-        score.rtf = sum(score.rtf_parts.values())
-    return score

@@ -36,8 +36,7 @@ def tiny_hparams(**overrides: Any) -> dict[str, Any]:
 
 def tiny_modules(seed: int = 0, **overrides: Any) -> dict[str, Any]:
     """Modules of the tiny model, with statistics, in eval mode."""
-    torch.manual_seed(seed)
-    modules = tiny_hparams(**overrides)["modules"]
+    modules = tiny_hparams(seed=seed, **overrides)["modules"]
     n_mels = overrides.get("n_mels", TINY["n_mels"])
     set_statistics(modules["normalize"], n_mels)
     for module in modules.values():

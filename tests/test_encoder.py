@@ -7,7 +7,7 @@ from torch import nn
 
 from common import tiny_modules
 from dld_brain.config import load_flat
-from dld_brain.depth import executed_params, macs_by_part
+from dld_brain.costs import executed_params, macs_at, macs_by_part
 from dld_brain.encoders.conformer import (
     ConformerLayer,
     ConvStem,
@@ -220,18 +220,12 @@ def test_a_closed_layer_counts_the_norm_that_it_keeps():
     assert executed_params(model, gates) == without + 2 * 2 * 16
 
 
-def test_macs_are_linear_in_the_layers():
+def test_macs_are_those_by_hand_and_linear_in_the_layers():
     modules = tiny_modules()
-    counts = [
-        sum(
-            macs_by_part(
-                modules, gates_from_layers(range(n), 4), 16000
-            ).values()
-        )
-        for n in range(1, 5)
-    ]
-    layer = counts[1] - counts[0]
-    assert counts[3] - counts[2] == pytest.approx(layer) and layer > 0
+    full = macs_by_part(modules, 16000)
+    layer = full["layers"] / 4
+    assert macs_at(full, 3, 4)["layers"] == pytest.approx(3 * layer)
+    assert macs_at(full, 3, 4)["stem"] == full["stem"] > 0
     # One layer by hand, 10 s: 1001 feature frames give 249 frames, T.
     t, d, ffn, k = 249, 16, 32, 7
     by_hand = 2 * t * 2 * d * ffn + t * 4 * d * d + 2 * t * t * d

@@ -8,8 +8,12 @@ import torch
 
 from common import batch_of, noise, tiny_modules
 from dld_brain.evaluate import DepthEvaluation, default_depths
-from dld_brain.report import write_report
+from dld_brain.gates import gates_from_layers
+from dld_brain.report import Report
 from dld_brain.scores import Transcripts
+
+
+ALL = (0, 1, 2, 3)
 
 
 class CharDecoder:
@@ -25,7 +29,11 @@ class CharDecoder:
 @pytest.fixture
 def evaluation():
     return DepthEvaluation(
-        tiny_modules(), CharDecoder(), 16000, depths=[2, 4], random_draws=2
+        tiny_modules(),
+        CharDecoder(),
+        16000,
+        {"even": {2: (0, 3), 4: ALL}, "prefix": {2: (0, 1), 4: ALL}},
+        random_draws=2,
     )
 
 
@@ -34,10 +42,12 @@ def test_each_depth_gives_what_the_model_gives(evaluation):
     result = evaluation.transcribe([batch], "noise")
     feats, lengths = evaluation.modules["compute_features"](*batch.sig)
     feats = evaluation.modules["normalize"](feats, lengths / feats.shape[1])
-    for n_layers, gates in ((2, (True, False, False, True)), (4, None)):
+    for layers in ((0, 3), (0, 1), ALL):
+        gates = gates_from_layers(layers, 4)
         with torch.no_grad():
             out = evaluation.model(feats, lengths, gates)
-        assert result.hypotheses[n_layers] == CharDecoder()(out)
+        assert result.hypotheses[layers] == CharDecoder()(out)
+    assert len(result.hypotheses) == 3  # full depth is run once
     assert result.ids == ["utt0", "utt1", "utt2"]
     seconds = sum(len(u["sig"]) for u in noise(3)) / 16000
     assert result.audio_seconds == pytest.approx(seconds, rel=1e-4)
@@ -47,9 +57,10 @@ def test_random_layers_do_not_depend_on_the_batch(evaluation):
     together = evaluation.transcribe([batch_of(noise(3))], "noise")
     alone = evaluation.transcribe([batch_of([u]) for u in noise(3)], "noise")
     for draw in range(2):
-        assert together.hypotheses[2, draw] == alone.hypotheses[2, draw]
-    assert together.hypotheses[2, 0] != together.hypotheses[2, 1]
-    assert (4, 0) not in together.hypotheses  # nothing to draw
+        found = together.random_hypotheses[2, draw]
+        assert found == alone.random_hypotheses[2, draw]
+    assert found != together.random_hypotheses[2, 0]
+    assert (4, 0) not in together.random_hypotheses  # nothing to draw
 
 
 def test_scores_by_hand(evaluation):
@@ -57,23 +68,30 @@ def test_scores_by_hand(evaluation):
         ids=["a", "b"],
         references=["ONE TWO THREE", "FOUR"],
         hypotheses={
-            2: ["ONE TOO", "FOUR FOUR"],
-            4: ["ONE TWO THREE", "FOUR"],
+            (0, 3): ["ONE TOO", "FOUR FOUR"],
+            (0, 1): ["", "FOUR"],
+            ALL: ["ONE TWO THREE", "FOUR"],
+        },
+        random_hypotheses={
             (2, 0): ["ONE TWO THREE", ""],
             (2, 1): ["", ""],
         },
         seconds={
             ("stem", None): 1.0,
-            ("layers", 2): 0.25,
-            ("head", 2): 0.25,
-            ("layers", 4): 1.5,
-            ("head", 4): 0.5,
+            ("layers", (0, 3)): 0.25,
+            ("head", (0, 3)): 0.25,
+            ("layers", (0, 1)): 0.25,
+            ("head", (0, 1)): 0.25,
+            ("layers", ALL): 1.5,
+            ("head", ALL): 0.5,
         },
         audio_seconds=10.0,
     )
-    two, four, random = evaluation.scores(result)
+    two, four, prefix, _, random = evaluation.scores(result)
     # Substitution, deletion, insertion over four words.
     assert two.wer == 75.0 and four.wer == 0.0
+    assert (prefix.selection, prefix.layers) == ("prefix", [0, 1])
+    assert prefix.wer == 75.0
     assert (two.rtf, four.rtf) == pytest.approx((0.15, 0.3))
     assert four.rtf_parts == {"stem": 0.1, "layers": 0.15, "head": 0.05}
     assert two.layers == [0, 3] and random.layers is None
@@ -86,7 +104,8 @@ def test_scores_by_hand(evaluation):
 def test_the_report_has_the_documented_form(evaluation, tmp_path):
     result = evaluation.transcribe([batch_of(noise(2))], "noise")
     scores = evaluation.scores(result)
-    markdown = write_report(str(tmp_path), "trial", 7, {"noise": scores})
+    found = Report("trial", 7, {"noise": scores}, [9.0] * 5, {1: 3, 4: 2})
+    markdown = found.write(str(tmp_path))
     report = json.loads((tmp_path / "depth_report.json").read_text())
     assert (report["experiment"], report["seed"]) == ("trial", 7)
     even = [r for r in report["sets"]["noise"] if r["selection"] == "even"]
@@ -106,14 +125,19 @@ def test_the_report_has_the_documented_form(evaluation, tmp_path):
         }
         assert sum(row["rtf_parts"].values()) == pytest.approx(row["rtf"])
         assert len(row["layers"]) == row["n_layers"]
-    assert (tmp_path / "wer_vs_depth.png").stat().st_size > 5000
+    assert report["gates_seen"] == {"1": 3, "4": 2}
+    pictures = ("wer_vs_depth", "wer_vs_rtf", "layer_importance", "gates_seen")
+    for name in pictures:
+        assert (tmp_path / f"{name}.png").stat().st_size > 5000
     for row in scores:
         assert f"| {row.n_layers} |" in markdown
 
 
 def test_a_depth_that_the_model_has_not_is_refused():
-    with pytest.raises(ValueError, match="between 1 and 4, but is 5"):
-        DepthEvaluation(tiny_modules(), CharDecoder(), 16000, depths=[5])
+    with pytest.raises(ValueError, match="between 0 and 3"):
+        DepthEvaluation(
+            tiny_modules(), CharDecoder(), 16000, {"mine": {1: (4,)}}
+        )
 
 
 def test_depths_are_the_papers():

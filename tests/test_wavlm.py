@@ -9,7 +9,7 @@ import transformers
 
 from conftest import HF_SIZE, latest_checkpoint, run_train, save_hf, small_wavlm
 from dld_brain.config import load_flat
-from dld_brain.depth import executed_params, macs_by_part
+from dld_brain.costs import executed_params, macs_at, macs_by_part
 from dld_brain.encoders.huggingface import full_config, make_config
 from dld_brain.encoders.wavlm import wavlm_encoder
 from dld_brain.features import Waveform, WaveformNorm, extract, min_samples
@@ -200,8 +200,7 @@ def test_executed_parameters_of_wavlm_base(base, n_layers, millions):
 
 @pytest.mark.parametrize("n_layers, giga", [(12, 74.1), (6, 50.6)])
 def test_multiply_accumulates_of_wavlm_base(base, n_layers, giga):
-    gates = gates_from_layers(range(n_layers), 12)
-    parts = macs_by_part(base, gates, 16000)
+    parts = macs_at(macs_by_part(base, 16000), n_layers, 12)
     # For 10 s; the gates of the bias, 0.02 G a layer, are not in the 3.92 G
     # a layer that make 74.1 G.
     assert 10 * sum(parts.values()) / 1e9 == pytest.approx(giga, rel=0.01)

@@ -8,7 +8,7 @@ Authors
 """
 
 from collections.abc import Iterable
-from typing import NamedTuple, Optional
+from typing import Any, NamedTuple, Optional
 
 import torch
 from torch import nn
@@ -111,12 +111,36 @@ class GatedLayers(nn.Module):
                 f"`gates` must have one entry for each of the "
                 f"{len(self.layers)} layers, but has {len(gates)}"
             )
-        for layer, is_open in zip(self.layers, gates):
-            if is_open:
-                x = layer(x, **context)
-            elif self.closed == "norm":
-                x = layer.final_norm(x)
+        for i, is_open in enumerate(gates):
+            x = self.step(i, x, is_open, context)
         return self.norm(x)
+
+    def step(
+        self, i: int, x: torch.Tensor, is_open: bool, context: dict[str, Any]
+    ) -> torch.Tensor:
+        """Passes one layer, or passes it by.
+
+        Arguments
+        ---------
+        i : int
+            The layer.
+        x : torch.Tensor
+            Its input, [B, T, D].
+        is_open : bool
+            Its gate.
+        context : dict
+            What every layer gets beside its input.
+
+        Returns
+        -------
+        torch.Tensor
+            [B, T, D].
+        """
+        if is_open:
+            return self.layers[i](x, **context)
+        if self.closed == "norm":
+            return self.layers[i].final_norm(x)
+        return x
 
 
 class DynamicEncoder(nn.Module):
@@ -213,12 +237,32 @@ class DynamicEncoder(nn.Module):
         torch.Tensor
             [B, T', D].
         """
+        return self.layers(x, gates, **self.context(x, lengths))
+
+    def context(
+        self, x: torch.Tensor, lengths: torch.Tensor
+    ) -> dict[str, Optional[torch.Tensor]]:
+        """What every layer gets beside its input.
+
+        Arguments
+        ---------
+        x : torch.Tensor
+            Output of the stem, [B, T', D].
+        lengths : torch.Tensor
+            Valid frames there, [B].
+
+        Returns
+        -------
+        dict of str to torch.Tensor
+            `padding`, [B, T'], and `bias`, [1, H, T', T'], where there is
+            one.
+        """
         padding = padding_mask(lengths, x.shape[1])
         # Without a mask the attention takes its faster path.
         context = {"padding": padding if padding.any() else None}
         if self.bias is not None:
             context["bias"] = self.bias(x.shape[1])
-        return self.layers(x, gates, **context)
+        return context
 
     def run_head(self, x: torch.Tensor, lengths: torch.Tensor) -> EncoderOutput:
         """From the last layer to log-probabilities.

@@ -1,0 +1,229 @@
+"""Chooses the layers of each depth on development speech.
+
+Candidates are found by their CTC loss on a part of the speech; the best of
+them, and evenly spread layers, are compared by WER on all of it.
+
+Authors
+ * The dld_brain authors 2026
+"""
+
+from collections.abc import Mapping
+from typing import Any, Optional
+
+import torch
+from speechbrain.dataio.dataloader import make_dataloader
+from speechbrain.dataio.dataset import (
+    DynamicItemDataset,
+    FilteredSortedDynamicItemDataset,
+)
+
+from dld_brain.decode import Decoder
+from dld_brain.depth import DepthTable, Layers, even_layers, make_table
+from dld_brain.evaluate import DepthEvaluation
+from dld_brain.scores import error_rates
+from dld_brain.search import LayerScores
+from dld_brain.strategies import Candidates, check_strategy, find_candidates
+
+#: Candidates of a depth that are compared by WER.
+FINALISTS = 3
+
+
+def check_splits(search: list[str], test: list[str]) -> None:
+    """Raises where layers would be chosen on what they are scored on.
+
+    Arguments
+    ---------
+    search : list of str
+        Splits that layers are chosen on.
+    test : list of str
+        Splits that models are scored on.
+
+    Raises
+    ------
+    ValueError
+        If they share one.
+
+    Example
+    -------
+    >>> check_splits(["test"], ["test"])
+    Traceback (most recent call last):
+    ...
+    ValueError: layers must not be chosen on test speech, but ...
+    """
+    both = sorted(set(search) & set(test))
+    if both:
+        raise ValueError(
+            f"layers must not be chosen on test speech, but `search_splits` "
+            f"and `test_splits` both have {', '.join(both)}"
+        )
+
+
+def part_of(dataset: DynamicItemDataset, n: int) -> DynamicItemDataset:
+    """Takes n utterances, evenly spread over the set.
+
+    Arguments
+    ---------
+    dataset : DynamicItemDataset
+        The set.
+    n : int
+        How many; all if it has no more.
+
+    Returns
+    -------
+    DynamicItemDataset
+    """
+    ids = dataset.data_ids
+    step = max(1, len(ids) / n)
+    chosen = [ids[int(i * step)] for i in range(min(n, len(ids)))]
+    return FilteredSortedDynamicItemDataset(dataset, chosen)
+
+
+class LayerChooser:
+    """Chooses layers by a strategy.
+
+    Arguments
+    ---------
+    modules : mapping of str to torch.nn.Module
+        `compute_features`, `normalize` and `model`, in eval mode.
+    decoder : callable
+        EncoderOutput -> transcripts.
+    dataset : DynamicItemDataset
+        Development speech.
+    sample_rate : int
+        Rate of the audio, Hz.
+    n_utterances : int
+        Utterances that candidates are compared on by their loss.
+    batch_size : int
+        Utterances of a batch.
+    seed : int
+        Of random draws.
+    path : str, optional
+        File that losses are kept in.
+    """
+
+    def __init__(
+        self,
+        modules: Mapping[str, torch.nn.Module],
+        decoder: Decoder,
+        dataset: DynamicItemDataset,
+        sample_rate: int,
+        n_utterances: int = 100,
+        batch_size: int = 8,
+        seed: int = 0,
+        path: Optional[str] = None,
+    ) -> None:
+        self.modules = modules
+        self.n_total = modules["model"].n_total
+        self.decoder = decoder
+        self.dataset = dataset
+        self.sample_rate = sample_rate
+        self.n_utterances = n_utterances
+        self.batch_size = batch_size
+        self.seed = seed
+        self.path = path
+
+    def choose(self, strategy: str, is_nested: bool = False) -> DepthTable:
+        """Runs a strategy.
+
+        Arguments
+        ---------
+        strategy : str
+            One of dld_brain.strategies.STRATEGIES.
+        is_nested : bool
+            Whether each depth's layers are to contain the smaller depth's.
+
+        Returns
+        -------
+        DepthTable
+
+        Raises
+        ------
+        ValueError
+            If the strategy cannot do what is asked.
+        """
+        check_strategy(strategy, self.n_total, is_nested)
+        if strategy == "even":
+            chosen = even_layers(self.n_total)
+            return make_table(self.modules, self.sample_rate, strategy, chosen)
+        part = part_of(self.dataset, self.n_utterances)
+        scorer = LayerScores(self.modules, self._loader(part), self.path)
+        found = find_candidates(
+            strategy, self.n_total, scorer, is_nested=is_nested, seed=self.seed
+        )
+        finalists = {n: self._finalists(strategy, c) for n, c in found.items()}
+        wers = self.error_rates(
+            {s for sets in finalists.values() for s in sets}, self.dataset
+        )
+        chosen = {
+            n: min(sets, key=lambda s: wers[s]) for n, sets in finalists.items()
+        }
+        dev_losses = scorer(chosen.values())
+        measured = {
+            n: {
+                "dev_loss": dev_losses[layers],
+                "dev_loss_mean": found[n].mean,
+                "dev_loss_std": found[n].std,
+                "dev_wer": wers[layers],
+            }
+            for n, layers in chosen.items()
+        }
+        name = f"{strategy}, nested" if is_nested else strategy
+        return make_table(
+            self.modules, self.sample_rate, name, chosen, measured
+        )
+
+    def _finalists(self, strategy: str, candidates: Candidates) -> list[Layers]:
+        """What is compared by WER; evenly spread layers where one may."""
+        sets = candidates.sets[:FINALISTS]
+        if strategy == "random" or len(sets) == 1:
+            return sets[:1]
+        even = even_layers(self.n_total)[len(sets[0])]
+        return list(dict.fromkeys([*sets, even]))
+
+    def importance(self) -> list[float]:
+        """WER on the part of the speech with one layer closed.
+
+        Returns
+        -------
+        list of float
+            By the layer that is closed, %; behind them, with none.
+        """
+        whole = tuple(range(self.n_total))
+        sets = [tuple(i for i in whole if i != j) for j in whole] + [whole]
+        part = part_of(self.dataset, self.n_utterances)
+        wers = self.error_rates(set(sets), part)
+        return [wers[layers] for layers in sets]
+
+    def error_rates(
+        self, sets: set[Layers], dataset: DynamicItemDataset
+    ) -> dict[Layers, float]:
+        """WER with each layer set.
+
+        Arguments
+        ---------
+        sets : set of tuple of int
+            The sets.
+        dataset : DynamicItemDataset
+            Speech.
+
+        Returns
+        -------
+        dict of tuple of int to float
+            %.
+        """
+        named = dict(enumerate(sorted(sets)))
+        evaluation = DepthEvaluation(
+            self.modules,
+            self.decoder,
+            self.sample_rate,
+            {"development": named},
+        )
+        result = evaluation.transcribe(self._loader(dataset), "development")
+        return {
+            layers: error_rates(result.references, texts)[0]
+            for layers, texts in result.hypotheses.items()
+        }
+
+    def _loader(self, dataset: DynamicItemDataset) -> Any:
+        """Batches of a set."""
+        return make_dataloader(dataset, batch_size=self.batch_size)

@@ -1,0 +1,144 @@
+"""The pictures of a depth report.
+
+Authors
+ * The dld_brain authors 2026
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from dld_brain.scores import DepthScore
+
+
+@contextmanager
+def picture(path: Path, **labels: Any) -> Iterator[Any]:
+    """Makes a figure of one plot and saves it.
+
+    Arguments
+    ---------
+    path : Path
+        PNG file to write.
+    **labels
+        Of matplotlib's `Axes.set`: title, xlabel, ylabel.
+
+    Yields
+    ------
+    matplotlib.axes.Axes
+    """
+    from matplotlib.figure import Figure  # slow to import, and not elsewhere
+
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    yield axes
+    axes.set(**labels)
+    axes.grid(alpha=0.3)
+    figure.savefig(path, dpi=120)
+
+
+def plot_depth(
+    sets: Mapping[str, list[DepthScore]], path: Path, title: str
+) -> None:
+    """Draws WER against depth, a line for a test set and selection.
+
+    Arguments
+    ---------
+    sets : mapping of str to list of DepthScore
+        Scores by test set.
+    path : Path
+        PNG file to write.
+    title : str
+        Title of the figure.
+    """
+    with picture(
+        path, xlabel="layers that run, n", ylabel="WER, %", title=title
+    ) as axes:
+        for i, (name, scores) in enumerate(sets.items()):
+            selections = dict.fromkeys(row.selection for row in scores)
+            for selection, style in zip(selections, ("o-", "s--", "^:", "d-.")):
+                rows = [row for row in scores if row.selection == selection]
+                axes.errorbar(
+                    [row.n_layers for row in rows],
+                    [row.wer for row in rows],
+                    yerr=[row.wer_std or 0.0 for row in rows],
+                    fmt=style,
+                    color=f"C{i}",
+                    label=f"{name}, {selection} layers",
+                )
+        axes.set_ylim(bottom=0)
+        axes.legend()
+
+
+def plot_speed(
+    sets: Mapping[str, list[DepthScore]], path: Path, title: str
+) -> None:
+    """Draws WER against the real-time factor, each depth a point.
+
+    Arguments
+    ---------
+    sets : mapping of str to list of DepthScore
+        Scores by test set.
+    path : Path
+        PNG file to write.
+    title : str
+        Title of the figure.
+    """
+    with picture(
+        path, xlabel="real-time factor", ylabel="WER, %", title=title
+    ) as axes:
+        for name, scores in sets.items():
+            first = scores[0].selection
+            rows = [row for row in scores if row.selection == first]
+            speeds, wers = [r.rtf for r in rows], [r.wer for r in rows]
+            axes.plot(speeds, wers, "o-", label=f"{name}, {first} layers")
+            for row in rows:
+                axes.annotate(f" {row.n_layers}", (row.rtf, row.wer))
+        axes.set_ylim(bottom=0)
+        axes.set_xlim(left=0)
+        axes.legend()
+
+
+def plot_importance(wers: list[float], path: Path, title: str) -> None:
+    """Draws the WER when one layer alone is closed.
+
+    Arguments
+    ---------
+    wers : list of float
+        By the layer that is closed, %; the last, with none.
+    path : Path
+        PNG file to write.
+    title : str
+        Title of the figure.
+    """
+    *closed, whole = wers
+    with picture(
+        path,
+        xlabel="the one layer that is closed",
+        ylabel="WER, %, development speech",
+        title=title,
+    ) as axes:
+        axes.bar(range(len(closed)), closed)
+        axes.axhline(whole, color="C1", label="all layers run")
+        axes.legend()
+
+
+def plot_gates(counts: Mapping[int, int], path: Path, title: str) -> None:
+    """Draws how often each depth was trained.
+
+    Arguments
+    ---------
+    counts : mapping of int to int
+        Steps by the number of open gates.
+    path : Path
+        PNG file to write.
+    title : str
+        Title of the figure.
+    """
+    with picture(
+        path,
+        xlabel="open gates, n",
+        ylabel="training steps",
+        title=title,
+    ) as axes:
+        axes.bar(list(counts), list(counts.values()))

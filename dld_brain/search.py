@@ -1,0 +1,158 @@
+"""Scores layer sets: CTC loss on development speech.
+
+Sets are scored together: two that begin with the same layers share the
+work up to where they part, so that all 4095 sets of 12 layers cost 4095
+layers, or 341 full passes.
+
+Authors
+ * The dld_brain authors 2026
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, Optional
+
+import torch
+from tqdm import tqdm
+
+from dld_brain import losses
+from dld_brain.data import BLANK_ID
+from dld_brain.depth import Layers, weights_hash
+from dld_brain.features import absolute_lengths, extract
+
+#: Sets between two saves.
+CHUNK = 256
+
+
+class Stemmed(NamedTuple):
+    """A batch behind the stem.
+
+    Arguments
+    ---------
+    x : torch.Tensor
+        Output of the stem, [B, T', D].
+    lengths : torch.Tensor
+        Valid frames, [B].
+    tokens : torch.Tensor
+        Tokens, [B, U].
+    token_lengths : torch.Tensor
+        Valid tokens, [B].
+    """
+
+    x: torch.Tensor
+    lengths: torch.Tensor
+    tokens: torch.Tensor
+    token_lengths: torch.Tensor
+
+
+class LayerScores:
+    """CTC loss of layer sets, nats per utterance; each computed once.
+
+    Arguments
+    ---------
+    modules : mapping of str to torch.nn.Module
+        `compute_features`, `normalize` and `model`, in eval mode.
+    batches : iterable of PaddedBatch
+        Development speech, with `sig` and `tokens`.
+    path : str, optional
+        JSON file that scores are kept in, so that an interrupted search
+        goes on where it was. It is set aside if it is of other weights or
+        another number of utterances.
+    """
+
+    def __init__(
+        self,
+        modules: Mapping[str, torch.nn.Module],
+        batches: Iterable[Any],
+        path: Optional[str] = None,
+    ) -> None:
+        self.model = modules["model"]
+        self.n_total = self.model.n_total
+        self.batches = [self._stem(modules, batch) for batch in batches]
+        self.n_utterances = sum(len(batch.x) for batch in self.batches)
+        self.path = None if path is None else Path(path)
+        self.key = f"{weights_hash(self.model.state_dict())} {self.n_utterances}"
+        self.scores: dict[Layers, float] = self._load()
+
+    @torch.no_grad()
+    def _stem(
+        self, modules: Mapping[str, torch.nn.Module], batch: Any
+    ) -> Stemmed:
+        """Runs what all layer sets share."""
+        batch = batch.to(next(self.model.parameters()).device)
+        feats, lengths = extract(modules, *batch.sig)
+        tokens, token_lens = batch.tokens
+        return Stemmed(
+            *self.model.stem(feats, lengths),
+            tokens,
+            absolute_lengths(token_lens, tokens.shape[1]),
+        )
+
+    def __call__(self, sets: Iterable[Layers]) -> dict[Layers, float]:
+        """Scores layer sets.
+
+        Arguments
+        ---------
+        sets : iterable of tuple of int
+            The sets.
+
+        Returns
+        -------
+        dict of tuple of int to float
+            Mean CTC loss of an utterance, nats.
+        """
+        sets = list(dict.fromkeys(sets))
+        new = sorted(s for s in sets if s not in self.scores)
+        for start in range(0, len(new), CHUNK):
+            chunk = new[start : start + CHUNK]
+            title = f"{len(chunk)} layer sets of {len(chunk[0])}"
+            sums = dict.fromkeys(chunk, 0.0)
+            for batch in tqdm(self.batches, desc=title, leave=False):
+                self._score(batch, chunk, sums)
+            for layers, total in sums.items():
+                self.scores[layers] = total / self.n_utterances
+            self._save()
+        return {s: self.scores[s] for s in sets}
+
+    @torch.no_grad()
+    def _score(
+        self, batch: Stemmed, sets: list[Layers], sums: dict[Layers, float]
+    ) -> None:
+        """Adds the losses of a batch, shared beginnings computed once."""
+        stack = self.model.layers
+        context = self.model.context(batch.x, batch.lengths)
+
+        def descend(i: int, x: torch.Tensor, sets: list[Layers]) -> None:
+            """Layer i on, for the sets that agree on the layers before."""
+            if i == self.n_total:
+                out = self.model.run_head(stack.norm(x), batch.lengths)
+                loss = losses.ctc(
+                    *out, batch.tokens, batch.token_lengths, BLANK_ID
+                )
+                sums[sets[0]] += float(loss.sum())
+                return
+            for is_open in (True, False):
+                rest = [s for s in sets if (i in s) == is_open]
+                if rest:
+                    descend(i + 1, stack.step(i, x, is_open, context), rest)
+
+        descend(0, batch.x, sets)
+
+    def _load(self) -> dict[Layers, float]:
+        """Reads what an interrupted search has left."""
+        if self.path is None or not self.path.is_file():
+            return {}
+        content = json.loads(self.path.read_text())
+        if content.get("key") != self.key:
+            return {}
+        return {tuple(layers): loss for layers, loss in content["scores"]}
+
+    def _save(self) -> None:
+        """Writes the scores; whole, or not at all."""
+        if self.path is None:
+            return
+        content = {"key": self.key, "scores": list(self.scores.items())}
+        part = self.path.with_suffix(".part")
+        part.write_text(json.dumps(content))
+        part.replace(self.path)

@@ -1,0 +1,222 @@
+"""The depth table, and the search for its layers."""
+
+import itertools
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from speechbrain.dataio.dataset import DynamicItemDataset
+
+from common import batch_of, noise, tiny_modules
+from dld_brain import losses
+from dld_brain.choose import LayerChooser, part_of
+from dld_brain.depth import DepthTable, even_layers, make_table, weights_hash
+from dld_brain.features import absolute_lengths, extract
+from dld_brain.gates import gates_from_layers
+from dld_brain.search import LayerScores
+from dld_brain.strategies import STRATEGIES, find_candidates
+
+SUBSETS = [
+    layers
+    for n in range(1, 5)
+    for layers in itertools.combinations(range(4), n)
+]
+
+
+def alone(modules, batch, layers):
+    """Mean loss of an utterance, by a whole forward pass."""
+    feats, lengths = extract(modules, *batch.sig)
+    gates = gates_from_layers(layers, modules["model"].n_total)
+    with torch.no_grad():
+        out = modules["model"](feats, lengths, gates)
+    tokens, token_lens = batch.tokens
+    token_lengths = absolute_lengths(token_lens, tokens.shape[1])
+    return float(losses.ctc(*out, tokens, token_lengths, 0).mean())
+
+
+@pytest.mark.parametrize("closed", ["identity", "norm"])
+def test_shared_beginnings_give_what_each_set_gives_alone(closed):
+    modules = tiny_modules(closed=closed)
+    batch = batch_of(noise(3))
+    scores = LayerScores(modules, [batch])(SUBSETS)
+    assert list(scores) == SUBSETS
+    for layers, loss in scores.items():
+        expected = alone(modules, batch, layers)
+        assert loss == pytest.approx(expected, rel=1e-5), layers
+
+
+def test_all_sets_cost_one_layer_each():
+    modules = tiny_modules()
+    calls = []
+    for layer in modules["model"].layers.layers:
+        layer.register_forward_hook(lambda *_: calls.append(1))
+    LayerScores(modules, [batch_of(noise(2))])(SUBSETS)
+    assert len(calls) == 2**4 - 1
+
+
+def test_the_mean_is_over_utterances_not_batches():
+    modules = tiny_modules()
+    whole = LayerScores(modules, [batch_of(noise(3))])([(0, 2)])
+    parts = [batch_of(noise(3)[:1]), batch_of(noise(3)[1:])]
+    assert LayerScores(modules, parts)([(0, 2)]) == pytest.approx(whole)
+
+
+def test_an_interrupted_search_goes_on(tmp_path):
+    modules = tiny_modules()
+    batches = [batch_of(noise(2))]
+    path = str(tmp_path / "scores.json")
+    first = LayerScores(modules, batches, path)([(0,), (1, 2)])
+    again = LayerScores(modules, batches, path)
+    assert again.scores == first
+    again._score = None  # nothing is left to compute
+    assert again([(1, 2)]) == {(1, 2): first[1, 2]}
+    other = LayerScores(tiny_modules(seed=1), batches, path)
+    assert other.scores == {}  # of other weights
+
+
+def loss_of(layers):
+    """A made-up loss whose best sets are not nested: depth 2 is (0, 3)."""
+    special = {(2,): -9.0, (0, 3): -8.0}
+    return special.get(layers, -float(sum(layers)))
+
+
+def scorer(sets):
+    return {layers: loss_of(layers) for layers in sets}
+
+
+def test_exhaustive_is_the_best_there_is():
+    found = find_candidates("exhaustive", 4, scorer)
+    for n in range(1, 5):
+        every = list(itertools.combinations(range(4), n))
+        assert loss_of(found[n].sets[0]) == min(map(loss_of, every))
+        assert sorted(found[n].sets) == sorted(every)
+
+
+def test_a_wide_beam_is_exhaustive_and_greedy_is_a_beam_of_one():
+    exhaustive = find_candidates("exhaustive", 4, scorer)
+    wide = find_candidates("beam", 4, scorer, width=100)
+    narrow = find_candidates("beam", 4, scorer, width=1)
+    greedy = find_candidates("greedy", 4, scorer)
+    for n in range(1, 5):
+        assert wide[n].sets[0] == exhaustive[n].sets[0]
+        assert narrow[n].sets == greedy[n].sets
+
+
+def test_greedy_asks_for_as_many_sets_as_it_must():
+    asked = []
+    find_candidates(
+        "greedy", 6, lambda sets: scorer([asked.append(s) or s for s in sets])
+    )
+    assert len(asked) == 6 + 5 + 4 + 3 + 2
+
+
+@pytest.mark.parametrize("strategy", ["prefix", "greedy", "beam"])
+def test_nested_depths_contain_each_other(strategy):
+    found = find_candidates(strategy, 5, scorer, is_nested=True, width=3)
+    for n in range(1, 5):
+        assert set(found[n].sets[0]) < set(found[n + 1].sets[0])
+
+
+def test_random_sets_are_drawn_from_the_seed():
+    a, b, c = (
+        find_candidates("random", 6, scorer, draws=4, seed=seed)
+        for seed in (1, 1, 2)
+    )
+    assert a == b != c
+    assert len(a[3].sets) == 4 and len(a[6].sets) == 1
+    losses_of_3 = [loss_of(s) for s in a[3].sets]
+    assert a[3].mean == pytest.approx(sum(losses_of_3) / 4)
+    assert losses_of_3 == sorted(losses_of_3) and a[3].std > 0
+
+
+def test_what_cannot_be_searched_is_refused():
+    with pytest.raises(ValueError, match="one of even, .* but is 'best'"):
+        find_candidates("best", 4, scorer)
+    with pytest.raises(ValueError, match="`nested` must be False"):
+        find_candidates("exhaustive", 4, scorer, is_nested=True)
+
+
+def dataset(n):
+    """Development speech of noise, as a dataset."""
+    items = {u.pop("id"): u for u in noise(n)}
+    return DynamicItemDataset(items, output_keys=["id", "sig", "tokens", "wrd"])
+
+
+def decoder(out):
+    """Writes the tokens that are likeliest, a word each."""
+    return [
+        " ".join("AB"[int(t) % 2] for t in ids[:n])
+        for ids, n in zip(out.log_probs.argmax(-1), out.lengths)
+    ]
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_every_strategy_gives_a_table(strategy, tmp_path):
+    modules = tiny_modules()
+    chooser = LayerChooser(
+        modules,
+        decoder,
+        dataset(4),
+        16000,
+        n_utterances=2,
+        path=str(tmp_path / "scores.json"),
+    )
+    table = chooser.choose(strategy)
+    assert table.depths == (1, 2, 3, 4)
+    assert table.layers(4) == (0, 1, 2, 3)
+    for row in table.rows:
+        assert len(row.layers) == row.n_layers
+        assert (row.dev_wer is None) == (strategy == "even")
+    params = [row.params for row in table.rows]
+    assert params == sorted(params)
+    table.save(str(tmp_path))
+    assert DepthTable.load(str(tmp_path)) == table
+
+
+def test_the_winner_has_the_lowest_wer_of_the_finalists(monkeypatch):
+    chooser = LayerChooser(
+        tiny_modules(), decoder, dataset(3), 16000, n_utterances=3
+    )
+    monkeypatch.setattr(
+        chooser,
+        "error_rates",
+        lambda sets, _: {s: 1.0 if s == (0, 3) else 2.0 for s in sets},
+    )
+    # Evenly spread layers are among the finalists at every depth.
+    assert chooser.choose("exhaustive").layers(2) == (0, 3)
+
+
+def test_a_part_of_a_set_is_spread_over_it():
+    assert part_of(dataset(5), 2).data_ids == ["utt0", "utt2"]
+    assert len(part_of(dataset(5), 9)) == 5
+
+
+def test_importance_is_the_wer_with_one_layer_closed():
+    chooser = LayerChooser(
+        tiny_modules(), decoder, dataset(3), 16000, n_utterances=3
+    )
+    wers = chooser.importance()
+    assert len(wers) == 5
+    sets = {(0, 1, 2, 3), (0, 1, 3)}
+    rates = chooser.error_rates(sets, chooser.dataset)
+    assert wers[2] == rates[0, 1, 3] and wers[4] == rates[0, 1, 2, 3]
+
+
+def test_a_table_is_of_one_model(tmp_path):
+    modules = tiny_modules()
+    table = make_table(modules, 16000, "even", even_layers(4))
+    table.check_model(weights_hash(modules["model"].state_dict()))
+    other = tiny_modules(seed=1)["model"].state_dict()
+    with pytest.raises(ValueError, match="must be of this model"):
+        table.check_model(weights_hash(other))
+    Path(tmp_path, "depth_table.json").write_text(json.dumps({"rows": 1}))
+    with pytest.raises(ValueError, match="is no depth table"):
+        DepthTable.load(str(tmp_path))
+
+
+@pytest.mark.parametrize("n_layers", [0, 5, 2.0, True, "2"])
+def test_a_depth_outside_the_table_is_refused(n_layers):
+    table = make_table(tiny_modules(), 16000, "even", even_layers(4))
+    with pytest.raises(ValueError, match=r"depth of the table \(1, 2, 3, 4\)"):
+        table.layers(n_layers)

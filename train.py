@@ -36,7 +36,8 @@ from dld_brain.pretrained import (
     PretrainedModel,
     copy_weights,
     load_pretrained,
-    save_pretrained,
+    save_hyperparams,
+    save_weights,
 )
 from dld_brain.start import find_model, find_tokenizer, keep_tokenizer
 from dld_brain.strategies import check_strategy
@@ -197,6 +198,7 @@ def check_search(hparams: dict[str, Any]) -> None:
 
 def make_chooser(
     brain: DLDBrain,
+    model_hash: str,
     hparams: dict[str, Any],
     tokenizer: SentencePieceProcessor,
     csv_folder: str,
@@ -207,6 +209,8 @@ def make_chooser(
     ---------
     brain : DLDBrain
         The Brain, its weights averaged.
+    model_hash : str
+        Names these weights.
     hparams : dict
         Hyperparameters.
     tokenizer : SentencePieceProcessor
@@ -221,6 +225,7 @@ def make_chooser(
     splits = hparams["search_splits"] or hparams["valid_splits"]
     return LayerChooser(
         brain.plain_modules(),
+        model_hash,
         make_decoder("greedy", tokenizer),
         data.make_dataset(
             data.merged_csv(csv_folder, splits, hparams["save_folder"]),
@@ -327,15 +332,11 @@ def finish(
         Folder of `<split>.csv`.
     """
     pretrained = str(Path(hparams["output_folder"], "pretrained"))
-    save_pretrained(
-        pretrained,
-        hparams["encoder_yaml"],
-        modules=brain.plain_modules(),
-        tokenizer=tokenizer,
-    )
-    chooser = make_chooser(brain, hparams, tokenizer, csv_folder)
+    model_hash = save_weights(pretrained, brain.plain_modules(), tokenizer)
+    chooser = make_chooser(brain, model_hash, hparams, tokenizer, csv_folder)
     table = chooser.choose(hparams["layer_selection"], hparams["nested"])
     table.save(pretrained)
+    save_hyperparams(pretrained, hparams["encoder_yaml"])
     if not hparams["export_only"]:
         evaluate(brain, hparams, tokenizer, csv_folder, chooser, table)
 

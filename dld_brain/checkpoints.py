@@ -5,6 +5,7 @@ Authors
 """
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Optional
 
@@ -15,6 +16,8 @@ from speechbrain.utils.checkpoints import (
     average_checkpoints,
 )
 from speechbrain.utils.distributed import if_main_process
+
+from dld_brain.depth import DepthTable, Layers, checkpoint_hash
 
 
 class AtomicCheckpointer(Checkpointer):
@@ -93,7 +96,12 @@ class AtomicCheckpointer(Checkpointer):
         return path.with_name(self.PREFIX + path.name)
 
 
-def load_state_strictly(module: torch.nn.Module, path: Any) -> None:
+def load_state_strictly(
+    module: torch.nn.Module,
+    path: Any,
+    table: Optional[DepthTable] = None,
+    n_layers: Optional[int] = None,
+) -> None:
     """Loads a module's weights, all of them and no others.
 
     SpeechBrain's default hook keeps random weights where the file has
@@ -105,12 +113,17 @@ def load_state_strictly(module: torch.nn.Module, path: Any) -> None:
         What to load into.
     path : str or Path
         File of a state_dict.
+    table : DepthTable, optional
+        The depth table beside it.
+    n_layers : int, optional
+        The module has the layers of this depth alone: the others are left
+        out, and not read.
 
     Raises
     ------
     ValueError
-        If the file cannot be read, or a weight is missing, surplus or of
-        another shape.
+        If the file cannot be read, a weight is missing, surplus or of
+        another shape, or the table is of other weights.
 
     Example
     -------
@@ -122,11 +135,15 @@ def load_state_strictly(module: torch.nn.Module, path: Any) -> None:
     ValueError: ...model.ckpt does not fit the model: missing: weight
     """
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(
+            path, map_location="cpu", weights_only=True, mmap=True
+        )
     except Exception as error:  # torch and pickle raise many kinds
         raise ValueError(
             f"{path} cannot be read as weights (is it whole?): {error}"
         ) from error
+    if table is not None and n_layers is not None:
+        state = layers_of(state, table.layers(n_layers))
     own = module.state_dict()
     shared = own.keys() & state.keys()
     wrong = {
@@ -147,7 +164,43 @@ def load_state_strictly(module: torch.nn.Module, path: Any) -> None:
     ]
     if found:
         raise ValueError(f"{path} does not fit the model: {'; '.join(found)}")
+    if table is not None:
+        table.check_model(checkpoint_hash(path))
     module.load_state_dict(state, strict=True)
+
+
+def layers_of(
+    state: Mapping[str, torch.Tensor], layers: Layers
+) -> dict[str, torch.Tensor]:
+    """Takes some layers out of a state dict and numbers them anew.
+
+    Arguments
+    ---------
+    state : mapping of str to torch.Tensor
+        Of a DynamicEncoder.
+    layers : tuple of int
+        Layers that are kept.
+
+    Returns
+    -------
+    dict of str to torch.Tensor
+
+    Example
+    -------
+    >>> layers_of({"layers.layers.4.w": 1, "head.w": 2}, (0, 4))
+    {'layers.layers.1.w': 1, 'head.w': 2}
+    """
+    prefix = "layers.layers."
+    numbers = {str(layer): str(i) for i, layer in enumerate(layers)}
+    found = {}
+    for name, value in state.items():
+        if name.startswith(prefix):
+            layer, _, rest = name.removeprefix(prefix).partition(".")
+            if layer not in numbers:
+                continue
+            name = f"{prefix}{numbers[layer]}.{rest}"
+        found[name] = value
+    return found
 
 
 def average_best(

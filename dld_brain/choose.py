@@ -85,6 +85,8 @@ class LayerChooser:
     ---------
     modules : mapping of str to torch.nn.Module
         `compute_features`, `normalize` and `model`, in eval mode.
+    model_hash : str
+        `checkpoint_hash` of its weights.
     decoder : callable
         EncoderOutput -> transcripts.
     dataset : DynamicItemDataset
@@ -104,6 +106,7 @@ class LayerChooser:
     def __init__(
         self,
         modules: Mapping[str, torch.nn.Module],
+        model_hash: str,
         decoder: Decoder,
         dataset: DynamicItemDataset,
         sample_rate: int,
@@ -113,6 +116,7 @@ class LayerChooser:
         path: Optional[str] = None,
     ) -> None:
         self.modules = modules
+        self.model_hash = model_hash
         self.n_total = modules["model"].n_total
         self.decoder = decoder
         self.dataset = dataset
@@ -143,10 +147,11 @@ class LayerChooser:
         """
         check_strategy(strategy, self.n_total, is_nested)
         if strategy == "even":
-            chosen = even_layers(self.n_total)
-            return make_table(self.modules, self.sample_rate, strategy, chosen)
+            return self._table(strategy, even_layers(self.n_total))
         part = part_of(self.dataset, self.n_utterances)
-        scorer = LayerScores(self.modules, self._loader(part), self.path)
+        scorer = LayerScores(
+            self.modules, self._loader(part), self.path, self.model_hash
+        )
         found = find_candidates(
             strategy, self.n_total, scorer, is_nested=is_nested, seed=self.seed
         )
@@ -168,8 +173,22 @@ class LayerChooser:
             for n, layers in chosen.items()
         }
         name = f"{strategy}, nested" if is_nested else strategy
+        return self._table(name, chosen, measured)
+
+    def _table(
+        self,
+        name: str,
+        chosen: Mapping[int, Layers],
+        measured: Optional[Mapping[int, Mapping[str, Any]]] = None,
+    ) -> DepthTable:
+        """The table of this model."""
         return make_table(
-            self.modules, self.sample_rate, name, chosen, measured
+            self.modules,
+            self.model_hash,
+            self.sample_rate,
+            name,
+            chosen,
+            measured,
         )
 
     def _finalists(self, strategy: str, candidates: Candidates) -> list[Layers]:

@@ -11,11 +11,13 @@ Authors
 """
 
 import difflib
+import io
 from pathlib import Path
 from typing import Any, Optional, Union
 
 import ruamel.yaml
 from hyperpyyaml import load_hyperpyyaml, resolve_references
+from speechbrain.utils.data_utils import recursive_update
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 #: Keys of an hparams file whose value includes a shared file.
@@ -220,7 +222,8 @@ def load_hparams(
     -------
     dict
         The keys of the file. `encoder` and `recipe` hold those of the
-        included files, `encoder_yaml` the encoder's file, resolved.
+        included files, `encoder_yaml` the encoder's file with what the
+        run changes.
 
     Raises
     ------
@@ -245,8 +248,10 @@ def load_hparams(
         **encoder_settings(hparams_file, overrides),
         **hparams["encoder"].get("when_trained", {}),
     }
-    with open(included_file(hparams_file, node), encoding="utf-8") as file:
-        text = resolve_references(file, settings)
+    content = read_tree(included_file(hparams_file, node))
+    recursive_update(content, settings)
+    text = io.StringIO()
+    ruamel.yaml.YAML().dump(content, text)
     return {**hparams, "encoder_yaml": text.getvalue()}
 
 

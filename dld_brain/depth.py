@@ -1,6 +1,7 @@
 """The depth table: which layers run at a depth, and what that costs.
 
-Saved as depth_table.json in the folder of a model, whose weights it names.
+JSON, saved as depth_table.ckpt in the folder of a model (the name that
+SpeechBrain's Pretrainer fetches), whose weights it names.
 
 Authors
  * The dld_brain authors 2026
@@ -8,8 +9,9 @@ Authors
 
 import hashlib
 import json
+import zipfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Optional
 
@@ -18,36 +20,53 @@ import torch
 from dld_brain.costs import executed_params, macs_at, macs_by_part
 from dld_brain.gates import evenly_spread, gates_from_layers
 
-FILE = "depth_table.json"
+FILE = "depth_table.ckpt"
 
 #: A layer set: the layers that run, rising.
 Layers = tuple[int, ...]
 
 
-def weights_hash(state: Mapping[str, torch.Tensor]) -> str:
-    """Names weights: SHA-256 of names, shapes and values.
+def checkpoint_hash(path: Any) -> str:
+    """Names the weights of a file without reading them.
+
+    SHA-256 of the checksums that torch.save keeps of each tensor, and of
+    names, shapes and types.
 
     Arguments
     ---------
-    state : mapping of str to torch.Tensor
-        A state dict.
+    path : str or Path
+        File of a state dict.
 
     Returns
     -------
     str
         32 hexadecimal digits.
 
+    Raises
+    ------
+    ValueError
+        If the file is none of torch.save.
+
     Example
     -------
-    >>> a, b = weights_hash({"w": torch.ones(2)}), weights_hash({})
-    >>> a == weights_hash({"w": torch.ones(2)}) and a != b
-    True
+    >>> a, b = (getfixture("tmpdir") / name for name in "ab")
+    >>> torch.save({"w": torch.ones(2)}, a)
+    >>> torch.save({"w": torch.zeros(2)}, b)
+    >>> checkpoint_hash(a) == checkpoint_hash(b)
+    False
     """
     digest = hashlib.sha256()
-    for name, tensor in sorted(state.items()):
-        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-        values = tensor.detach().cpu().contiguous().flatten()
-        digest.update(values.view(torch.uint8).numpy())
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for record in archive.infolist():
+                name = record.filename.partition("/")[2]
+                if name == "data.pkl" or name.startswith("data/"):
+                    text = f"{name} {record.file_size} {record.CRC}"
+                    digest.update(text.encode())
+    except (zipfile.BadZipFile, OSError) as error:
+        raise ValueError(
+            f"{path} cannot be read as weights (is it whole?): {error}"
+        ) from error
     return digest.hexdigest()[:32]
 
 
@@ -96,7 +115,7 @@ class DepthTable:
     Arguments
     ---------
     model : str
-        `weights_hash` of the model that it is of.
+        `checkpoint_hash` of the model.ckpt that it is of.
     strategy : str
         How the layers were chosen.
     rows : list of DepthRow
@@ -113,8 +132,8 @@ class DepthTable:
     ValueError: `n_layers` must be a depth of the table (2), but is 3
     """
 
-    model: str
-    strategy: str
+    model: str = ""
+    strategy: str = ""
     rows: list[DepthRow] = field(default_factory=list)
 
     @property
@@ -161,7 +180,7 @@ class DepthTable:
         Arguments
         ---------
         model : str
-            `weights_hash` of the weights.
+            `checkpoint_hash` of its weights.
 
         Raises
         ------
@@ -176,7 +195,7 @@ class DepthTable:
             )
 
     def save(self, folder: str) -> None:
-        """Writes depth_table.json.
+        """Writes depth_table.ckpt.
 
         Arguments
         ---------
@@ -186,35 +205,76 @@ class DepthTable:
         text = json.dumps(asdict(self), indent=2)
         Path(folder, FILE).write_text(text + "\n")
 
-    @classmethod
-    def load(cls, folder: str) -> "DepthTable":
-        """Reads depth_table.json.
+    def read(self, path: Any) -> None:
+        """Takes over what a file holds; a hook of SpeechBrain's Pretrainer.
 
         Arguments
         ---------
-        folder : str
-            Where it is.
-
-        Returns
-        -------
-        DepthTable
+        path : str or Path
+            The file.
 
         Raises
         ------
         ValueError
-            If the file is no table.
+            If it is no table.
         """
-        path = Path(folder, FILE)
         try:
-            content = json.loads(path.read_text())
-            rows = [DepthRow(**row) for row in content.pop("rows")]
-            return cls(**content, rows=rows)
-        except (json.JSONDecodeError, TypeError, KeyError) as error:
+            content = json.loads(Path(path).read_text())
+            self.rows = [DepthRow(**row) for row in content["rows"]]
+            self.model, self.strategy = content["model"], content["strategy"]
+        except (ValueError, TypeError, KeyError) as error:
             raise ValueError(f"{path} is no depth table: {error}") from error
+
+    def within(self, n_layers: int) -> "DepthTable":
+        """What a model can do that has the layers of one depth alone.
+
+        Arguments
+        ---------
+        n_layers : int
+            The depth.
+
+        Returns
+        -------
+        DepthTable
+            Depths whose layers are all there, numbered as they are there.
+
+        Raises
+        ------
+        ValueError
+            If it is no depth of the table.
+
+        Example
+        -------
+        >>> rows = [DepthRow(n, s, 9, 1e8, 36) for n, s in ((1, [4]), (2, [0, 4]))]
+        >>> table = DepthTable("0" * 32, "mine", rows).within(2)
+        >>> [(row.n_layers, row.layers) for row in table.rows]
+        [(1, [1]), (2, [0, 1])]
+        """
+        kept = {layer: i for i, layer in enumerate(self.layers(n_layers))}
+        rows = [
+            replace(row, layers=[kept[i] for i in row.layers])
+            for row in self.rows
+            if set(row.layers) <= set(kept)
+        ]
+        return DepthTable(self.model, self.strategy, rows)
+
+
+def read_table(table: DepthTable, path: Any) -> None:
+    """`table.read(path)`, as SpeechBrain's Pretrainer calls it.
+
+    Arguments
+    ---------
+    table : DepthTable
+        What to read into.
+    path : str or Path
+        The file.
+    """
+    table.read(path)
 
 
 def make_table(
     modules: Mapping[str, torch.nn.Module],
+    model_hash: str,
     sample_rate: int,
     strategy: str,
     chosen: Mapping[int, Layers],
@@ -226,6 +286,8 @@ def make_table(
     ---------
     modules : mapping of str to torch.nn.Module
         `compute_features`, `normalize` and `model`, in eval mode.
+    model_hash : str
+        `checkpoint_hash` of its weights.
     sample_rate : int
         Rate of the audio, Hz.
     strategy : str
@@ -257,7 +319,7 @@ def make_table(
                 **(measured or {}).get(n_layers, {}),
             )
         )
-    return DepthTable(weights_hash(model.state_dict()), strategy, rows)
+    return DepthTable(model_hash, strategy, rows)
 
 
 def even_layers(n_total: int) -> dict[int, Layers]:

@@ -21,12 +21,7 @@ from dld_brain.decode import Decoder
 from dld_brain.depth import Layers
 from dld_brain.features import extract
 from dld_brain.gates import gates_from_layers
-from dld_brain.scores import (
-    DepthScore,
-    Transcripts,
-    depth_score,
-    random_score,
-)
+from dld_brain.scores import DepthScore, Transcripts, depth_score, random_score
 
 
 def default_depths(n_total: int) -> list[int]:

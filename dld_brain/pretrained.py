@@ -1,7 +1,8 @@
 """What a finished run leaves: the folder `pretrained`, written and read.
 
-hyperparams.yaml, model.ckpt, normalize.ckpt, tokenizer.ckpt, as
-SpeechBrain's interfaces read them, and depth_report.json.
+hyperparams.yaml, model.ckpt, normalize.ckpt, tokenizer.ckpt and
+depth_table.ckpt, as SpeechBrain's interfaces read them, and
+depth_report.json.
 
 Authors
  * The dld_brain authors 2026
@@ -16,11 +17,21 @@ from hyperpyyaml import load_hyperpyyaml
 from sentencepiece import SentencePieceProcessor
 from speechbrain.processing.features import InputNormalization
 
-FILES = ("hyperparams.yaml", "model.ckpt", "normalize.ckpt", "tokenizer.ckpt")
+from dld_brain.depth import checkpoint_hash
+
+FILES = (
+    "hyperparams.yaml",
+    "model.ckpt",
+    "normalize.ckpt",
+    "tokenizer.ckpt",
+    "depth_table.ckpt",
+)
 
 #: What inference needs beside the encoder.
 INFERENCE_YAML = """
 ####################### Inference #############################################
+n_layers: null  # of the layers, those of this depth alone are loaded
+depth_table: !new:dld_brain.depth.DepthTable
 tokenizer: !new:sentencepiece.SentencePieceProcessor
 audio_normalizer: !new:speechbrain.dataio.preprocess.AudioNormalizer
     sample_rate: !ref <sample_rate>
@@ -28,11 +39,15 @@ decoding_function: !name:speechbrain.decoders.ctc_greedy_decode
     blank_id: 0
 pretrainer: !new:speechbrain.utils.parameter_transfer.Pretrainer
     loadables:
+        depth_table: !ref <depth_table>
         model: !ref <model>
         normalize: !ref <normalize>
         tokenizer: !ref <tokenizer>
     custom_hooks:
+        depth_table: !name:dld_brain.depth.read_table
         model: !name:dld_brain.checkpoints.load_state_strictly
+            table: !ref <depth_table>
+            n_layers: !ref <n_layers>
         normalize: !name:dld_brain.pretrained.load_normalizer
         tokenizer: !name:dld_brain.pretrained.load_tokenizer
 """
@@ -53,32 +68,48 @@ class PretrainedModel(NamedTuple):
     tokenizer: SentencePieceProcessor
 
 
-def save_pretrained(
+def save_weights(
     folder: str,
-    encoder_yaml: str,
     modules: Mapping[str, torch.nn.Module],
     tokenizer: SentencePieceProcessor,
-) -> None:
+) -> str:
     """Writes a model so that interfaces and students can read it.
+
+    Its depth table and `save_hyperparams` come behind it.
 
     Arguments
     ---------
     folder : str
         Where to; made if need be.
-    encoder_yaml : str
-        The encoder's hyperparameters, resolved.
     modules : mapping of str to torch.nn.Module
         `compute_features`, `normalize` and `model`.
     tokenizer : SentencePieceProcessor
         Its tokenizer.
+
+    Returns
+    -------
+    str
+        `checkpoint_hash` of the weights.
     """
     path = Path(folder)
     path.mkdir(parents=True, exist_ok=True)
     torch.save(modules["model"].state_dict(), path / "model.ckpt")
     modules["normalize"]._save(path / "normalize.ckpt")
     (path / "tokenizer.ckpt").write_bytes(tokenizer.serialized_model_proto())
-    # The last: it is what tells that the folder holds a model.
-    (path / "hyperparams.yaml").write_text(
+    return checkpoint_hash(path / "model.ckpt")
+
+
+def save_hyperparams(folder: str, encoder_yaml: str) -> None:
+    """Writes hyperparams.yaml, which tells that the folder holds a model.
+
+    Arguments
+    ---------
+    folder : str
+        Where to.
+    encoder_yaml : str
+        The encoder's hyperparameters, resolved.
+    """
+    Path(folder, "hyperparams.yaml").write_text(
         "# yamllint disable\n" + encoder_yaml + INFERENCE_YAML
     )
 

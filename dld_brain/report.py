@@ -14,12 +14,7 @@ from speechbrain.utils.metric_stats import ErrorRateStats
 
 from dld_brain.costs import PARTS
 from dld_brain.depth import Layers
-from dld_brain.plots import (
-    plot_depth,
-    plot_gates,
-    plot_importance,
-    plot_speed,
-)
+from dld_brain.plots import plot_depth, plot_gates, plot_importance, plot_speed
 from dld_brain.scores import DepthScore, Transcripts
 
 HEADER = (

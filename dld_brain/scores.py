@@ -101,9 +101,7 @@ class Transcripts:
     audio_seconds: float = 0.0
 
 
-def error_rates(
-    references: list[str], texts: list[str]
-) -> tuple[float, float]:
+def error_rates(references: list[str], texts: list[str]) -> tuple[float, float]:
     """WER and CER by jiwer, %.
 
     Arguments

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from dld_brain import losses
 from dld_brain.data import BLANK_ID
-from dld_brain.depth import Layers, weights_hash
+from dld_brain.depth import Layers
 from dld_brain.features import absolute_lengths, extract
 
 #: Sets between two saves.
@@ -57,8 +57,10 @@ class LayerScores:
         Development speech, with `sig` and `tokens`.
     path : str, optional
         JSON file that scores are kept in, so that an interrupted search
-        goes on where it was. It is set aside if it is of other weights or
-        another number of utterances.
+        goes on where it was.
+    model_hash : str
+        Names the weights: scores of others in the file are set aside, as
+        are those of another number of utterances.
     """
 
     def __init__(
@@ -66,13 +68,14 @@ class LayerScores:
         modules: Mapping[str, torch.nn.Module],
         batches: Iterable[Any],
         path: Optional[str] = None,
+        model_hash: str = "",
     ) -> None:
         self.model = modules["model"]
         self.n_total = self.model.n_total
         self.batches = [self._stem(modules, batch) for batch in batches]
         self.n_utterances = sum(len(batch.x) for batch in self.batches)
         self.path = None if path is None else Path(path)
-        self.key = f"{weights_hash(self.model.state_dict())} {self.n_utterances}"
+        self.key = f"{model_hash} {self.n_utterances}"
         self.scores: dict[Layers, float] = self._load()
 
     @torch.no_grad()

@@ -216,9 +216,7 @@ def every_set(n_total: int, scorer: Scorer) -> dict[int, Candidates]:
     dict of int to Candidates
     """
     return {
-        n: Candidates(
-            ranked(scorer(itertools.combinations(range(n_total), n)))
-        )
+        n: Candidates(ranked(scorer(itertools.combinations(range(n_total), n))))
         for n in range(1, n_total + 1)
     }
 

@@ -5,25 +5,24 @@ Authors
 """
 
 import functools
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Optional, Union
 
 import torch
 from speechbrain.inference.ASR import EncoderASR
 
+from dld_brain.confidence import mean_confidence, mean_entropy
 from dld_brain.decode import relative
 from dld_brain.encoders.gated import EncoderOutput
-from dld_brain.features import extract, min_samples
-from dld_brain.gates import evenly_spread, gates_from_layers
-from pretrained_interfaces.inputs import (
-    check_batch,
-    check_source,
-    is_remote,
-    read_audio,
-)
+from dld_brain.escalate import Step, deepen, default_ladder
+from pretrained_interfaces.budget import Budget, Calibrated
+from pretrained_interfaces.dynamic import DynamicDepth
+from pretrained_interfaces.transcription import Transcription
 
 
-class DynamicEncoderASR(EncoderASR):
+class DynamicEncoderASR(Calibrated, DynamicDepth, EncoderASR):
     """A CTC recogniser that runs as many layers as the caller says.
 
     An `EncoderASR`: `from_hparams`, `transcribe_file`, `transcribe_batch`
@@ -40,89 +39,23 @@ class DynamicEncoderASR(EncoderASR):
     Example
     -------
     >>> asr = DynamicEncoderASR.from_hparams(
-    ...     source="results/quickstart/dld/1986/pretrained"
+    ...     source="results/quickstart/student/1986/pretrained"
     ... )  # doctest: +SKIP
     >>> asr.transcribe_file("a.wav", n_layers=6)  # doctest: +SKIP
     'TURN ON THE KITCHEN LIGHT'
     """
 
-    HPARAMS_NEEDED = ["tokenizer", "decoding_function", "sample_rate"]
-    MODULES_NEEDED = ["compute_features", "normalize", "model"]
-
-    @classmethod
-    def from_hparams(
-        cls,
-        source: Union[str, Path],
-        hparams_file: str = "hyperparams.yaml",
-        **kwargs: Any,
-    ) -> "DynamicEncoderASR":
-        """Loads a model, strictly.
-
-        Arguments
-        ---------
-        source : str or Path
-            The folder `pretrained` of a run, or a Hugging Face id.
-        hparams_file : str
-            Name of the hyperparameter file there.
-        **kwargs : dict
-            Forwarded to SpeechBrain's `from_hparams`.
-
-        Returns
-        -------
-        DynamicEncoderASR
-
-        Raises
-        ------
-        FileNotFoundError
-            If the folder, or a file in it, does not exist.
-        ValueError
-            If a weight is missing, surplus or of another shape.
-        """
-        source = check_source(source)
-        file = Path(source, hparams_file)
-        if Path(source).is_dir() and not file.is_file():
-            raise FileNotFoundError(
-                f"{source} must hold {hparams_file}, but does not: give the "
-                f"folder `pretrained` of a finished run"
-            )
-        return super().from_hparams(source, hparams_file, **kwargs)
-
-    @property
-    def n_total(self) -> int:
-        """Layers of the model, L."""
-        return self.mods.model.n_total
-
-    @property
-    def depths(self) -> tuple[int, ...]:
-        """What `n_layers` can be: 1 to L."""
-        return tuple(range(1, self.n_total + 1))
-
-    def layers(self, n_layers: Optional[int] = None) -> tuple[int, ...]:
-        """Layers that run at a depth: evenly spread, first and last.
-
-        Arguments
-        ---------
-        n_layers : int, optional
-            The depth; all layers if not given.
-
-        Returns
-        -------
-        tuple of int
-
-        Raises
-        ------
-        ValueError
-            If `n_layers` is no depth of the model.
-        """
-        if n_layers is None:
-            return tuple(range(self.n_total))
-        return evenly_spread(n_layers, self.n_total)
+    HPARAMS_NEEDED = [
+        *DynamicDepth.HPARAMS_NEEDED,
+        "tokenizer",
+        "decoding_function",
+    ]
 
     def transcribe_file(
         self,
         path: Union[str, Path],
         n_layers: Optional[int] = None,
-        **kwargs: Any,
+        **options: Any,
     ) -> str:
         """Transcribes an audio file.
 
@@ -133,8 +66,8 @@ class DynamicEncoderASR(EncoderASR):
             a hub repository.
         n_layers : int, optional
             Layers that run; all if not given.
-        **kwargs : dict
-            Forwarded to `load_audio`.
+        **options : dict
+            As in `transcribe`.
 
         Returns
         -------
@@ -146,37 +79,127 @@ class DynamicEncoderASR(EncoderASR):
         FileNotFoundError
             If there is no such file.
         ValueError
-            If `n_layers` is no depth of the model, or the file is no
-            audio, too short, or has samples that are no numbers.
+            If `n_layers` is no depth of the model, nothing fits the budget,
+            or the file is no audio, too short, or has samples that are no
+            numbers.
         """
-        layers = self.layers(n_layers)  # before the file is read
-        waveform = self.load_audio(path, **kwargs)
-        words, _ = self.transcribe_batch(
-            waveform.unsqueeze(0), torch.ones(1), len(layers)
-        )
-        return words[0]
+        return self.transcribe(path, n_layers, **options).text
 
-    def load_audio(
-        self, path: Union[str, Path], savedir: Optional[str] = None
-    ) -> torch.Tensor:
-        """Reads audio at the model's rate, as mono.
+    @torch.no_grad()
+    def transcribe(
+        self,
+        path: Union[str, Path],
+        n_layers: Optional[int] = None,
+        *,
+        max_rtf: Optional[float] = None,
+        max_latency: Optional[float] = None,
+        best_effort: bool = False,
+        max_entropy: Optional[float] = None,
+        ladder: Optional[Sequence[int]] = None,
+        savedir: Optional[str] = None,
+    ) -> Transcription:
+        """Transcribes an audio file; says what it took.
 
         Arguments
         ---------
         path : str or Path
             As in `transcribe_file`.
+        n_layers : int, optional
+            Layers that run; all if not given.
+        max_rtf : float, optional
+            The deepest depth is taken whose calibrated real-time factor is
+            no higher. A model that is not calibrated on this machine is
+            calibrated first.
+        max_latency : float, optional
+            The same of the time from file to text, s.
+        best_effort : bool
+            Whether the fastest depth is taken where none fits.
+        max_entropy : float, optional
+            Start at `n_layers` (by default a third of the layers) and go
+            deeper while the posterior's mean entropy is higher, nats per
+            frame.
+        ladder : sequence of int, optional
+            Depths that are tried with `max_entropy`, rising; by default the
+            first, one half way, and the deepest.
         savedir : str, optional
             Where to keep what is fetched.
 
         Returns
         -------
-        torch.Tensor
-            Samples, [S].
+        Transcription
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            As `transcribe_file`.
         """
-        if is_remote(path):
-            return super().load_audio(path, savedir)
-        samples, rate = read_audio(path)
-        return self.audio_normalizer(samples.to(self.device), rate)
+        budget = Budget(max_rtf, max_latency, best_effort)
+        # Before the file is read.
+        budget.check(n_layers=n_layers, max_entropy=max_entropy)
+        self.layers(n_layers)
+        rungs = self._rungs(n_layers, max_entropy, ladder)
+        waveform = self.load_audio(path, savedir)
+        seconds = len(waveform) / self.hparams.sample_rate
+        if budget.is_given:
+            rungs = [self.depth_for(seconds, budget)]
+        started = time.perf_counter()
+        step, n_computed = self._climb(waveform, rungs, max_entropy)
+        text = self.texts(step.out)[0][0]
+        return Transcription(
+            text=text,
+            n_layers=len(step.layers),
+            layers=step.layers,
+            audio_seconds=seconds,
+            compute_seconds=time.perf_counter() - started,
+            confidence=float(mean_confidence(step.out)),
+            entropy=float(mean_entropy(step.out)),
+            layers_computed=n_computed,
+        )
+
+    def _rungs(
+        self,
+        n_layers: Optional[int],
+        max_entropy: Optional[float],
+        ladder: Optional[Sequence[int]],
+    ) -> list[int]:
+        """Depths that are tried in turn."""
+        if max_entropy is None:
+            if ladder is not None:
+                raise ValueError("`ladder` needs `max_entropy`")
+            return [n_layers or self.n_total]
+        if ladder is None:
+            start = n_layers or max(1, self.n_total // 3)
+            ladder = default_ladder(start, self.depths)
+        rungs = list(ladder)
+        if not rungs or rungs != sorted(set(rungs)):
+            raise ValueError(
+                f"`ladder` must be depths that rise, but is {rungs}"
+            )
+        for depth in rungs:
+            self.layers(depth)
+        return rungs
+
+    def _climb(
+        self,
+        waveform: torch.Tensor,
+        rungs: Sequence[int],
+        max_entropy: Optional[float],
+    ) -> tuple[Step, int]:
+        """Goes deeper until an answer is sure enough."""
+        feats, lengths = self.features(waveform.unsqueeze(0), torch.ones(1))
+        n_computed = 0
+        with self.inference_ctx:
+            x, lengths = self.mods.model.stem(feats, lengths)
+            sets = [self.layers(depth) for depth in rungs]
+            for step in deepen(self.mods.model, x, lengths, sets):
+                n_computed += step.n_computed
+                if max_entropy is None:
+                    break
+                if float(mean_entropy(step.out)) <= max_entropy:
+                    break
+        return step, n_computed
 
     @torch.no_grad()
     def transcribe_batch(
@@ -209,103 +232,22 @@ class DynamicEncoderASR(EncoderASR):
         ValueError
             If an input or `n_layers` is not what it must be.
         """
-        out = self.encode(wavs, wav_lens, n_layers)
+        return self.texts(self.encode(wavs, wav_lens, n_layers))
+
+    def texts(self, out: EncoderOutput) -> tuple[list[str], list[Any]]:
+        """Decodes.
+
+        Arguments
+        ---------
+        out : EncoderOutput
+            Log-probabilities.
+
+        Returns
+        -------
+        tuple
+            As `transcribe_batch`.
+        """
         found = self.decoding_function(out.log_probs.float(), relative(out))
         if isinstance(self.hparams.decoding_function, functools.partial):
             return [self.tokenizer.decode_ids(ids) for ids in found], found
         return [nbest[0].text.strip() for nbest in found], found
-
-    def encode(
-        self,
-        wavs: torch.Tensor,
-        wav_lens: torch.Tensor,
-        n_layers: Optional[int] = None,
-    ) -> EncoderOutput:
-        """Computes log-probabilities and their valid frames.
-
-        Arguments
-        ---------
-        wavs : torch.Tensor
-            Waveforms, [B, S].
-        wav_lens : torch.Tensor
-            Lengths relative to S, [B], in (0, 1].
-        n_layers : int, optional
-            Layers that run; all if not given.
-
-        Returns
-        -------
-        EncoderOutput
-            Log-probabilities [B, T', V] and lengths [B].
-        """
-        gates = gates_from_layers(self.layers(n_layers), self.n_total)
-        shortest = min_samples(self.mods)
-        check_batch(wavs, wav_lens, shortest, self.hparams.sample_rate)
-        wavs, wav_lens = wavs.to(self.device), wav_lens.to(self.device)
-        with self.inference_ctx:
-            feats, lengths = extract(self.mods, wavs, wav_lens)
-            return self.mods.model(feats, lengths, gates)
-
-    def encode_batch(
-        self,
-        wavs: torch.Tensor,
-        wav_lens: torch.Tensor,
-        n_layers: Optional[int] = None,
-    ) -> torch.Tensor:
-        """Computes log-probabilities.
-
-        Arguments
-        ---------
-        wavs : torch.Tensor
-            Waveforms, [B, S].
-        wav_lens : torch.Tensor
-            Lengths relative to S, [B], in (0, 1].
-        n_layers : int, optional
-            Layers that run; all if not given.
-
-        Returns
-        -------
-        torch.Tensor
-            [B, T', V].
-        """
-        return self.encode(wavs, wav_lens, n_layers).log_probs
-
-    def forward(
-        self,
-        wavs: torch.Tensor,
-        wav_lens: torch.Tensor,
-        n_layers: Optional[int] = None,
-    ) -> torch.Tensor:
-        """The same as `encode_batch`.
-
-        Arguments
-        ---------
-        wavs : torch.Tensor
-            Waveforms, [B, S].
-        wav_lens : torch.Tensor
-            Lengths relative to S, [B], in (0, 1].
-        n_layers : int, optional
-            Layers that run; all if not given.
-
-        Returns
-        -------
-        torch.Tensor
-            [B, T', V].
-        """
-        return self.encode_batch(wavs, wav_lens, n_layers)
-
-    def to(self, device: Union[str, torch.device]) -> "DynamicEncoderASR":
-        """Moves the model, and where its inputs go.
-
-        Arguments
-        ---------
-        device : str or torch.device
-            Where to.
-
-        Returns
-        -------
-        DynamicEncoderASR
-        """
-        for module in self.mods.values():
-            module.to(device)  # InputNormalization moves only when asked
-        self.device = str(device)
-        return self

@@ -11,7 +11,7 @@ from speechbrain.dataio.dataset import DynamicItemDataset
 from common import batch_of, noise, tiny_modules
 from dld_brain import losses
 from dld_brain.choose import LayerChooser, part_of
-from dld_brain.depth import DepthTable, even_layers, make_table, weights_hash
+from dld_brain.depth import DepthTable, checkpoint_hash, even_layers, make_table
 from dld_brain.features import absolute_lengths, extract
 from dld_brain.gates import gates_from_layers
 from dld_brain.search import LayerScores
@@ -66,12 +66,12 @@ def test_an_interrupted_search_goes_on(tmp_path):
     modules = tiny_modules()
     batches = [batch_of(noise(2))]
     path = str(tmp_path / "scores.json")
-    first = LayerScores(modules, batches, path)([(0,), (1, 2)])
-    again = LayerScores(modules, batches, path)
+    first = LayerScores(modules, batches, path, "mine")([(0,), (1, 2)])
+    again = LayerScores(modules, batches, path, "mine")
     assert again.scores == first
     again._score = None  # nothing is left to compute
     assert again([(1, 2)]) == {(1, 2): first[1, 2]}
-    other = LayerScores(tiny_modules(seed=1), batches, path)
+    other = LayerScores(modules, batches, path, "another's")
     assert other.scores == {}  # of other weights
 
 
@@ -156,6 +156,7 @@ def test_every_strategy_gives_a_table(strategy, tmp_path):
     modules = tiny_modules()
     chooser = LayerChooser(
         modules,
+        "0" * 32,
         decoder,
         dataset(4),
         16000,
@@ -171,12 +172,14 @@ def test_every_strategy_gives_a_table(strategy, tmp_path):
     params = [row.params for row in table.rows]
     assert params == sorted(params)
     table.save(str(tmp_path))
-    assert DepthTable.load(str(tmp_path)) == table
+    again = DepthTable()
+    again.read(tmp_path / "depth_table.ckpt")
+    assert again == table
 
 
 def test_the_winner_has_the_lowest_wer_of_the_finalists(monkeypatch):
     chooser = LayerChooser(
-        tiny_modules(), decoder, dataset(3), 16000, n_utterances=3
+        tiny_modules(), "0" * 32, decoder, dataset(3), 16000, n_utterances=3
     )
     monkeypatch.setattr(
         chooser,
@@ -194,7 +197,7 @@ def test_a_part_of_a_set_is_spread_over_it():
 
 def test_importance_is_the_wer_with_one_layer_closed():
     chooser = LayerChooser(
-        tiny_modules(), decoder, dataset(3), 16000, n_utterances=3
+        tiny_modules(), "0" * 32, decoder, dataset(3), 16000, n_utterances=3
     )
     wers = chooser.importance()
     assert len(wers) == 5
@@ -204,19 +207,25 @@ def test_importance_is_the_wer_with_one_layer_closed():
 
 
 def test_a_table_is_of_one_model(tmp_path):
-    modules = tiny_modules()
-    table = make_table(modules, 16000, "even", even_layers(4))
-    table.check_model(weights_hash(modules["model"].state_dict()))
-    other = tiny_modules(seed=1)["model"].state_dict()
+    hashes = []
+    for seed in (0, 0, 1):
+        state = tiny_modules(seed=seed)["model"].state_dict()
+        torch.save(state, tmp_path / "model.ckpt")
+        hashes.append(checkpoint_hash(tmp_path / "model.ckpt"))
+    assert hashes[0] == hashes[1] != hashes[2]
+    table = DepthTable(hashes[0])
+    table.check_model(hashes[1])
     with pytest.raises(ValueError, match="must be of this model"):
-        table.check_model(weights_hash(other))
-    Path(tmp_path, "depth_table.json").write_text(json.dumps({"rows": 1}))
-    with pytest.raises(ValueError, match="is no depth table"):
-        DepthTable.load(str(tmp_path))
+        table.check_model(hashes[2])
+    path = Path(tmp_path, "depth_table.ckpt")
+    for content in ("{", json.dumps({"rows": 1}), "[]"):
+        path.write_text(content)
+        with pytest.raises(ValueError, match="is no depth table"):
+            DepthTable().read(path)
 
 
 @pytest.mark.parametrize("n_layers", [0, 5, 2.0, True, "2"])
 def test_a_depth_outside_the_table_is_refused(n_layers):
-    table = make_table(tiny_modules(), 16000, "even", even_layers(4))
+    table = make_table(tiny_modules(), "0" * 32, 16000, "even", even_layers(4))
     with pytest.raises(ValueError, match=r"depth of the table \(1, 2, 3, 4\)"):
         table.layers(n_layers)

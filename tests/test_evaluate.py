@@ -12,7 +12,6 @@ from dld_brain.gates import gates_from_layers
 from dld_brain.report import Report
 from dld_brain.scores import Transcripts
 
-
 ALL = (0, 1, 2, 3)
 
 

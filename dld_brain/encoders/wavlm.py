@@ -219,6 +219,7 @@ def wavlm_encoder(
     source: Optional[str],
     config: dict[str, Any],
     vocab_size: int,
+    n_total: Optional[int] = None,
     closed: str = "identity",
     normalize_wav: bool = False,
     freeze_stem: bool = True,
@@ -234,6 +235,8 @@ def wavlm_encoder(
         Changes to the configuration of `source`.
     vocab_size : int
         Tokens, V, the blank included.
+    n_total : int, optional
+        Layers, L, the first so many; all of the configuration if not given.
     closed : str
         What a closed layer does; see GatedLayers.
     normalize_wav : bool
@@ -263,6 +266,8 @@ def wavlm_encoder(
     >>> model(samples, lengths, gates=(False, True, True)).log_probs.shape
     torch.Size([1, 12, 29])
     """
+    if n_total is not None:
+        config = {**config, "num_hidden_layers": n_total}
     hf_config = make_config(source, config)
     is_pre_norm = hf_config.do_stable_layer_norm
     if is_pre_norm and closed != "identity":

@@ -1,0 +1,244 @@
+"""The depth that a budget of time buys.
+
+Authors
+ * The dld_brain authors 2026
+"""
+
+import logging
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional
+
+import soundfile
+import torch
+from tqdm import tqdm
+
+from dld_brain.gates import gates_from_layers
+from pretrained_interfaces.calibration import (
+    Calibration,
+    lengths_of,
+    machine,
+    median_time,
+    peak_memory,
+)
+from pretrained_interfaces.dynamic import DynamicDepth
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Budget:
+    """Time that a transcription may take.
+
+    Arguments
+    ---------
+    max_rtf : float, optional
+        Real-time factor.
+    max_latency : float, optional
+        From file to text, s.
+    best_effort : bool
+        Whether the fastest depth is taken where none fits.
+    """
+
+    max_rtf: Optional[float] = None
+    max_latency: Optional[float] = None
+    best_effort: bool = False
+
+    @property
+    def is_given(self) -> bool:
+        """Whether there is a limit."""
+        return self.max_rtf is not None or self.max_latency is not None
+
+    def check(self, **others: object) -> None:
+        """Raises unless the budget says one thing.
+
+        Arguments
+        ---------
+        **others
+            What cannot be given with a budget.
+
+        Raises
+        ------
+        ValueError
+            If it does not.
+
+        Example
+        -------
+        >>> Budget(max_rtf=0.1).check(n_layers=6)
+        Traceback (most recent call last):
+        ...
+        ValueError: give a budget or `n_layers`, not both
+        """
+        for name in ("max_rtf", "max_latency"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(
+                    f"`{name}` must be more than 0, but is {value!r}"
+                )
+        for name, value in others.items():
+            if self.is_given and value is not None:
+                raise ValueError(f"give a budget or `{name}`, not both")
+        if self.best_effort and not self.is_given:
+            raise ValueError(
+                "`best_effort` needs a budget: `max_rtf` or `max_latency`"
+            )
+
+    def seconds(self, audio_seconds: float) -> float:
+        """The time there is for an audio.
+
+        Arguments
+        ---------
+        audio_seconds : float
+            Length of the audio, s.
+
+        Returns
+        -------
+        float
+            Seconds.
+        """
+        limits = []
+        if self.max_rtf is not None:
+            limits.append(self.max_rtf * audio_seconds)
+        if self.max_latency is not None:
+            limits.append(self.max_latency)
+        return min(limits)
+
+
+class Calibrated(DynamicDepth):
+    """A model that knows what its depths cost on this machine.
+
+    Arguments
+    ---------
+    *args : tuple
+    **kwargs : dict
+        Forwarded to `Pretrained`.
+    """
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.calibration: Optional[Calibration] = None
+
+    def calibrate(
+        self,
+        seconds: float = 10,
+        threads: Optional[int] = None,
+        repeats: int = 5,
+    ) -> Calibration:
+        """Measures every depth on this machine, with a progress bar.
+
+        Kept as calibration.json beside a model that was loaded from a
+        folder that can be written to.
+
+        Arguments
+        ---------
+        seconds : float
+            Length of the audio, s; a fifth of it and twice as much are
+            timed as well.
+        threads : int, optional
+            Threads of torch, from now on; as they are if not given.
+        repeats : int
+            How often each is timed; the median counts.
+
+        Returns
+        -------
+        Calibration
+        """
+        lengths = lengths_of(seconds)
+        if threads is not None:
+            torch.set_num_threads(threads)
+        found = Calibration(
+            self.table.model, machine(self.device), list(lengths), {}, {}
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            files = [self._noise(folder, length) for length in lengths]
+            for n_layers in tqdm(self.depths, desc="calibrating, depth"):
+                self._measure(found, n_layers, files, repeats)
+        self.calibration = found
+        if self.folder is not None:
+            try:
+                found.save(self.folder)
+            except OSError as error:
+                logger.warning("the calibration was not kept: %s", error)
+        return found
+
+    def _noise(self, folder: str, seconds: float) -> Path:
+        """Writes a file of noise."""
+        rate = self.hparams.sample_rate
+        path = Path(folder, f"{seconds}.wav")
+        generator = torch.Generator().manual_seed(0)
+        samples = 0.1 * torch.randn(int(seconds * rate), generator=generator)
+        soundfile.write(path, samples.numpy(), rate)
+        return path
+
+    def _measure(
+        self,
+        found: Calibration,
+        n_layers: int,
+        files: list[Path],
+        repeats: int,
+    ) -> None:
+        """Adds the times of a depth."""
+        gates = gates_from_layers(self.layers(n_layers), self.n_total)
+        found.latency[n_layers] = []
+        found.encoder_latency[n_layers] = []
+        for path in files:
+            wavs = self.load_audio(path).unsqueeze(0)
+            feats, lengths = self.features(wavs, torch.ones(1))
+            tasks = {
+                "latency": lambda p=path: self.transcribe_file(p, n_layers),
+                "encoder_latency": lambda f=feats, n=lengths: self._encoder(
+                    f, n, gates
+                ),
+            }
+            for name, task in tasks.items():
+                times = getattr(found, name)[n_layers]
+                times.append(median_time(task, self.device, repeats))
+        peak = peak_memory(tasks["latency"], self.device)
+        if peak is not None:
+            found.peak_memory[n_layers] = peak
+
+    @torch.no_grad()
+    def _encoder(
+        self,
+        feats: torch.Tensor,
+        lengths: torch.Tensor,
+        gates: tuple[bool, ...],
+    ) -> None:
+        """Runs the encoder alone."""
+        with self.inference_ctx:
+            self.mods.model(feats, lengths, gates)
+
+    def depth_for(self, seconds: float, budget: Budget) -> int:
+        """The deepest depth that a budget buys for an audio.
+
+        Arguments
+        ---------
+        seconds : float
+            Length of the audio, s.
+        budget : Budget
+            The budget.
+
+        Returns
+        -------
+        int
+
+        Raises
+        ------
+        ValueError
+            If none fits, and the budget says no `best_effort`.
+        """
+        here = machine(self.device)
+        if self.calibration is None and self.folder is not None:
+            self.calibration = Calibration.load(self.folder)
+        known = self.calibration
+        if known is None or not known.fits(self.table.model, here):
+            logger.warning(
+                "not calibrated for this model on this machine with %d "
+                "threads: calibrating first, on noise",
+                here["threads"],
+            )
+            known = self.calibrate()
+        return known.deepest(
+            seconds, budget.seconds(seconds), budget.best_effort
+        )

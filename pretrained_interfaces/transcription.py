@@ -1,0 +1,48 @@
+"""What a transcription gives beside the words.
+
+Authors
+ * The dld_brain authors 2026
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass
+class Transcription:
+    """A transcript, and what it took.
+
+    Arguments
+    ---------
+    text : str
+        What was said.
+    n_layers : int
+        Layers that ran for it.
+    layers : tuple of int
+        Which.
+    audio_seconds : float
+        Length of the audio, s.
+    compute_seconds : float
+        Time from waveform to text, s.
+    confidence : float
+        Mean over the frames of the likeliest token's probability, in
+        (0, 1].
+    entropy : float
+        Mean entropy of the posterior of a frame, nats.
+    layers_computed : int
+        Layers that were computed in all: with `max_entropy`, those of the
+        depths tried, less what a deeper one took over.
+    """
+
+    text: str
+    n_layers: int
+    layers: tuple[int, ...]
+    audio_seconds: float
+    compute_seconds: float
+    confidence: float
+    entropy: float
+    layers_computed: int
+
+    @property
+    def rtf(self) -> float:
+        """Real-time factor: compute seconds for a second of audio."""
+        return self.compute_seconds / self.audio_seconds

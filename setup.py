@@ -15,6 +15,11 @@ VERSION = re.search(
 )[1]
 WAVLM = ["transformers>=5.0,<6"]
 QUICKSTART = ["espeakng-loader>=0.2.4,<0.3"]
+EXPORT = [
+    "onnx>=1.20,<2",
+    "onnxscript>=0.6,<0.8",
+    "onnxruntime>=1.24,<2",
+]
 LINT = ["ruff>=0.12,<0.18", "yamllint>=1.35,<2", "codespell>=2.3,<3"]
 
 setup(
@@ -53,8 +58,9 @@ setup(
         # eSpeak NG, which makes the corpus of the quickstart, is GPL-3.0.
         "quickstart": QUICKSTART,
         "wavlm": WAVLM,
+        "export": EXPORT,
         "tensorboard": ["tensorboard>=2.16,<3"],
-        "test": ["pytest>=8,<10", *QUICKSTART, *WAVLM],
+        "test": ["pytest>=8,<10", *QUICKSTART, *WAVLM, *EXPORT],
         "lint": LINT,
     },
 )

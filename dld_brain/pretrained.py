@@ -17,7 +17,7 @@ from hyperpyyaml import load_hyperpyyaml
 from sentencepiece import SentencePieceProcessor
 from speechbrain.processing.features import InputNormalization
 
-from dld_brain.depth import checkpoint_hash
+from dld_brain.depth import DepthTable, checkpoint_hash
 
 FILES = (
     "hyperparams.yaml",
@@ -62,10 +62,16 @@ class PretrainedModel(NamedTuple):
         `compute_features`, `normalize` and `model`.
     tokenizer : SentencePieceProcessor
         The tokenizer it was trained with.
+    table : DepthTable
+        Which layers run at a depth.
+    hparams : dict
+        Its hyperparameters, loaded.
     """
 
     modules: dict[str, torch.nn.Module]
     tokenizer: SentencePieceProcessor
+    table: DepthTable
+    hparams: dict[str, Any]
 
 
 def save_weights(
@@ -170,7 +176,12 @@ def load_pretrained(folder: str) -> PretrainedModel:
     pretrainer = hparams["pretrainer"]
     pretrainer.collect_files(default_source=str(folder))
     pretrainer.load_collected()
-    return PretrainedModel(hparams["modules"], hparams["tokenizer"])
+    return PretrainedModel(
+        hparams["modules"],
+        hparams["tokenizer"],
+        hparams["depth_table"],
+        hparams,
+    )
 
 
 def load_tokenizer(tokenizer: SentencePieceProcessor, path: Any) -> None:

@@ -15,6 +15,7 @@ import torch
 from tqdm import tqdm
 
 from dld_brain.gates import gates_from_layers
+from dld_brain.quantize import quantize_linear
 from pretrained_interfaces.calibration import (
     Calibration,
     lengths_of,
@@ -118,6 +119,26 @@ class Calibrated(DynamicDepth):
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         self.calibration: Optional[Calibration] = None
+        #: What times are measured of: the weights, and their precision.
+        self.identity: str = self.table.model
+
+    def quantize(self) -> "Calibrated":
+        """Makes the linear layers int8, in place; for the CPU.
+
+        Returns
+        -------
+        Calibrated
+            The model itself.
+
+        Raises
+        ------
+        ValueError
+            If the model is not on the CPU.
+        """
+        quantize_linear(self.mods.model)
+        self.identity = f"{self.table.model}, int8"
+        self.calibration = None
+        return self
 
     def calibrate(
         self,
@@ -148,7 +169,7 @@ class Calibrated(DynamicDepth):
         if threads is not None:
             torch.set_num_threads(threads)
         found = Calibration(
-            self.table.model, machine(self.device), list(lengths), {}, {}
+            self.identity, machine(self.device), list(lengths), {}, {}
         )
         with tempfile.TemporaryDirectory() as folder:
             files = [self._noise(folder, length) for length in lengths]
@@ -232,7 +253,7 @@ class Calibrated(DynamicDepth):
         if self.calibration is None and self.folder is not None:
             self.calibration = Calibration.load(self.folder)
         known = self.calibration
-        if known is None or not known.fits(self.table.model, here):
+        if known is None or not known.fits(self.identity, here):
             logger.warning(
                 "not calibrated for this model on this machine with %d "
                 "threads: calibrating first, on noise",

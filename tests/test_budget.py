@@ -14,8 +14,11 @@ from dld_brain.gates import gates_from_layers
 from pretrained_interfaces import DynamicEncoderASR
 from pretrained_interfaces.__main__ import main
 from pretrained_interfaces.budget import Budget
-from pretrained_interfaces.calibration import FILE as CALIBRATION
-from pretrained_interfaces.calibration import Calibration, machine
+from pretrained_interfaces.calibration import (
+    FILE as CALIBRATION,
+    Calibration,
+    machine,
+)
 
 SPEECH = "tests/samples/AN4/wav/an4test_clstk/fddd/an5-fddd-b.flac"
 

@@ -259,7 +259,8 @@ class DynamicEncoder(nn.Module):
         """
         padding = padding_mask(lengths, x.shape[1])
         # Without a mask the attention takes its faster path.
-        context = {"padding": padding if padding.any() else None}
+        is_padded = torch.compiler.is_exporting() or padding.any()
+        context = {"padding": padding if is_padded else None}
         if self.bias is not None:
             context["bias"] = self.bias(x.shape[1])
         return context

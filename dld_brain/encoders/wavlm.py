@@ -61,11 +61,12 @@ class RelativeBias(nn.Module):
             [1, H, T, T]; query by key.
         """
         device = self.embedding.weight.device
+        frames = torch.arange(n_frames, device=device)
         distances = torch.arange(1 - n_frames, n_frames, device=device)
         values = self.embedding(self.buckets(distances)).T  # [H, 2 T - 1]
-        # Row i has the distances -i ... T - 1 - i: a window of the values,
-        # the last row the first window.
-        return values.unfold(1, n_frames, 1).flip(1).unsqueeze(0)
+        # The distance from query i to key j is value j - i + T - 1.
+        index = frames - frames.unsqueeze(1) + n_frames - 1
+        return values[:, index].unsqueeze(0)
 
     def buckets(self, distances: torch.Tensor) -> torch.Tensor:
         """Exact up to a quarter of the buckets, then by the logarithm.

@@ -1,0 +1,212 @@
+"""A model of one depth as an ONNX graph: waveform in, log-probs out.
+
+Authors
+ * The dld_brain authors 2026
+"""
+
+import copy
+import logging
+import math
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from speechbrain.processing.features import STFT
+from torch import nn
+
+from dld_brain.depth import Layers
+from dld_brain.encoders.gated import DynamicEncoder
+from dld_brain.features import LogMel, extract
+
+#: ONNX operators that are quantised: matrix products, nothing else.
+QUANTIZED = ["MatMul", "Gemm"]
+OPSET = 18
+
+
+class ConvSTFT(nn.Module):
+    """SpeechBrain's STFT as a convolution, which every runtime has.
+
+    Arguments
+    ---------
+    stft : speechbrain.processing.features.STFT
+        Whose result it gives.
+
+    Example
+    -------
+    >>> stft = STFT(sample_rate=16000, win_length=20, hop_length=10, n_fft=512)
+    >>> x = torch.randn(2, 4000)
+    >>> torch.allclose(ConvSTFT(stft)(x), stft(x), atol=1e-4)
+    True
+    """
+
+    def __init__(self, stft: STFT) -> None:
+        super().__init__()
+        n_fft, window = stft.n_fft, stft.window.double()
+        left = (n_fft - len(window)) // 2
+        window = F.pad(window, (left, n_fft - len(window) - left))
+        bins = torch.arange(n_fft // 2 + 1, dtype=torch.float64).unsqueeze(1)
+        angles = bins * torch.arange(n_fft) * (2 * math.pi / n_fft)
+        kernels = torch.cat((angles.cos() * window, -angles.sin() * window))
+        self.register_buffer("kernels", kernels.unsqueeze(1).float())
+        self.padding, self.stride = n_fft // 2, stft.hop_length
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Transforms.
+
+        Arguments
+        ---------
+        x : torch.Tensor
+            Waveforms, [B, S].
+
+        Returns
+        -------
+        torch.Tensor
+            Real and imaginary parts, [B, T, n_fft / 2 + 1, 2].
+        """
+        x = F.pad(x, (self.padding, self.padding)).unsqueeze(1)
+        both = F.conv1d(x, self.kernels, stride=self.stride).transpose(1, 2)
+        return torch.stack(both.chunk(2, dim=-1), dim=-1)
+
+
+class OnnxModel(nn.Module):
+    """The whole arrow at one depth, with lengths in samples and frames.
+
+    Arguments
+    ---------
+    modules : mapping of str to torch.nn.Module
+        `compute_features`, `normalize` and `model`.
+    layers : tuple of int
+        Layers that it has.
+    """
+
+    def __init__(
+        self, modules: Mapping[str, nn.Module], layers: Layers
+    ) -> None:
+        super().__init__()
+        self.compute_features = copy.deepcopy(modules["compute_features"])
+        if isinstance(self.compute_features, LogMel):
+            stft = self.compute_features.compute_STFT
+            self.compute_features.compute_STFT = ConvSTFT(stft)
+        self.normalize = modules["normalize"]
+        self.model = cut(modules["model"], layers)
+        self.eval()
+
+    def forward(
+        self, wavs: torch.Tensor, n_samples: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Computes log-probabilities.
+
+        Arguments
+        ---------
+        wavs : torch.Tensor
+            Waveforms, [B, S].
+        n_samples : torch.Tensor
+            Valid samples, [B].
+
+        Returns
+        -------
+        tuple of torch.Tensor
+            Log-probabilities [B, T', V], and valid frames [B].
+        """
+        modules = {
+            "compute_features": self.compute_features,
+            "normalize": self.normalize,
+        }
+        feats, lengths = extract(modules, wavs, n_samples / wavs.shape[1])
+        return tuple(self.model(feats, lengths))
+
+
+def cut(model: DynamicEncoder, layers: Layers) -> DynamicEncoder:
+    """The same model with some layers alone; weights are shared.
+
+    Arguments
+    ---------
+    model : DynamicEncoder
+        The model.
+    layers : tuple of int
+        Layers that are kept.
+
+    Returns
+    -------
+    DynamicEncoder
+    """
+    found = copy.copy(model)
+    found._modules = dict(model._modules)
+    stack = copy.copy(model.layers)
+    stack._modules = dict(stack._modules)
+    stack.layers = nn.ModuleList(model.layers.layers[i] for i in layers)
+    found.layers = stack
+    return found
+
+
+def write_onnx(
+    modules: Mapping[str, nn.Module], layers: Layers, path: Path
+) -> OnnxModel:
+    """Writes a model of one depth; batch and time are dynamic.
+
+    Arguments
+    ---------
+    modules : mapping of str to torch.nn.Module
+        `compute_features`, `normalize` and `model`, in eval mode, on the
+        CPU.
+    layers : tuple of int
+        Layers that run.
+    path : Path
+        File to write.
+
+    Returns
+    -------
+    OnnxModel
+        What was written.
+    """
+    module = OnnxModel(modules, layers)
+    # Two utterances of other lengths: nothing is taken for a constant.
+    wavs, n_samples = torch.randn(2, 16000), torch.tensor([16000, 12000])
+    batch = torch.export.Dim.DYNAMIC
+    level = logging.getLogger().level
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            module,
+            (wavs, n_samples),
+            str(path),
+            input_names=["wavs", "n_samples"],
+            output_names=["log_probs", "n_frames"],
+            dynamic_shapes={
+                "wavs": {0: batch, 1: torch.export.Dim.DYNAMIC},
+                "n_samples": {0: batch},
+            },
+            opset_version=OPSET,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+    logging.getLogger().setLevel(level)
+    return module
+
+
+def quantize_onnx(source: Path, target: Path) -> None:
+    """Writes an int8 version: weights of matrix products, per channel.
+
+    Arguments
+    ---------
+    source : Path
+        The fp32 graph.
+    target : Path
+        File to write.
+    """
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    prepared = target.with_suffix(".prepared")
+    quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
+    quantize_dynamic(
+        str(prepared),
+        str(target),
+        op_types_to_quantize=QUANTIZED,
+        per_channel=True,
+        weight_type=QuantType.QInt8,
+    )
+    prepared.unlink()

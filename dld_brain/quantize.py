@@ -1,0 +1,52 @@
+"""int8 on the CPU, in torch.
+
+Authors
+ * The dld_brain authors 2026
+"""
+
+import warnings
+
+import torch
+from torch import nn
+
+
+def quantize_linear(module: nn.Module) -> nn.Module:
+    """Makes the linear layers of a module int8, in place.
+
+    Weights are quantised once, activations at each call (torch's dynamic
+    quantisation). What is no `torch.nn.Linear`, attention's projections of
+    SpeechBrain's Conformer among them, stays as it is.
+
+    Arguments
+    ---------
+    module : torch.nn.Module
+        The module, on the CPU.
+
+    Returns
+    -------
+    torch.nn.Module
+        The same.
+
+    Raises
+    ------
+    ValueError
+        If it is not on the CPU.
+
+    Example
+    -------
+    >>> net = quantize_linear(nn.Sequential(nn.Linear(8, 8)))
+    >>> net(torch.ones(1, 8)).shape
+    torch.Size([1, 8])
+    """
+    devices = {p.device.type for p in module.parameters()}
+    if devices - {"cpu"}:
+        raise ValueError(
+            f"int8 needs the model on the CPU, but it is on "
+            f"{', '.join(sorted(devices))}"
+        )
+    with warnings.catch_warnings():
+        # torch.ao moves to torchao, which has no release for torch 2.11.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return torch.ao.quantization.quantize_dynamic(
+            module, {nn.Linear}, dtype=torch.qint8, inplace=True
+        )

@@ -1,0 +1,104 @@
+#!/usr/bin/env python3
+"""Transcribes 16 kHz audio with an exported model; no torch.
+
+> pip install onnxruntime numpy soundfile sentencepiece
+> python transcribe_onnx.py --n_layers 6 a.wav b.flac
+> python transcribe_onnx.py --n_layers 6 --int8 a.wav
+
+The models lie beside this script, as `python -m dld_brain.export onnx`
+wrote them: model.json says which depths there are.
+
+Authors
+ * The dld_brain authors 2026
+"""
+
+import argparse
+import itertools
+import json
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import sentencepiece
+import soundfile
+
+FOLDER = Path(__file__).resolve().parent
+
+
+def read_audio(path: str, sample_rate: int) -> np.ndarray:
+    """Reads a file as mono.
+
+    Arguments
+    ---------
+    path : str
+        The file.
+    sample_rate : int
+        The rate that it must have, Hz.
+
+    Returns
+    -------
+    numpy.ndarray
+        Samples, [S].
+
+    Raises
+    ------
+    ValueError
+        If it has another rate.
+    """
+    samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    if rate != sample_rate:
+        raise ValueError(f"{path} must have {sample_rate} Hz, but has {rate}")
+    return samples.mean(axis=1)
+
+
+def greedy(log_probs: np.ndarray, blank_id: int) -> list[int]:
+    """Likeliest token of each frame, repeats and blanks taken out.
+
+    Arguments
+    ---------
+    log_probs : numpy.ndarray
+        [T, V].
+    blank_id : int
+        The blank.
+
+    Returns
+    -------
+    list of int
+    """
+    best = [token for token, _ in itertools.groupby(log_probs.argmax(-1))]
+    return [int(token) for token in best if token != blank_id]
+
+
+def main() -> None:
+    """Runs the command line."""
+    settings = json.loads((FOLDER / "model.json").read_text())
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    depths = settings["depths"]
+    parser.add_argument(
+        "--n_layers", type=int, default=max(depths), choices=depths
+    )
+    parser.add_argument("--int8", action="store_true")
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("files", nargs="+")
+    options = parser.parse_args()
+    suffix = ".int8" if options.int8 else ""
+    session_options = onnxruntime.SessionOptions()
+    session_options.intra_op_num_threads = options.threads
+    session = onnxruntime.InferenceSession(
+        FOLDER / f"model_n{options.n_layers}{suffix}.onnx", session_options
+    )
+    tokenizer = sentencepiece.SentencePieceProcessor(
+        model_file=str(FOLDER / "tokenizer.model")
+    )
+    for path in options.files:
+        wav = read_audio(path, settings["sample_rate"])
+        log_probs, n_frames = session.run(
+            None,
+            {"wavs": wav[None], "n_samples": np.array([len(wav)])},
+        )
+        ids = greedy(log_probs[0, : n_frames[0]], settings["blank_id"])
+        print(f"{path}\t{tokenizer.decode(ids)}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

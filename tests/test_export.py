@@ -1,0 +1,221 @@
+"""What leaves the building gives what the dynamic model gives."""
+
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+
+from dld_brain.export import main
+from dld_brain.features import extract
+from dld_brain.gates import gates_from_layers
+from dld_brain.onnx_model import cut
+from dld_brain.pretrained import load_pretrained
+from dld_brain.quantize import quantize_linear
+from pretrained_interfaces import DynamicEncoderASR
+
+SPEECH = "tests/samples/AN4/wav/an4test_clstk/fddd/an5-fddd-b.flac"
+ENCODERS = ["pretrained", "pretrained_wavlm"]
+
+#: Loads a folder with SpeechBrain where this package cannot be imported.
+STOCK = """
+import sys
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("dld_brain", "pretrained_interfaces"):
+            raise ImportError(name)
+sys.meta_path.insert(0, Blocked())
+from speechbrain.inference.ASR import EncoderASR
+asr = EncoderASR.from_hparams(source=sys.argv[1], savedir=sys.argv[1])
+print("found:", asr.transcribe_file(sys.argv[2]))
+"""
+
+
+@pytest.fixture(scope="module", params=ENCODERS)
+def source(request):
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(scope="module")
+def onnx(source, tmp_path_factory):
+    """Depths 1 and 3, fp32 and int8."""
+    folder = tmp_path_factory.mktemp("onnx") / "out"
+    flags = ["--source", str(source), "--output", str(folder)]
+    flags += ["--n_layers", "1", "3", "--int8", "--files", SPEECH]
+    assert main(["onnx", *flags]) == 0
+    return folder
+
+
+def log_probs(model, layers, wavs, n_samples):
+    """What the dynamic model gives at a depth."""
+    for module in model.modules.values():
+        module.eval()
+    gates = gates_from_layers(layers, model.modules["model"].n_total)
+    with torch.no_grad():
+        feats, lengths = extract(model.modules, wavs, n_samples / wavs.shape[1])
+        return model.modules["model"](feats, lengths, gates)
+
+
+@pytest.mark.parametrize("n_layers", [1, 3])
+def test_onnx_equals_torch_at_every_length_and_batch(source, onnx, n_layers):
+    model = load_pretrained(str(source))
+    session = onnxruntime.InferenceSession(
+        str(onnx / f"model_n{n_layers}.onnx")
+    )
+    layers = model.table.layers(n_layers)
+    for batch, seconds in ((1, 0.3), (8, 1.7), (1, 60.0)):
+        wavs = 0.1 * torch.randn(batch, int(16000 * seconds))
+        # Every other utterance is a third shorter.
+        n_samples = torch.tensor(
+            [wavs.shape[1] - wavs.shape[1] // 3 * (i % 2) for i in range(batch)]
+        )
+        feed = {"wavs": wavs.numpy(), "n_samples": n_samples.numpy()}
+        found, n_frames = session.run(None, feed)
+        expected = log_probs(model, layers, wavs, n_samples)
+        assert n_frames.tolist() == expected.lengths.tolist()
+        for i, n in enumerate(n_frames):
+            np.testing.assert_allclose(
+                found[i, :n], expected.log_probs[i, :n].numpy(), atol=1e-3
+            )
+
+
+def test_int8_is_smaller_and_near(onnx):
+    parity = json.loads((onnx / "parity.json").read_text())
+    rows = {row["model"]: row for row in parity}
+    assert list(rows) == [
+        "model_n1.onnx",
+        "model_n1.int8.onnx",
+        "model_n3.onnx",
+        "model_n3.int8.onnx",
+    ]
+    for n in (1, 3):
+        whole, small = (rows[f"model_n{n}{x}.onnx"] for x in ("", ".int8"))
+        assert small["bytes"] < whole["bytes"]
+        assert whole["max_difference"] < 1e-3 < small["max_difference"]
+        assert whole["identical"] == whole["files"] == 1
+
+
+def test_it_runs_where_there_is_no_torch(source, onnx, tmp_path):
+    """A virtual environment with what the script says it needs alone."""
+    venv.create(tmp_path / "venv", with_pip=False)
+    python = tmp_path / "venv/bin/python"
+    theirs = Path(
+        subprocess.check_output(
+            [
+                python,
+                "-c",
+                "import sysconfig as s; print(s.get_path('purelib'))",
+            ],
+            text=True,
+        ).strip()
+    )
+    ours = Path(sysconfig.get_path("purelib"))
+    needed = ("numpy", "onnxruntime", "soundfile", "sentencepiece")
+    needed += ("cffi", "pycparser", "typing_extensions")  # of soundfile
+    for path in ours.iterdir():
+        if path.name.lstrip("_").startswith(needed):
+            os.symlink(path, theirs / path.name)
+    command = [python, onnx / "transcribe_onnx.py", "--n_layers", "3", SPEECH]
+    environment = {**os.environ, "PYTHONPATH": ""}
+    result = subprocess.run(
+        command, capture_output=True, text=True, env=environment
+    )
+    assert result.returncode == 0, result.stderr
+    expected = DynamicEncoderASR.from_hparams(source=source).transcribe_file(
+        SPEECH, n_layers=3
+    )
+    assert result.stdout.rstrip("\n") == f"{SPEECH}\t{expected}"
+    no_torch = subprocess.run([python, "-c", "import torch"], env=environment)
+    assert no_torch.returncode != 0
+
+
+@pytest.mark.parametrize("n_layers", [1, 2])
+def test_stock_speechbrain_loads_a_submodel(source, tmp_path, n_layers):
+    folder = tmp_path / "out"
+    flags = ["--source", str(source), "--output", str(folder)]
+    flags += ["--n_layers", str(n_layers), "--files", SPEECH]
+    assert main(["submodel", *flags]) == 0
+    (parity,) = json.loads((folder / "parity.json").read_text())
+    assert parity["max_difference"] < 1e-3
+    assert parity["identical"] == 1
+    result = subprocess.run(
+        [sys.executable, "-c", STOCK, str(folder), os.path.abspath(SPEECH)],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    expected = DynamicEncoderASR.from_hparams(source=source).transcribe_file(
+        SPEECH, n_layers=n_layers
+    )
+    assert f"found: {expected}" in result.stdout, result.stderr
+
+
+def test_a_submodel_without_layer_0_keeps_the_bias(pretrained_wavlm, tmp_path):
+    from dld_brain.submodel import write_submodel
+
+    model = load_pretrained(str(pretrained_wavlm))
+    write_submodel(str(pretrained_wavlm), model.hparams, (1, 3), str(tmp_path))
+    from transformers import AutoModel
+
+    theirs = AutoModel.from_pretrained(tmp_path / "huggingface").eval()
+    wavs, n_samples = 0.1 * torch.randn(1, 8000), torch.tensor([8000])
+    expected = log_probs(model, (1, 3), wavs, n_samples).log_probs
+    with torch.no_grad():
+        hidden = theirs(wavs).last_hidden_state
+        found = model.modules["model"].head(hidden).log_softmax(-1)
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
+
+
+def test_int8_in_torch_is_near_and_has_its_own_times(source):
+    asr = DynamicEncoderASR.from_hparams(source=source)
+    wavs, lens = 0.1 * torch.randn(1, 16000), torch.ones(1)
+    exact, name = asr.encode_batch(wavs, lens), asr.identity
+    assert asr.quantize() is asr
+    rough = asr.encode_batch(wavs, lens)
+    assert 0 < float((exact - rough).abs().max()) < 2.0
+    assert asr.identity != name and asr.calibration is None
+    names = {type(m).__name__ for m in asr.mods.model.modules()}
+    linear = torch.ao.nn.quantized.dynamic.Linear
+    assert any(isinstance(m, linear) for m in asr.mods.model.modules()), names
+    with pytest.raises(ValueError, match="int8 needs the model on the CPU"):
+        quantize_linear(torch.nn.Linear(1, 1, device="meta"))
+
+
+def test_a_cut_leaves_the_model_as_it_was(source):
+    model = load_pretrained(str(source)).modules["model"]
+    n_total, names = model.n_total, list(model.state_dict())
+    small = cut(model, (0, 2))
+    assert small.n_total == 2 and model.n_total == n_total
+    assert list(model.state_dict()) == names
+    assert small.layers.layers[1] is model.layers.layers[2]
+
+
+def test_wrong_use_has_one_line(pretrained, tmp_path, capsys, monkeypatch):
+    source = ["--source", str(pretrained)]
+    there = ["--output", str(tmp_path), "--n_layers", "2"]
+    assert main(["submodel", *source, *there]) == 2
+    assert "must be a new folder" in capsys.readouterr().err
+    deep = ["--output", str(tmp_path / "new"), "--n_layers", "9"]
+    assert main(["submodel", *source, *deep]) == 2
+    assert "must be a depth of the table (1, 2, 3)" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    new = ["--output", str(tmp_path / "new"), "--n_layers", "2"]
+    assert main(["onnx", *source, *new]) == 2
+    assert "pip install -e '.[export]'" in capsys.readouterr().err
+
+
+def test_a_model_whose_closed_layers_keep_a_norm_has_no_submodel(tmp_path):
+    from common import tiny_hparams
+    from dld_brain.submodel import write_submodel
+
+    hparams = tiny_hparams(closed="norm")
+    with pytest.raises(ValueError, match="trained with closed=identity"):
+        write_submodel("none", hparams, (0, 1), str(tmp_path))

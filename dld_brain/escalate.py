@@ -9,12 +9,15 @@ Authors
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple, Optional
 
+import numpy as np
 import torch
 
 from dld_brain.depth import Layers
 from dld_brain.encoders.gated import DynamicEncoder, EncoderOutput
+from dld_brain.scores import Transcripts, error_rates
 
 
 class Step(NamedTuple):
@@ -148,3 +151,72 @@ def climb(entropies: Sequence[float], max_entropy: float) -> int:
         if entropy <= max_entropy:
             return i
     return len(entropies) - 1
+
+
+@dataclass
+class EscalationPoint:
+    """What a threshold gives on a test set.
+
+    Arguments
+    ---------
+    max_entropy : float
+        The threshold, nats per frame.
+    mean_depth : float
+        Mean number of layers of the answers that were taken.
+    mean_computed : float
+        Mean number of layers that were computed for them.
+    wer : float
+        WER, %.
+    """
+
+    max_entropy: float
+    mean_depth: float
+    mean_computed: float
+    wer: float
+
+
+def escalation_curve(
+    result: Transcripts, sets: Sequence[Layers], n_total: int, n_points: int = 9
+) -> list[EscalationPoint]:
+    """What going deeper where unsure gives, for several thresholds.
+
+    Arguments
+    ---------
+    result : Transcripts
+        Transcripts of a test set with each layer set.
+    sets : sequence of tuple of int
+        Layer sets of the depths that are tried in turn.
+    n_total : int
+        Layers in the stack, L.
+    n_points : int
+        Thresholds: quantiles of the entropies at the first depth, from
+        none that is sure enough to all.
+
+    Returns
+    -------
+    list of EscalationPoint
+    """
+    first = result.entropies[sets[0]]
+    thresholds = [*np.quantile(first, np.linspace(0, 1, n_points - 1)), -1.0]
+    pairs = zip([None, *sets], sets)
+    starts = [first_difference(a, b, n_total) for a, b in pairs]
+    computed = np.cumsum(
+        [sum(i >= start for i in s) for start, s in zip(starts, sets)]
+    )
+    points = []
+    for threshold in sorted(map(float, thresholds)):
+        ends = [
+            climb([result.entropies[s][u] for s in sets], threshold)
+            for u in range(len(first))
+        ]
+        texts = [result.hypotheses[sets[e]][u] for u, e in enumerate(ends)]
+        wer, _ = error_rates(result.references, texts)
+        points.append(
+            EscalationPoint(
+                max_entropy=threshold,
+                mean_depth=float(np.mean([len(sets[e]) for e in ends])),
+                mean_computed=float(np.mean(computed[ends])),
+                wer=wer,
+            )
+        )
+    return points

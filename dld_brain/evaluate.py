@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from dld_brain.confidence import mean_entropy
 from dld_brain.costs import macs_by_part
 from dld_brain.decode import Decoder
 from dld_brain.depth import Layers
@@ -125,8 +126,10 @@ class DepthEvaluation:
                 with self.timed(result, "layers", layers):
                     y = self.run_layers(x, lengths, layers)
                 with self.timed(result, "head", layers):
-                    texts = self.decoder(self.model.run_head(y, lengths))
+                    out = self.model.run_head(y, lengths)
+                    texts = self.decoder(out)
                 result.hypotheses[layers] += texts
+                result.entropies[layers] += mean_entropy(out).tolist()
             self.transcribe_randomly(result, x, lengths)
             result.ids += batch.id
             result.references += batch.wrd

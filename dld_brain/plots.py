@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from dld_brain.escalate import EscalationPoint
 from dld_brain.scores import DepthScore
 
 
@@ -96,6 +97,44 @@ def plot_speed(
                 axes.annotate(f" {row.n_layers}", (row.rtf, row.wer))
         axes.set_ylim(bottom=0)
         axes.set_xlim(left=0)
+        axes.legend()
+
+
+def plot_escalation(
+    sets: Mapping[str, list[DepthScore]],
+    curves: Mapping[str, list[EscalationPoint]],
+    path: Path,
+    title: str,
+) -> None:
+    """Draws WER against the layers computed, beside that of fixed depths.
+
+    Arguments
+    ---------
+    sets : mapping of str to list of DepthScore
+        Scores by test set.
+    curves : mapping of str to list of EscalationPoint
+        What each threshold gives, by test set.
+    path : Path
+        PNG file to write.
+    title : str
+        Title of the figure.
+    """
+    with picture(
+        path,
+        xlabel="layers computed for an utterance, mean",
+        ylabel="WER, %",
+        title=title,
+    ) as axes:
+        for i, (name, points) in enumerate(curves.items()):
+            first = sets[name][0].selection
+            rows = [row for row in sets[name] if row.selection == first]
+            fixed = [row.n_layers for row in rows], [row.wer for row in rows]
+            label = f"{name}, fixed depth"
+            axes.plot(*fixed, "o-", color=f"C{i}", label=label)
+            climbs = [p.mean_computed for p in points], [p.wer for p in points]
+            label = f"{name}, deeper where unsure"
+            axes.plot(*climbs, "x--", color=f"C{i}", label=label)
+        axes.set_ylim(bottom=0)
         axes.legend()
 
 

@@ -14,7 +14,14 @@ from speechbrain.utils.metric_stats import ErrorRateStats
 
 from dld_brain.costs import PARTS
 from dld_brain.depth import Layers
-from dld_brain.plots import plot_depth, plot_gates, plot_importance, plot_speed
+from dld_brain.escalate import EscalationPoint
+from dld_brain.plots import (
+    plot_depth,
+    plot_escalation,
+    plot_gates,
+    plot_importance,
+    plot_speed,
+)
 from dld_brain.scores import DepthScore, Transcripts
 
 HEADER = (
@@ -110,6 +117,8 @@ class Report:
         behind them with none, %.
     gates_seen : dict of int to int, optional
         Training steps by the number of open gates.
+    escalation : dict of str to list of EscalationPoint, optional
+        By test set, what going deeper where unsure gives.
     """
 
     experiment: str
@@ -117,6 +126,7 @@ class Report:
     sets: dict[str, list[DepthScore]]
     layer_importance: Optional[list[float]] = None
     gates_seen: Optional[dict[int, int]] = None
+    escalation: Optional[dict[str, list[EscalationPoint]]] = None
 
     @property
     def title(self) -> str:
@@ -151,6 +161,9 @@ class Report:
             plot_importance(self.layer_importance, file, self.title)
         if self.gates_seen is not None:
             plot_gates(self.gates_seen, path / "gates_seen.png", self.title)
+        if self.escalation is not None:
+            file = path / "escalation.png"
+            plot_escalation(self.sets, self.escalation, file, self.title)
         return self.markdown()
 
     def markdown(self) -> str:
@@ -173,6 +186,16 @@ class Report:
                 f"| layer | {' | '.join(map(str, range(len(closed))))} |\n"
                 f"|---|{'---|' * len(closed)}\n"
                 f"| WER | {' | '.join(f'{wer:.2f}' for wer in closed)} |\n"
+            )
+        for name, points in (self.escalation or {}).items():
+            text += (
+                f"\n## Deeper where unsure: {name}\n\n"
+                f"| max_entropy, nats | mean depth | layers computed | WER % |\n"
+                f"|---|---|---|---|\n"
+            ) + "".join(
+                f"| {p.max_entropy:.4f} | {p.mean_depth:.2f} "
+                f"| {p.mean_computed:.2f} | {p.wer:.2f} |\n"
+                for p in points
             )
         return text
 

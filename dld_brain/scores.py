@@ -80,6 +80,9 @@ class Transcripts:
         By the layers that ran, the transcripts.
     random_hypotheses : dict
         By depth and draw, the transcripts with random layers.
+    entropies : dict
+        By the layers that ran, the mean entropy of each utterance's
+        posterior, nats per frame.
     seconds : dict
         By (part, layers) the compute time, s; that of the stem, which all
         depths share, by ("stem", None).
@@ -93,6 +96,9 @@ class Transcripts:
         default_factory=lambda: defaultdict(list)
     )
     random_hypotheses: dict[tuple[int, int], list[str]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+    entropies: dict[Layers, list[float]] = field(
         default_factory=lambda: defaultdict(list)
     )
     seconds: dict[Any, float] = field(

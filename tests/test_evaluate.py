@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from common import batch_of, noise, tiny_modules
+from dld_brain.escalate import escalation_curve
 from dld_brain.evaluate import DepthEvaluation, default_depths
 from dld_brain.gates import gates_from_layers
 from dld_brain.report import Report
@@ -103,7 +104,15 @@ def test_scores_by_hand(evaluation):
 def test_the_report_has_the_documented_form(evaluation, tmp_path):
     result = evaluation.transcribe([batch_of(noise(2))], "noise")
     scores = evaluation.scores(result)
-    found = Report("trial", 7, {"noise": scores}, [9.0] * 5, {1: 3, 4: 2})
+    curve = escalation_curve(result, [(0, 3), ALL], 4, n_points=3)
+    found = Report(
+        "trial",
+        7,
+        {"noise": scores},
+        [9.0] * 5,
+        {1: 3, 4: 2},
+        {"noise": curve},
+    )
     markdown = found.write(str(tmp_path))
     report = json.loads((tmp_path / "depth_report.json").read_text())
     assert (report["experiment"], report["seed"]) == ("trial", 7)
@@ -125,11 +134,26 @@ def test_the_report_has_the_documented_form(evaluation, tmp_path):
         assert sum(row["rtf_parts"].values()) == pytest.approx(row["rtf"])
         assert len(row["layers"]) == row["n_layers"]
     assert report["gates_seen"] == {"1": 3, "4": 2}
+    assert len(report["escalation"]["noise"]) == 3
     pictures = ("wer_vs_depth", "wer_vs_rtf", "layer_importance", "gates_seen")
-    for name in pictures:
+    for name in (*pictures, "escalation"):
         assert (tmp_path / f"{name}.png").stat().st_size > 5000
     for row in scores:
         assert f"| {row.n_layers} |" in markdown
+
+
+def test_a_curve_goes_from_all_deep_to_all_shallow():
+    shallow, deep = (0, 3), ALL
+    result = Transcripts(
+        ids=["a", "b"],
+        references=["ONE", "TWO"],
+        hypotheses={shallow: ["ONE", "TOO"], deep: ["ONE", "TWO"]},
+        entropies={shallow: [0.1, 0.9], deep: [0.1, 0.1]},
+    )
+    points = escalation_curve(result, [shallow, deep], 4, n_points=3)
+    found = [(p.mean_depth, p.mean_computed, p.wer) for p in points]
+    # Going from (0, 3) to all keeps layer 0: three more are computed.
+    assert found == [(4, 5, 0.0), (3, 3.5, 0.0), (2, 2, 50.0)]
 
 
 def test_a_depth_that_the_model_has_not_is_refused():

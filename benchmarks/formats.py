@@ -1,0 +1,201 @@
+"""What does a model cost in torch and ONNX, in fp32 and int8?
+
+> python benchmarks/formats.py --source DIR --n_layers 2 6 12
+> python benchmarks/formats.py --source DIR --csv test.csv --data_root /an4
+
+Times each depth and format in turn, from an audio file to its text; with a
+CSV file of one's own also scores them. Prints a table, writes JSON.
+
+Authors
+ * The dld_brain authors 2026
+"""
+
+import argparse
+import csv
+import io
+import statistics
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jiwer
+import onnxruntime
+import soundfile
+import torch
+from timing import interleaved, machine, ratio, write_json
+from tqdm import tqdm
+
+from dld_brain.data import BLANK_ID
+from dld_brain.onnx_model import quantize_onnx, write_onnx
+from dld_brain.pretrained import load_pretrained
+from dld_brain.transcribe_onnx import greedy, read_audio
+from pretrained_interfaces import DynamicEncoderASR
+
+SECONDS = 10
+
+#: A format at a depth: audio file -> text, and its size.
+Format = tuple[Callable[[str], str], int]
+
+
+def torch_formats(source: str, n_layers: int) -> dict[str, Format]:
+    """The model in torch; each with the layers of the depth alone.
+
+    Arguments
+    ---------
+    source : str
+        Folder `pretrained` of a run.
+    n_layers : int
+        The depth.
+
+    Returns
+    -------
+    dict of str to Format
+    """
+    found = {}
+    for name in ("torch fp32", "torch int8"):
+        asr = DynamicEncoderASR.from_hparams(source, n_layers=n_layers)
+        if name == "torch int8":
+            asr.quantize()
+        buffer = io.BytesIO()
+        torch.save(asr.mods.model.state_dict(), buffer)
+        found[name] = (asr.transcribe_file, len(buffer.getvalue()))
+    return found
+
+
+def onnx_formats(
+    source: str, n_layers: int, folder: Path, threads: int
+) -> dict[str, Format]:
+    """The model in ONNX.
+
+    Arguments
+    ---------
+    source : str
+        Folder `pretrained` of a run.
+    n_layers : int
+        The depth.
+    folder : Path
+        Where graphs are written.
+    threads : int
+        Threads of a session.
+
+    Returns
+    -------
+    dict of str to Format
+    """
+    model = load_pretrained(source)
+    for module in model.modules.values():
+        module.eval()
+    exact, rough = (folder / f"{n_layers}.{x}.onnx" for x in ("fp32", "int8"))
+    write_onnx(model.modules, model.table.layers(n_layers), exact)
+    quantize_onnx(exact, rough)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    rate = model.hparams["sample_rate"]
+    found = {}
+    for name, path in (("ONNX fp32", exact), ("ONNX int8", rough)):
+        session = onnxruntime.InferenceSession(str(path), options)
+
+        def run(file: str, session: Any = session) -> str:
+            """Transcribes as transcribe_onnx.py does."""
+            wav = torch.from_numpy(read_audio(file, rate)).unsqueeze(0)
+            n_samples = torch.tensor([wav.shape[1]]).numpy()
+            feed = {"wavs": wav.numpy(), "n_samples": n_samples}
+            ids = greedy(session.run(None, feed)[0][0], BLANK_ID)
+            return model.tokenizer.decode_ids(ids)
+
+        found[name] = (run, path.stat().st_size)
+    return found
+
+
+def word_error_rate(
+    run: Callable[[str], str], path: str, data_root: str, title: str
+) -> float:
+    """Transcribes the files of a CSV.
+
+    Arguments
+    ---------
+    run : callable
+        Audio file -> text.
+    path : str
+        CSV file with columns wav and wrd.
+    data_root : str
+        What $data_root stands for in it.
+    title : str
+        Of the progress bar.
+
+    Returns
+    -------
+    float
+        WER, %.
+    """
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    texts = [
+        run(row["wav"].replace("$data_root", data_root))
+        for row in tqdm(rows, desc=title, leave=False)
+    ]
+    return 100 * jiwer.wer([row["wrd"] for row in rows], texts)
+
+
+def main() -> None:
+    """Runs the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--source", required=True)
+    parser.add_argument("--n_layers", type=int, nargs="+", required=True)
+    parser.add_argument("--csv", help="speech to score on")
+    parser.add_argument("--data_root", default="")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--output", default="formats.json")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    print(machine())
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        noise = str(folder / "noise.wav")
+        soundfile.write(
+            noise, 0.1 * torch.randn(SECONDS * 16000).numpy(), 16000
+        )
+        formats = {
+            (n, name): found
+            for n in options.n_layers
+            for name, found in {
+                **torch_formats(options.source, n),
+                **onnx_formats(options.source, n, folder, options.threads),
+            }.items()
+        }
+        seconds = interleaved(
+            {key: lambda r=run: r(noise) for key, (run, _) in formats.items()},
+            options.rounds,
+        )
+    first = (max(options.n_layers), "torch fp32")
+    print("\n| n | format | ms | RTF | to torch fp32, full | MiB | WER % |")
+    print("|---|---|---|---|---|---|---|")
+    rows = []
+    for key, (run, size) in formats.items():
+        title = f"n = {key[0]}, {key[1]}"
+        row = {
+            "n_layers": key[0],
+            "format": key[1],
+            "seconds": statistics.median(seconds[key]),
+            "ratio": ratio(seconds, key, first),
+            "bytes": size,
+        }
+        wer = ""
+        if options.csv:
+            row["wer"] = word_error_rate(
+                run, options.csv, options.data_root, title
+            )
+            wer = f"{row['wer']:.2f}"
+        print(
+            f"| {key[0]} | {key[1]} | {1000 * row['seconds']:.0f} "
+            f"| {row['seconds'] / SECONDS:.4f} | {row['ratio']:.2f} "
+            f"| {size / 2**20:.1f} | {wer} |"
+        )
+        rows.append(row)
+    write_json(options.output, {"rows": rows})
+
+
+if __name__ == "__main__":
+    main()

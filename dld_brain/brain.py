@@ -259,6 +259,9 @@ class DLDBrain(Loop):
             meta={**meta, "WER": stats["WER"]},
             min_keys=["WER"],
             num_to_keep=self.hparams.avg_checkpoints,
+            # SpeechBrain appends to its default list at each call, and
+            # sorts all checkpoints by each entry of it.
+            importance_keys=[],
         )
 
     def load_average(self) -> None:

@@ -13,12 +13,12 @@ HERE = Path(__file__).parent
 VERSION = re.search(
     r'__version__ = "(.+)"', (HERE / "dld_brain/__init__.py").read_text()
 )[1]
-WAVLM = ["transformers>=5.0,<6"]
+WAVLM = ["transformers>=5.20,<6"]
 QUICKSTART = ["espeakng-loader>=0.2.4,<0.3"]
 EXPORT = [
-    "onnx>=1.20,<2",
-    "onnxscript>=0.6,<0.8",
-    "onnxruntime>=1.24,<2",
+    "onnx>=1.19,<2",
+    "onnxscript>=0.5,<0.8",
+    "onnxruntime>=1.23,<2",
 ]
 LINT = ["ruff>=0.12,<0.18", "yamllint>=1.35,<2", "codespell>=2.3,<3"]
 

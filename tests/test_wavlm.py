@@ -2,6 +2,7 @@
 
 import json
 import resource
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -381,3 +382,17 @@ def test_the_real_wavlm_base(request):
             atol=1e-4,
             rtol=0,
         )
+
+
+def test_threads_share_a_wavlm(run):
+    asr = DynamicEncoderASR.from_hparams(source=run / "pretrained")
+    wavs = 0.1 * torch.randn(1, 8000)
+    alone = {n: asr.encode_batch(wavs, torch.ones(1), n) for n in asr.depths}
+
+    def ask(i):
+        n_layers = asr.depths[i % len(asr.depths)]
+        found = asr.encode_batch(wavs, torch.ones(1), n_layers)
+        return torch.equal(found, alone[n_layers])
+
+    with ThreadPoolExecutor(4) as executor:
+        assert all(executor.map(ask, range(40)))

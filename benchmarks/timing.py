@@ -13,8 +13,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from tqdm import tqdm
+
+from pretrained_interfaces import calibration
 
 
 def interleaved(
@@ -83,15 +84,8 @@ def machine() -> dict[str, Any]:
         capture_output=True,
         text=True,
     ).stdout.strip()
-    cpu = platform.processor()
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        names = [x for x in info.read_text().split("\n") if "model name" in x]
-        cpu = names[0].split(":")[1].strip() if names else cpu
     return {
-        "processor": cpu,
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
+        **calibration.machine("cpu"),
         "python": platform.python_version(),
         "commit": commit,
     }

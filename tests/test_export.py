@@ -12,6 +12,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from speechbrain.inference.ASR import EncoderASR
 
 from dld_brain.export import main
 from dld_brain.features import extract
@@ -171,6 +172,22 @@ def test_a_submodel_without_layer_0_keeps_the_bias(pretrained_wavlm, tmp_path):
         hidden = theirs(wavs).last_hidden_state
         found = model.modules["model"].head(hidden).log_softmax(-1)
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
+
+
+@torch.no_grad()
+def test_a_submodel_takes_the_last_norm_over(pretrained, tmp_path):
+    from dld_brain.submodel import write_submodel
+
+    model = load_pretrained(str(pretrained))
+    norm = model.modules["model"].layers.layers[2].norm2.norm
+    torch.nn.init.uniform_(norm.weight, 0.5, 2.0)
+    torch.nn.init.normal_(norm.bias)
+    write_submodel(str(pretrained), model.hparams, (0, 2), str(tmp_path))
+    stock = EncoderASR.from_hparams(source=tmp_path, savedir=tmp_path)
+    wavs, n_samples = 0.1 * torch.randn(1, 8000), torch.tensor([8000])
+    expected = log_probs(model, (0, 2), wavs, n_samples).log_probs
+    found = stock.encode_batch(wavs, torch.ones(1))
+    torch.testing.assert_close(found, expected, atol=1e-3, rtol=0)
 
 
 def test_int8_in_torch_is_near_and_has_its_own_times(source):

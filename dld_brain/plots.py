@@ -6,11 +6,15 @@ Authors
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 from dld_brain.escalate import EscalationPoint
 from dld_brain.scores import DepthScore
+
+#: One for each way of choosing layers.
+STYLES = ("o-", "s--", "^:", "d-.", "v-", "P--", "*:")
 
 
 @contextmanager
@@ -57,7 +61,7 @@ def plot_depth(
     ) as axes:
         for i, (name, scores) in enumerate(sets.items()):
             selections = dict.fromkeys(row.selection for row in scores)
-            for selection, style in zip(selections, ("o-", "s--", "^:", "d-.")):
+            for selection, style in zip(selections, cycle(STYLES)):
                 rows = [row for row in scores if row.selection == selection]
                 axes.errorbar(
                     [row.n_layers for row in rows],

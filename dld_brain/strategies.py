@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Optional
 
 import numpy as np
+from tqdm import tqdm
 
 from dld_brain.depth import Layers, even_layers
 from dld_brain.gates import evenly_spread
@@ -186,7 +187,7 @@ def drawn(
     dict of int to Candidates
     """
     found = {}
-    for n in range(1, n_total + 1):
+    for n in tqdm(range(1, n_total + 1), desc="random layers, depths"):
         rng = np.random.default_rng([seed, n])
         sets: set[Layers] = set()
         while len(sets) < min(draws, math.comb(n_total, n)):
@@ -217,7 +218,7 @@ def every_set(n_total: int, scorer: Scorer) -> dict[int, Candidates]:
     """
     return {
         n: Candidates(ranked(scorer(itertools.combinations(range(n_total), n))))
-        for n in range(1, n_total + 1)
+        for n in tqdm(range(1, n_total + 1), desc="all layer sets, depths")
     }
 
 
@@ -246,7 +247,7 @@ def removal(
     level = [evenly_spread(n_total, n_total)]
     found = {n_total: Candidates(level)}
     parents: dict[Layers, Layers] = {}
-    for n in range(n_total - 1, 0, -1):
+    for n in tqdm(range(n_total - 1, 0, -1), desc="removing layers, depths"):
         for whole in level:  # the best parent first
             for layer in whole:
                 child = tuple(i for i in whole if i != layer)

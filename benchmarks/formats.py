@@ -88,7 +88,7 @@ def onnx_formats(
         module.eval()
     exact, rough = (folder / f"{n_layers}.{x}.onnx" for x in ("fp32", "int8"))
     write_onnx(model.modules, model.table.layers(n_layers), exact)
-    quantize_onnx(exact, rough)
+    quantize_onnx(exact, rough, model.modules)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     rate = model.hparams["sample_rate"]

@@ -251,7 +251,7 @@ def export_onnx(options: argparse.Namespace) -> list[dict[str, Any]]:
         paths = [path]
         if options.int8:
             paths.append(path.with_suffix(".int8.onnx"))
-            quantize_onnx(*paths)
+            quantize_onnx(*paths, model.modules)
         for path in paths:
             session = onnxruntime.InferenceSession(str(path))
             parity = compare(model, layers, runner(session), options.files)

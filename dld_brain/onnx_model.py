@@ -187,8 +187,13 @@ def write_onnx(
     return module
 
 
-def quantize_onnx(source: Path, target: Path) -> None:
+def quantize_onnx(
+    source: Path, target: Path, modules: Mapping[str, nn.Module]
+) -> None:
     """Writes an int8 version: weights of matrix products, per channel.
+
+    The product with the mel filters stays as it is: a power spectrum spans
+    more orders of magnitude than 8 bits hold (on AN4, 71 % WER for 16 %).
 
     Arguments
     ---------
@@ -196,6 +201,8 @@ def quantize_onnx(source: Path, target: Path) -> None:
         The fp32 graph.
     target : Path
         File to write.
+    modules : mapping of str to torch.nn.Module
+        What `source` was made of.
     """
     from onnxruntime.quantization import QuantType, quantize_dynamic
     from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -206,7 +213,46 @@ def quantize_onnx(source: Path, target: Path) -> None:
         str(prepared),
         str(target),
         op_types_to_quantize=QUANTIZED,
+        nodes_to_exclude=mel_products(prepared, modules["compute_features"]),
         per_channel=True,
         weight_type=QuantType.QInt8,
     )
     prepared.unlink()
+
+
+def mel_products(path: Path, features: nn.Module) -> list[str]:
+    """Finds the product with the mel filters in a graph.
+
+    Arguments
+    ---------
+    path : Path
+        The graph.
+    features : torch.nn.Module
+        The features.
+
+    Returns
+    -------
+    list of str
+        Names of nodes; none for features without mel filters.
+
+    Raises
+    ------
+    ValueError
+        If there are mel filters, and the graph has no such product.
+    """
+    import onnx
+
+    if not isinstance(features, LogMel):
+        return []
+    filters = features.compute_fbanks
+    shape = [filters.n_stft, filters.n_mels]
+    graph = onnx.load(str(path)).graph
+    weights = {w.name for w in graph.initializer if list(w.dims) == shape}
+    names = [
+        node.name
+        for node in graph.node
+        if node.op_type in QUANTIZED and weights & set(node.input)
+    ]
+    if not names:
+        raise ValueError(f"{path} must hold the mel filters, {shape}")
+    return names

@@ -12,10 +12,11 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from onnx import TensorProto, load as load_graph
 from speechbrain.inference.ASR import EncoderASR
 
 from dld_brain.export import main
-from dld_brain.features import extract
+from dld_brain.features import LogMel, extract
 from dld_brain.gates import gates_from_layers
 from dld_brain.onnx_model import cut
 from dld_brain.pretrained import load_pretrained
@@ -101,6 +102,16 @@ def test_int8_is_smaller_and_near(onnx):
         assert small["bytes"] < whole["bytes"]
         assert whole["max_difference"] < 1e-3 < small["max_difference"]
         assert whole["identical"] == whole["files"] == 1
+
+
+def test_int8_leaves_the_mel_filters_alone(source, onnx):
+    features = load_pretrained(str(source)).modules["compute_features"]
+    graph = load_graph(str(onnx / "model_n3.int8.onnx")).graph
+    kinds = {tuple(w.dims): w.data_type for w in graph.initializer}
+    assert TensorProto.INT8 in kinds.values()
+    if isinstance(features, LogMel):
+        filters = features.compute_fbanks
+        assert kinds[filters.n_stft, filters.n_mels] == TensorProto.FLOAT
 
 
 def test_it_runs_where_there_is_no_torch(source, onnx, tmp_path):

@@ -28,7 +28,7 @@ from tqdm import tqdm
 
 from dld_brain.data import BLANK_ID
 from dld_brain.onnx_model import quantize_onnx, write_onnx
-from dld_brain.pretrained import load_pretrained
+from dld_brain.parity import load_for_inference
 from dld_brain.transcribe_onnx import greedy, read_audio
 from pretrained_interfaces import DynamicEncoderASR
 
@@ -83,9 +83,7 @@ def onnx_formats(
     -------
     dict of str to Format
     """
-    model = load_pretrained(source)
-    for module in model.modules.values():
-        module.eval()
+    model = load_for_inference(source)
     exact, rough = (folder / f"{n_layers}.{x}.onnx" for x in ("fp32", "int8"))
     write_onnx(model.modules, model.table.layers(n_layers), exact)
     quantize_onnx(exact, rough, model.modules)

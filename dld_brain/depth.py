@@ -141,12 +141,6 @@ class DepthTable:
         """The depths of the table."""
         return tuple(row.n_layers for row in self.rows)
 
-    @property
-    def is_nested(self) -> bool:
-        """Whether each depth's layers contain the smaller depth's."""
-        pairs = zip(self.rows, self.rows[1:])
-        return all(set(a.layers) <= set(b.layers) for a, b in pairs)
-
     def layers(self, n_layers: int) -> Layers:
         """Layers that run at a depth.
 
@@ -190,8 +184,8 @@ class DepthTable:
         if self.model != model:
             raise ValueError(
                 f"the depth table must be of this model ({model[:8]}), but "
-                f"is of another ({self.model[:8]}): delete {FILE} or choose "
-                f"the layers anew (train.py --test_only)"
+                f"is of another ({self.model[:8]}): choose the layers "
+                f"anew (train.py --test_only)"
             )
 
     def save(self, folder: str) -> None:

@@ -14,143 +14,16 @@ import argparse
 import json
 import shutil
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Optional
 
 import torch
-from speechbrain.dataio import audio_io
 from speechbrain.inference.ASR import EncoderASR
-from tqdm import tqdm
 
 from dld_brain import submodel
 from dld_brain.data import BLANK_ID
-from dld_brain.decode import make_decoder
-from dld_brain.depth import Layers
-from dld_brain.encoders.gated import EncoderOutput
-from dld_brain.features import extract, min_samples
-from dld_brain.gates import gates_from_layers
-from dld_brain.pretrained import PretrainedModel, load_pretrained
-
-#: Seconds of noise that exported models are compared on.
-PARITY_SECONDS = (0.3, 4.0, 10.0)
-
-#: A model as the comparison sees it: waveform [1, S] -> log-probs [1, T', V].
-Runner = Callable[[torch.Tensor], torch.Tensor]
-
-
-def load_for_inference(source: str) -> PretrainedModel:
-    """Reads a model and puts it in eval mode.
-
-    Arguments
-    ---------
-    source : str
-        Folder `pretrained` of a run.
-
-    Returns
-    -------
-    PretrainedModel
-    """
-    model = load_pretrained(source)
-    for module in model.modules.values():
-        module.eval()
-    return model
-
-
-def ours(model: PretrainedModel, layers: Layers) -> Runner:
-    """The dynamic model at a depth.
-
-    Arguments
-    ---------
-    model : PretrainedModel
-        The model.
-    layers : tuple of int
-        Layers that run.
-
-    Returns
-    -------
-    callable
-    """
-    encoder = model.modules["model"]
-    gates = gates_from_layers(layers, encoder.n_total)
-
-    @torch.no_grad()
-    def run(wavs: torch.Tensor) -> torch.Tensor:
-        """Waveform to log-probabilities."""
-        feats, lengths = extract(model.modules, wavs, torch.ones(1))
-        return encoder(feats, lengths, gates).log_probs
-
-    return run
-
-
-def compare(
-    model: PretrainedModel,
-    layers: Layers,
-    exported: Runner,
-    files: list[str],
-) -> dict[str, Any]:
-    """Compares an exported model with the dynamic one.
-
-    Arguments
-    ---------
-    model : PretrainedModel
-        The dynamic model.
-    layers : tuple of int
-        Layers that run.
-    exported : callable
-        The exported model.
-    files : list of str
-        Audio files.
-
-    Returns
-    -------
-    dict
-        `n_layers`, `layers`, `max_difference` of the log-probabilities, and
-        how many of the transcripts of the `files` are `identical`.
-    """
-    reference = ours(model, layers)
-    decode = make_decoder("greedy", model.tokenizer)
-    rate = model.hparams["sample_rate"]
-    generator = torch.Generator().manual_seed(0)
-    shortest = min_samples(model.modules)
-    wavs = [
-        0.1 * torch.randn(1, max(shortest, int(s * rate)), generator=generator)
-        for s in PARITY_SECONDS
-    ]
-    wavs += [load(model, path).unsqueeze(0) for path in files]
-    differences, texts = [], []
-    for wav in tqdm(wavs, desc=f"comparing, n = {len(layers)}", leave=False):
-        both = reference(wav), exported(wav)
-        differences.append(float((both[0] - both[1]).abs().max()))
-        length = torch.tensor([both[0].shape[1]])
-        texts.append([decode(EncoderOutput(x, length))[0] for x in both])
-    texts = texts[len(PARITY_SECONDS) :]
-    return {
-        "n_layers": len(layers),
-        "layers": list(layers),
-        "max_difference": max(differences),
-        "files": len(files),
-        "identical": sum(a == b for a, b in texts),
-    }
-
-
-def load(model: PretrainedModel, path: str) -> torch.Tensor:
-    """Reads audio as mono at the model's rate.
-
-    Arguments
-    ---------
-    model : PretrainedModel
-        The model.
-    path : str
-        The file.
-
-    Returns
-    -------
-    torch.Tensor
-        Samples, [S].
-    """
-    samples, rate = audio_io.load(path, channels_first=False)
-    return model.hparams["audio_normalizer"](samples, rate)
+from dld_brain.parity import compare, load_for_inference, runner
+from dld_brain.pretrained import PretrainedModel
 
 
 def new_folder(path: str) -> Path:
@@ -259,28 +132,6 @@ def export_onnx(options: argparse.Namespace) -> list[dict[str, Any]]:
             found.append({"model": path.name, "bytes": size, **parity})
     write_companions(model, sorted(chosen), folder)
     return found
-
-
-def runner(session: Any) -> Runner:
-    """An ONNX session as the comparison sees it.
-
-    Arguments
-    ---------
-    session : onnxruntime.InferenceSession
-        The session.
-
-    Returns
-    -------
-    callable
-    """
-
-    def run(wavs: torch.Tensor) -> torch.Tensor:
-        """Waveform to log-probabilities."""
-        n_samples = torch.tensor([wavs.shape[1]]).numpy()
-        feed = {"wavs": wavs.numpy(), "n_samples": n_samples}
-        return torch.from_numpy(session.run(None, feed)[0])
-
-    return run
 
 
 def write_companions(

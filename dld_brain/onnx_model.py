@@ -5,7 +5,6 @@ Authors
 """
 
 import copy
-import logging
 import math
 import warnings
 from collections.abc import Mapping
@@ -165,7 +164,6 @@ def write_onnx(
     # Two utterances of other lengths: nothing is taken for a constant.
     wavs, n_samples = torch.randn(2, 16000), torch.tensor([16000, 12000])
     batch = torch.export.Dim.DYNAMIC
-    level = logging.getLogger().level
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         torch.onnx.export(
@@ -183,7 +181,6 @@ def write_onnx(
             external_data=False,
             verbose=False,
         )
-    logging.getLogger().setLevel(level)
     return module
 
 

@@ -34,13 +34,16 @@ setup(
     packages=[
         "dld_brain",
         "dld_brain.encoders",
+        "dld_brain.tasks",
         "pretrained_interfaces",
         "recipes",
         "recipes.AN4",
+        "recipes.FluentSpeechCommands",
         "recipes.LibriSpeech",
         "recipes.SpokenCommands",
+        "recipes.TEDLIUM3",
     ],
-    package_data={"recipes": ["*/corpus.yml"]},
+    package_data={"recipes": ["*/corpus.yml"], "dld_brain": ["paper.yaml"]},
     install_requires=[
         "torch>=2.11,<2.12",
         "torchaudio>=2.11,<2.12",

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, Optional
 
 import speechbrain as sb
-from sentencepiece import SentencePieceProcessor
 from speechbrain.utils.distributed import run_on_main
 from speechbrain.utils.run_opts import RunOptions
 from speechbrain.utils.seed import seed_everything
@@ -27,11 +26,18 @@ from speechbrain.utils.train_logger import TensorboardLogger
 from dld_brain import data
 from dld_brain.brain import DLDBrain
 from dld_brain.config import load_flat, read_tree, route
-from dld_brain.decode import make_decoder
-from dld_brain.finish import check_search, finish
+from dld_brain.finish import check_finish, finish
 from dld_brain.memory import keep_freed_memory
 from dld_brain.pretrained import PretrainedModel, copy_weights, load_pretrained
-from dld_brain.start import find_model, find_tokenizer, keep_tokenizer
+from dld_brain.start import (
+    find_model,
+    find_vocabulary,
+    keep_teacher_report,
+    keep_vocabulary,
+    make_vocabulary,
+)
+from dld_brain.tasks import Task
+from dld_brain.training_cost import read_training
 
 
 def prepare_data(hparams: dict[str, Any]) -> str:
@@ -79,7 +85,7 @@ def prepare_data(hparams: dict[str, Any]) -> str:
 def make_brain(
     hparams: dict[str, Any],
     run_opts: RunOptions,
-    tokenizer: SentencePieceProcessor,
+    task: Task,
     teacher: Optional[PretrainedModel],
 ) -> DLDBrain:
     """Makes the Brain of a run.
@@ -90,8 +96,8 @@ def make_brain(
         Hyperparameters.
     run_opts : RunOptions
         Run options.
-    tokenizer : SentencePieceProcessor
-        The tokenizer.
+    task : Task
+        What the model is for.
     teacher : PretrainedModel, optional
         The teacher.
 
@@ -113,7 +119,7 @@ def make_brain(
         gate_sampler=make_sampler(
             n_total=hparams["modules"]["model"].n_total, seed=hparams["seed"]
         ),
-        decoder=make_decoder("greedy", tokenizer),
+        task=task,
         teacher=teacher.modules if teacher else None,
         valid_depths=list(hparams["valid_depths"]),
     )
@@ -122,7 +128,7 @@ def make_brain(
 def fit(
     brain: DLDBrain,
     hparams: dict[str, Any],
-    tokenizer: SentencePieceProcessor,
+    task: Task,
     csv_folder: str,
 ) -> None:
     """Trains.
@@ -133,8 +139,8 @@ def fit(
         The Brain.
     hparams : dict
         Hyperparameters.
-    tokenizer : SentencePieceProcessor
-        The tokenizer.
+    task : Task
+        What the model is for.
     csv_folder : str
         Folder of `<split>.csv`.
     """
@@ -142,7 +148,7 @@ def fit(
         data.make_dataset(
             data.merged_csv(csv_folder, hparams[key], hparams["save_folder"]),
             hparams["data_folder"],
-            tokenizer,
+            task,
             hparams["sample_rate"],
             max_seconds,
         )
@@ -182,7 +188,8 @@ def run(
         Of the command line.
     """
     hparams = load_flat(hparams_file, overrides)
-    check_search(hparams)
+    hparams["hparams_file"] = hparams_file
+    check_finish(hparams)
     # load_flat puts hparams["encoder"] and hparams["recipe"] on its level.
     is_training = not (run_opts.test_only or hparams["export_only"])
     roles = ("teacher", "init_from") if is_training else ()
@@ -198,7 +205,7 @@ def run(
         if hparams[role]
     }
     models = {folder: load_pretrained(folder) for folder in folders.values()}
-    tokenizer = find_tokenizer(hparams, models)
+    task = find_vocabulary(hparams, models)
     teacher = models.get(folders.get("teacher"))
     if "init_from" in folders:
         start = folders["init_from"]
@@ -211,22 +218,18 @@ def run(
         save_env_desc=is_training,
     )
     csv_folder = prepare_data(hparams)
-    if tokenizer is None:
-        tokenizer = data.make_tokenizer(
-            hparams["save_folder"],
-            data.merged_csv(
-                csv_folder, hparams["train_splits"], hparams["save_folder"]
-            ),
-            hparams["token_type"],
-            hparams["vocab_size"],
-        )
-    keep_tokenizer(hparams, tokenizer)
+    task = task or make_vocabulary(hparams, csv_folder)
+    keep_vocabulary(hparams, task)
     seed_everything(hparams["seed"])
-    brain = make_brain(hparams, run_opts, tokenizer, teacher)
+    brain = make_brain(hparams, run_opts, task, teacher)
     if is_training:
-        fit(brain, hparams, tokenizer, csv_folder)
+        if "teacher" in folders:
+            keep_teacher_report(folders["teacher"], hparams["save_folder"])
+        if "init_from" in folders:
+            brain.clock.spent.before = read_training(folders["init_from"])
+        fit(brain, hparams, task, csv_folder)
     brain.load_average()
-    run_on_main(finish, args=[brain, hparams, tokenizer, csv_folder])
+    run_on_main(finish, args=[brain, hparams, task, csv_folder])
 
 
 def main(arguments: list[str]) -> None:

@@ -26,7 +26,7 @@ import torch
 from timing import interleaved, machine, ratio, write_json
 from tqdm import tqdm
 
-from dld_brain.data import BLANK_ID
+from dld_brain.losses import BLANK_ID
 from dld_brain.onnx_model import quantize_onnx, write_onnx
 from dld_brain.parity import load_for_inference
 from dld_brain.transcribe_onnx import greedy, read_audio
@@ -100,7 +100,7 @@ def onnx_formats(
             n_samples = torch.tensor([wav.shape[1]]).numpy()
             feed = {"wavs": wav.numpy(), "n_samples": n_samples}
             ids = greedy(session.run(None, feed)[0][0], BLANK_ID)
-            return model.tokenizer.decode_ids(ids)
+            return model.task.vocabulary.decode_ids(ids)
 
         found[name] = (run, path.stat().st_size)
     return found

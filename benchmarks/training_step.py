@@ -56,7 +56,7 @@ def make_brain(
         hparams=hparams,
         run_opts={"device": "cpu"},
         gate_sampler=BernoulliGates(hparams["n_total"], 1, p_open),
-        decoder=lambda out: [""] * len(out.lengths),
+        task=TranscriptionTask(SentencePieceProcessor()),
         teacher=teacher,
     )
     brain.on_fit_start()
@@ -86,8 +86,8 @@ def make_batch(n_utterances: int, seconds: float) -> PaddedBatch:
             {
                 "id": str(i),
                 "sig": torch.randn(int(16000 * seconds)),
-                "wrd": "NOISE",
-                "tokens": torch.randint(1, 256, (n_tokens,)),
+                "reference": "NOISE",
+                "targets": torch.randint(1, 256, (n_tokens,)),
             }
             for i in range(n_utterances)
         ]

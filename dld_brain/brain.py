@@ -6,20 +6,43 @@ Authors
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any, NamedTuple, Optional
 
 import speechbrain as sb
 import torch
 
 from dld_brain import losses
-from dld_brain.checkpoints import average_best
-from dld_brain.data import BLANK_ID
-from dld_brain.decode import Decoder
+from dld_brain.checkpoints import average_best, keep_epoch
 from dld_brain.encoders.gated import EncoderOutput
 from dld_brain.features import absolute_lengths, extract
 from dld_brain.gates import Gates, evenly_spread, gates_from_layers
 from dld_brain.loop import Loop
 from dld_brain.stats import StageStats
+from dld_brain.tasks import Task
+from dld_brain.training_cost import TrainingClock
+
+
+def device_name(device: torch.device) -> str:
+    """Names what a model is trained on.
+
+    Arguments
+    ---------
+    device : str or torch.device
+        The device.
+
+    Returns
+    -------
+    str
+
+    Example
+    -------
+    >>> device_name("cpu")
+    'cpu'
+    """
+    if torch.device(device).type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return str(device)
 
 
 class Predictions(NamedTuple):
@@ -38,22 +61,23 @@ class Predictions(NamedTuple):
 
 
 class DLDBrain(Loop):
-    """Trains a dynamic encoder: L = ctc_weight CTC + kl_weight KL (DLD).
+    """Trains a dynamic encoder: L = task_weight L_task + kl_weight KL (DLD).
 
     One class for the teacher (all gates open), random dropping (no
-    teacher) and DLD.
+    teacher) and DLD; L_task is CTC, or cross-entropy.
 
     Arguments
     ---------
     gate_sampler : callable
         step -> gates; see dld_brain.gates.
-    decoder : callable
-        EncoderOutput -> transcripts; for the WER of validation.
+    task : Task
+        What the model is for: its loss and its metric.
     teacher : mapping of str to torch.nn.Module, optional
         Modules of the teacher. They are kept out of `modules`, which
         SpeechBrain would set to train mode.
     valid_depths : list of int
-        Depths that a checkpoint is judged by; their mean WER ranks it.
+        Depths that a checkpoint is judged by; the mean of the task's
+        metric over them ranks it.
     **kwargs : dict
         Forwarded to `speechbrain.Brain`.
     """
@@ -62,20 +86,22 @@ class DLDBrain(Loop):
         self,
         *,
         gate_sampler: Any,
-        decoder: Decoder,
+        task: Task,
         teacher: Optional[Mapping[str, torch.nn.Module]] = None,
         valid_depths: Optional[list[int]] = None,
         **kwargs,
     ) -> None:
         super().__init__(**kwargs)
         self.gate_sampler = gate_sampler
-        self.decoder = decoder
+        self.task = task
         self.teacher = teacher["model"] if teacher else None
         if self.teacher is not None:
             self.teacher.to(self.device).eval().requires_grad_(False)
         self.n_total = self.modules.model.n_total
         self.valid_depths = valid_depths or [self.n_total]
-        self.stats = StageStats(self.valid_depths)
+        self.stats = StageStats(self.task, self.valid_depths)
+        self.clock = TrainingClock()
+        self.clock.spent.device = device_name(self.device)
         if self.checkpointer is not None:
             for name in ("model", "normalize"):
                 self.checkpointer.add_recoverable(name, self.modules[name])
@@ -83,6 +109,7 @@ class DLDBrain(Loop):
                 {
                     "lr_scheduler": self.lr_scheduler,
                     "epoch_counter": self.hparams.epoch_counter,
+                    "clock": self.clock,
                 }
             )
 
@@ -109,7 +136,7 @@ class DLDBrain(Loop):
         Arguments
         ---------
         batch : PaddedBatch
-            Has `sig` and `tokens`.
+            Has `sig`.
         stage : sb.Stage
             The stage.
 
@@ -119,10 +146,9 @@ class DLDBrain(Loop):
         """
         batch = batch.to(self.device)
         feats, lengths = self.extract_features(batch, stage)
-        students = {
-            sum(gates): self.modules.model(feats, lengths, gates)
-            for gates in self.gates(stage)
-        }
+        gates = self.gates(stage)
+        outs = self.modules.model(feats, lengths, gates)
+        students = {sum(g): out for g, out in zip(gates, outs)}
         if stage != sb.Stage.TRAIN or self.teacher is None:
             return Predictions(students)
         with torch.no_grad():
@@ -178,14 +204,14 @@ class DLDBrain(Loop):
     def compute_objectives(
         self, predictions: Predictions, batch: Any, stage: sb.Stage
     ) -> torch.Tensor:
-        """CTC + KL(teacher || student), averaged over the batch (DLD).
+        """L_task + KL(teacher || student), averaged over the batch (DLD).
 
         Arguments
         ---------
         predictions : Predictions
             Of `compute_forward`.
         batch : PaddedBatch
-            Has `tokens` and `wrd`.
+            Has `targets` and `reference`.
         stage : sb.Stage
             The stage.
 
@@ -194,27 +220,28 @@ class DLDBrain(Loop):
         torch.Tensor
             Scalar, nats per utterance.
         """
-        tokens, token_lens = batch.tokens
-        token_lengths = absolute_lengths(token_lens, tokens.shape[1])
-        needed = losses.ctc_frames_needed(tokens, token_lengths)
+        targets, target_lens = batch.targets
+        target_lengths = absolute_lengths(target_lens, targets.shape[1])
         terms = []
         for out in predictions.students.values():
-            ctc = losses.ctc(*out, tokens, token_lengths, BLANK_ID)
-            self.stats.add("ctc", ctc)
-            terms.append(self.hparams.ctc_weight * ctc)
+            loss = self.task.loss(out, targets, target_lengths)
+            self.stats.add(self.task.loss_name, loss)
+            terms.append(self.hparams.task_weight * loss)
             if predictions.teacher is not None:
                 kl = losses.kl(
                     predictions.teacher.log_probs, out.log_probs, out.lengths
                 )
                 self.stats.add("kl", kl)
                 terms.append(self.hparams.kl_weight * kl)
-        self.stats.add_impossible(int((needed > out.lengths).sum()))
+        self.stats.add_impossible(
+            self.task.n_impossible(out, targets, target_lengths)
+        )
         if stage != sb.Stage.TRAIN:
             for n_layers, out in predictions.students.items():
-                texts = self.decoder(out)
-                self.stats.score(n_layers, batch.id, texts, batch.wrd)
+                answers = self.task.decode(out)
+                self.stats.score(n_layers, answers, batch.reference)
         loss = torch.stack(terms).sum(0).mean() / len(predictions.students)
-        return loss * self.share_of_batch(len(tokens), stage)
+        return loss * self.share_of_batch(len(targets), stage)
 
     def on_stage_start(
         self, stage: sb.Stage, epoch: Optional[int] = None
@@ -228,7 +255,32 @@ class DLDBrain(Loop):
         epoch : int, optional
             The epoch.
         """
-        self.stats = StageStats(self.valid_depths)
+        self.stats = StageStats(self.task, self.valid_depths)
+        if stage == sb.Stage.TRAIN:
+            self.clock.start()
+
+    def on_fit_batch_end(
+        self, batch: Any, outputs: Predictions, loss: Any, should_step: bool
+    ) -> None:
+        """Counts what the batch took.
+
+        Arguments
+        ---------
+        batch : PaddedBatch
+            Has `sig`.
+        outputs : Predictions
+            What it gave.
+        loss : torch.Tensor
+            Its loss.
+        should_step : bool
+            Whether the optimizer stepped behind it.
+        """
+        wavs, wav_lens = batch.sig
+        seconds = wav_lens.sum() * wavs.shape[1] / self.hparams.sample_rate
+        passes = 3 * sum(outputs.students)  # backward is twice forward
+        if self.teacher is not None:
+            passes += self.n_total
+        self.clock.count_batch(self.sum_over_ranks(seconds), passes)
 
     def on_stage_end(
         self, stage: sb.Stage, stage_loss: float, epoch: Optional[int] = None
@@ -248,6 +300,9 @@ class DLDBrain(Loop):
         if stage == sb.Stage.TRAIN:
             self.train_stats = stats
             return
+        self.clock.lap()
+        self.clock.spent.epochs = epoch
+        self.clock.spent.steps = self.optimizer_step
         meta = {
             "epoch": epoch,
             "steps": self.optimizer_step,
@@ -255,14 +310,23 @@ class DLDBrain(Loop):
         }
         for train_logger in self.hparams.train_loggers:
             train_logger.log_stats(meta, self.train_stats, stats)
+        error = self.task.error(stats[self.task.metric])
         self.checkpointer.save_and_keep_only(
-            meta={**meta, "WER": stats["WER"]},
-            min_keys=["WER"],
+            meta={
+                **meta,
+                "error": error,
+                "training": asdict(self.clock.spent),
+            },
+            min_keys=["error"],
             num_to_keep=self.hparams.avg_checkpoints,
             # SpeechBrain appends to its default list at each call, and
             # sorts all checkpoints by each entry of it.
             importance_keys=[],
         )
+        if epoch in self.hparams.keep_epochs:
+            keep_epoch(
+                self.hparams.save_folder, epoch, self.plain_modules()["model"]
+            )
 
     def load_average(self) -> None:
         """Loads the mean of the best checkpoints into the model.
@@ -273,8 +337,8 @@ class DLDBrain(Loop):
             If there is no checkpoint.
         """
         n = self.hparams.avg_checkpoints
-        state = average_best(self.checkpointer, "model", "WER", n)
-        self.checkpointer.recover_if_possible(min_key="WER")
+        state = average_best(self.checkpointer, "model", "error", n)
+        self.checkpointer.recover_if_possible(min_key="error")
         self.plain_modules()["model"].load_state_dict(state, strict=True)
 
     def gates_seen(self) -> Optional[dict[int, int]]:
@@ -285,7 +349,17 @@ class DLDBrain(Loop):
         dict of int to int
             Steps by the number of open gates; None if no step is known.
         """
-        found = self.checkpointer.list_checkpoints()
-        n_steps = max((c.meta.get("steps", 0) for c in found), default=0)
+        n_steps = self.last_meta().get("steps", 0)
         counts = Counter(sum(self.gate_sampler(i)) for i in range(n_steps))
         return dict(sorted(counts.items())) or None
+
+    def last_meta(self) -> dict[str, Any]:
+        """What the checkpoint of the last epoch says of itself.
+
+        Returns
+        -------
+        dict
+            Empty if there is none.
+        """
+        found = [c.meta for c in self.checkpointer.list_checkpoints()]
+        return max(found, key=lambda meta: meta.get("steps", -1), default={})

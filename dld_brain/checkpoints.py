@@ -96,6 +96,49 @@ class AtomicCheckpointer(Checkpointer):
         return path.with_name(self.PREFIX + path.name)
 
 
+def epoch_file(save_folder: str, epoch: int) -> Path:
+    """Where the weights of an epoch are kept.
+
+    Arguments
+    ---------
+    save_folder : str
+        Folder of the checkpoints.
+    epoch : int
+        The epoch, from 1.
+
+    Returns
+    -------
+    Path
+
+    Example
+    -------
+    >>> epoch_file("save", 25).as_posix()
+    'save/epochs/25.ckpt'
+    """
+    return Path(save_folder, "epochs", f"{epoch}.ckpt")
+
+
+def keep_epoch(save_folder: str, epoch: int, model: torch.nn.Module) -> None:
+    """Keeps the weights of an epoch, whatever becomes of its checkpoint.
+
+    Arguments
+    ---------
+    save_folder : str
+        Folder of the checkpoints.
+    epoch : int
+        The epoch, from 1.
+    model : torch.nn.Module
+        The model.
+    """
+    if not if_main_process():
+        return
+    path = epoch_file(save_folder, epoch)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".unfinished")
+    torch.save(model.state_dict(), unfinished)
+    unfinished.rename(path)
+
+
 def load_state_strictly(
     module: torch.nn.Module,
     path: Any,

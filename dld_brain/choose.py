@@ -1,7 +1,8 @@
 """Chooses the layers of each depth on development speech.
 
-Candidates are found by their CTC loss on a part of the speech; the best of
-them, and evenly spread layers, are compared by WER on all of it.
+Candidates are found by their loss on a part of the speech; the best of
+them, and evenly spread layers, are compared by the task's metric (WER, or
+accuracy) on all of it.
 
 Authors
  * The dld_brain authors 2026
@@ -17,14 +18,13 @@ from speechbrain.dataio.dataset import (
     FilteredSortedDynamicItemDataset,
 )
 
-from dld_brain.decode import Decoder
 from dld_brain.depth import DepthTable, Layers, even_layers, make_table
 from dld_brain.evaluate import DepthEvaluation
-from dld_brain.scores import error_rates
 from dld_brain.search import LayerScores
 from dld_brain.strategies import Candidates, check_strategy, find_candidates
+from dld_brain.tasks import Task
 
-#: Candidates of a depth that are compared by WER.
+#: Candidates of a depth that are compared by the task's metric.
 FINALISTS = 3
 
 
@@ -87,8 +87,8 @@ class LayerChooser:
         `compute_features`, `normalize` and `model`, in eval mode.
     model_hash : str
         `checkpoint_hash` of its weights.
-    decoder : callable
-        EncoderOutput -> transcripts.
+    task : Task
+        Its loss and its metric.
     dataset : DynamicItemDataset
         Development speech.
     sample_rate : int
@@ -107,7 +107,7 @@ class LayerChooser:
         self,
         modules: Mapping[str, torch.nn.Module],
         model_hash: str,
-        decoder: Decoder,
+        task: Task,
         dataset: DynamicItemDataset,
         sample_rate: int,
         n_utterances: int = 100,
@@ -118,7 +118,7 @@ class LayerChooser:
         self.modules = modules
         self.model_hash = model_hash
         self.n_total = modules["model"].n_total
-        self.decoder = decoder
+        self.task = task
         self.dataset = dataset
         self.sample_rate = sample_rate
         self.n_utterances = n_utterances
@@ -150,17 +150,22 @@ class LayerChooser:
             return self._table(strategy, even_layers(self.n_total))
         part = part_of(self.dataset, self.n_utterances)
         scorer = LayerScores(
-            self.modules, self._loader(part), self.path, self.model_hash
+            self.modules,
+            self.task,
+            self._loader(part),
+            self.path,
+            self.model_hash,
         )
         found = find_candidates(
             strategy, self.n_total, scorer, is_nested=is_nested, seed=self.seed
         )
         finalists = {n: self._finalists(strategy, c) for n, c in found.items()}
-        wers = self.error_rates(
+        rates = self.rates(
             {s for sets in finalists.values() for s in sets}, self.dataset
         )
         chosen = {
-            n: min(sets, key=lambda s: wers[s]) for n, sets in finalists.items()
+            n: min(sets, key=lambda s: self.task.error(rates[s]))
+            for n, sets in finalists.items()
         }
         dev_losses = scorer(chosen.values())
         measured = {
@@ -168,7 +173,7 @@ class LayerChooser:
                 "dev_loss": dev_losses[layers],
                 "dev_loss_mean": found[n].mean,
                 "dev_loss_std": found[n].std,
-                "dev_wer": wers[layers],
+                "dev_rate": rates[layers],
             }
             for n, layers in chosen.items()
         }
@@ -192,7 +197,7 @@ class LayerChooser:
         )
 
     def _finalists(self, strategy: str, candidates: Candidates) -> list[Layers]:
-        """What is compared by WER; evenly spread layers where one may."""
+        """What is compared by metric; evenly spread layers where one may."""
         sets = candidates.sets[:FINALISTS]
         if strategy == "random" or len(sets) == 1:
             return sets[:1]
@@ -200,7 +205,7 @@ class LayerChooser:
         return list(dict.fromkeys([*sets, even]))
 
     def importance(self) -> list[float]:
-        """WER on the part of the speech with one layer closed.
+        """The task's metric on the part of the speech, one layer closed.
 
         Returns
         -------
@@ -210,13 +215,13 @@ class LayerChooser:
         whole = tuple(range(self.n_total))
         sets = [tuple(i for i in whole if i != j) for j in whole] + [whole]
         part = part_of(self.dataset, self.n_utterances)
-        wers = self.error_rates(set(sets), part)
-        return [wers[layers] for layers in sets]
+        rates = self.rates(set(sets), part)
+        return [rates[layers] for layers in sets]
 
-    def error_rates(
+    def rates(
         self, sets: set[Layers], dataset: DynamicItemDataset
     ) -> dict[Layers, float]:
-        """WER with each layer set.
+        """The task's metric with each layer set.
 
         Arguments
         ---------
@@ -233,14 +238,16 @@ class LayerChooser:
         named = dict(enumerate(sorted(sets)))
         evaluation = DepthEvaluation(
             self.modules,
-            self.decoder,
+            self.task,
             self.sample_rate,
             {"development": named},
         )
-        result = evaluation.transcribe(self._loader(dataset), "development")
+        result = evaluation.answer(self._loader(dataset), "development")
         return {
-            layers: error_rates(result.references, texts)[0]
-            for layers, texts in result.hypotheses.items()
+            layers: self.task.rates(result.references, answers)[
+                self.task.metric
+            ]
+            for layers, answers in result.answers.items()
         }
 
     def _loader(self, dataset: DynamicItemDataset) -> Any:

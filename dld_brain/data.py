@@ -1,32 +1,35 @@
-"""From CSV files to datasets and token ids: the only reader of both.
+"""From CSV files to datasets and target ids: the only reader of both.
 
 Columns: ID, duration (seconds), wav, spk_id, wrd, as SpeechBrain's
-LibriSpeech recipe has them. `$data_root` in a path stands for the folder
-of the corpus.
+LibriSpeech recipe has them; start and stop (samples) where an utterance is
+a segment of its file; intent where utterances have a label. `$data_root`
+in a path stands for the folder of the corpus.
 
 Authors
  * The dld_brain authors 2026
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import speechbrain as sb
 import torch
-from sentencepiece import SentencePieceProcessor
 from speechbrain.dataio import audio_io
 from speechbrain.dataio.dataio import merge_csvs
 from speechbrain.dataio.dataset import DynamicItemDataset
 from speechbrain.dataio.preprocess import AudioNormalizer
 from speechbrain.dataio.sampler import DynamicBatchSampler
-from speechbrain.tokenizers.SentencePiece import SentencePiece
 from speechbrain.utils.distributed import run_on_main
 from speechbrain.utils.logger import get_logger
 
+from dld_brain.tasks import Task
+
 logger = get_logger(__name__)
 
-#: Token that CTC's blank takes: SentencePiece's <unk>, as in SpeechBrain.
-BLANK_ID = 0
+#: Columns of a corpus whose utterances are parts of longer files: the first
+#: sample, and the one behind the last, at the file's own rate.
+SEGMENT = ("start", "stop")
 
 
 def merged_csv(csv_folder: str, splits: list[str], save_folder: str) -> str:
@@ -95,98 +98,10 @@ def csv_file(csv_folder: str, split: str) -> Path:
     return path
 
 
-def make_tokenizer(
-    folder: str, csv: str, token_type: str, vocab_size: int
-) -> SentencePieceProcessor:
-    """Trains the tokenizer, or loads the one that is in the folder.
-
-    Arguments
-    ---------
-    folder : str
-        Where it is kept.
-    csv : str
-        CSV file whose `wrd` it is trained on.
-    token_type : str
-        "unigram", "bpe" or "char".
-    vocab_size : int
-        Tokens, the blank included.
-
-    Returns
-    -------
-    SentencePieceProcessor
-
-    Raises
-    ------
-    ValueError
-        If the text does not give that many tokens.
-    """
-    try:
-        tokenizer = SentencePiece(
-            model_dir=folder,
-            vocab_size=vocab_size,
-            annotation_train=csv,
-            annotation_read="wrd",
-            model_type=token_type,
-        ).sp
-    except RuntimeError as error:  # SentencePiece's own, with its reason
-        raise ValueError(
-            f"no {token_type} tokenizer of `vocab_size` {vocab_size} can be "
-            f"trained on {csv}: {error}"
-        ) from error
-    check_vocab_size(tokenizer, vocab_size, csv)
-    return tokenizer
-
-
-def check_vocab_size(
-    tokenizer: SentencePieceProcessor, vocab_size: int, source: str
-) -> None:
-    """Raises unless the tokenizer has as many tokens as the model's head.
-
-    Arguments
-    ---------
-    tokenizer : SentencePieceProcessor
-        The tokenizer.
-    vocab_size : int
-        Tokens that the head gives.
-    source : str
-        Where the tokenizer is from, for the message.
-
-    Raises
-    ------
-    ValueError
-        If the numbers differ.
-    """
-    if len(tokenizer) != vocab_size:
-        raise ValueError(
-            f"`vocab_size` must be {len(tokenizer)}, the tokens of the "
-            f"tokenizer of {source}, but is {vocab_size}"
-        )
-
-
-def same_tokens(
-    one: SentencePieceProcessor, other: SentencePieceProcessor
-) -> bool:
-    """Whether two tokenizers give every token the same id.
-
-    Arguments
-    ---------
-    one : SentencePieceProcessor
-    other : SentencePieceProcessor
-        The tokenizers.
-
-    Returns
-    -------
-    bool
-    """
-    return len(one) == len(other) and all(
-        one.id_to_piece(i) == other.id_to_piece(i) for i in range(len(one))
-    )
-
-
 def make_dataset(
     csv: str,
     data_root: str,
-    tokenizer: SentencePieceProcessor,
+    task: Task,
     sample_rate: int,
     max_seconds: float = float("inf"),
 ) -> DynamicItemDataset:
@@ -201,8 +116,8 @@ def make_dataset(
         CSV file.
     data_root : str
         What `$data_root` in a path stands for.
-    tokenizer : SentencePieceProcessor
-        Gives the token ids.
+    task : Task
+        Says which column is the reference, and gives its target ids.
     sample_rate : int
         Rate of the audio that is given, in Hz; other rates are resampled.
     max_seconds : float
@@ -211,12 +126,12 @@ def make_dataset(
     Returns
     -------
     DynamicItemDataset
-        Items: id, sig [S], wrd, tokens [U].
+        Items: id, sig [S], reference, targets [U].
 
     Raises
     ------
     ValueError
-        If no utterance is left.
+        If no utterance is left, or there is no column of references.
     """
     dataset = DynamicItemDataset.from_csv(
         csv, replacements={"data_root": str(data_root)}
@@ -237,25 +152,89 @@ def make_dataset(
         )
     if len(dataset) == 0:
         raise ValueError(f"{csv} must hold an utterance, but has none left")
+    check_references(dataset, task, csv)
+    add_pipelines(dataset, task, sample_rate)
+    dataset.set_output_keys(["id", "sig", "reference", "targets"])
+    return dataset
+
+
+def check_references(dataset: DynamicItemDataset, task: Task, csv: str) -> None:
+    """Raises where references are missing; logs those never to be met.
+
+    Arguments
+    ---------
+    dataset : DynamicItemDataset
+        The data.
+    task : Task
+        The task.
+    csv : str
+        Its CSV file, for the message.
+
+    Raises
+    ------
+    ValueError
+        If there is no column of references.
+    """
+    rows = list(dataset.data.values())
+    if task.column not in rows[0]:
+        raise ValueError(
+            f"{csv} must have a column `{task.column}`, but has "
+            f"{', '.join(rows[0])}"
+        )
+    unknown = task.unknown([row[task.column] for row in rows])
+    if unknown:
+        counts = (f"{label} ({n})" for label, n in sorted(unknown.items()))
+        logger.warning(
+            "%s: %d of %d utterances have a label that training data has "
+            "not; they count as wrong: %s",
+            csv,
+            sum(unknown.values()),
+            len(rows),
+            ", ".join(counts),
+        )
+
+
+def add_pipelines(
+    dataset: DynamicItemDataset, task: Task, sample_rate: int
+) -> None:
+    """Tells a dataset how to read audio and encode references.
+
+    Arguments
+    ---------
+    dataset : DynamicItemDataset
+        The data.
+    task : Task
+        The task.
+    sample_rate : int
+        Rate of the audio that is given, in Hz.
+    """
     normalize_audio = AudioNormalizer(sample_rate=sample_rate)
+    is_segmented = "stop" in next(iter(dataset.data.values()))
 
-    @sb.utils.data_pipeline.takes("wav")
+    @sb.utils.data_pipeline.takes("wav", *SEGMENT * is_segmented)
     @sb.utils.data_pipeline.provides("sig")
-    def audio_pipeline(wav: str) -> torch.Tensor:
-        """Reads a file as mono at the model's rate, [S]."""
-        return normalize_audio(*audio_io.load(wav, channels_first=False))
+    def audio_pipeline(
+        wav: str, start: str = "0", stop: str = "0"
+    ) -> torch.Tensor:
+        """Reads a file, or its segment, as mono at the model's rate, [S]."""
+        n_frames = int(stop) - int(start) if int(stop) else -1
+        samples, rate = audio_io.load(
+            wav,
+            frame_offset=int(start),
+            num_frames=n_frames,
+            channels_first=False,
+        )
+        return normalize_audio(samples, rate)
 
-    @sb.utils.data_pipeline.takes("wrd")
-    @sb.utils.data_pipeline.provides("tokens")
-    def text_pipeline(wrd: str) -> torch.Tensor:
-        """Token ids of a transcript, [U]; the blank is no target."""
-        ids = tokenizer.encode_as_ids(wrd)
-        return torch.LongTensor([i for i in ids if i != BLANK_ID])
+    @sb.utils.data_pipeline.takes(task.column)
+    @sb.utils.data_pipeline.provides("reference", "targets")
+    def reference_pipeline(text: str) -> Iterator[Any]:
+        """The reference as it is, and as ids, [U]."""
+        yield text
+        yield task.encode(text)
 
     dataset.add_dynamic_item(audio_pipeline)
-    dataset.add_dynamic_item(text_pipeline)
-    dataset.set_output_keys(["id", "sig", "wrd", "tokens"])
-    return dataset
+    dataset.add_dynamic_item(reference_pipeline)
 
 
 def train_loader_options(

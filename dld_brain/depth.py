@@ -87,14 +87,14 @@ class DepthRow:
     weight_bytes : int
         Bytes of the weights that execute.
     dev_loss : float, optional
-        CTC loss on the speech that layers were chosen on, nats per
-        utterance.
+        Loss on the speech that layers were chosen on, nats per utterance.
     dev_loss_mean : float, optional
         Mean of that over the layer sets drawn, where they were drawn.
     dev_loss_std : float, optional
         Its standard deviation.
-    dev_wer : float, optional
-        WER on the whole development speech, %.
+    dev_rate : float, optional
+        The task's metric (WER, or accuracy) on the whole development
+        speech, %.
     """
 
     n_layers: int
@@ -105,7 +105,7 @@ class DepthRow:
     dev_loss: Optional[float] = None
     dev_loss_mean: Optional[float] = None
     dev_loss_std: Optional[float] = None
-    dev_wer: Optional[float] = None
+    dev_rate: Optional[float] = None
 
 
 @dataclass

@@ -17,7 +17,8 @@ import torch
 
 from dld_brain.depth import Layers
 from dld_brain.encoders.gated import DynamicEncoder, EncoderOutput
-from dld_brain.scores import Transcripts, error_rates
+from dld_brain.scores import Answers
+from dld_brain.tasks import Task
 
 
 class Step(NamedTuple):
@@ -165,29 +166,35 @@ class EscalationPoint:
         Mean number of layers of the answers that were taken.
     mean_computed : float
         Mean number of layers that were computed for them.
-    wer : float
-        WER, %.
+    rate : float
+        The task's metric, %.
     """
 
     max_entropy: float
     mean_depth: float
     mean_computed: float
-    wer: float
+    rate: float
 
 
 def escalation_curve(
-    result: Transcripts, sets: Sequence[Layers], n_total: int, n_points: int = 9
+    result: Answers,
+    sets: Sequence[Layers],
+    n_total: int,
+    task: Task,
+    n_points: int = 9,
 ) -> list[EscalationPoint]:
     """What going deeper where unsure gives, for several thresholds.
 
     Arguments
     ---------
-    result : Transcripts
-        Transcripts of a test set with each layer set.
+    result : Answers
+        Of a test set with each layer set.
     sets : sequence of tuple of int
         Layer sets of the depths that are tried in turn.
     n_total : int
         Layers in the stack, L.
+    task : Task
+        Scores answers.
     n_points : int
         Thresholds: quantiles of the entropies at the first depth, from
         none that is sure enough to all.
@@ -209,14 +216,14 @@ def escalation_curve(
             climb([result.entropies[s][u] for s in sets], threshold)
             for u in range(len(first))
         ]
-        texts = [result.hypotheses[sets[e]][u] for u, e in enumerate(ends)]
-        wer, _ = error_rates(result.references, texts)
+        answers = [result.answers[sets[e]][u] for u, e in enumerate(ends)]
+        rates = task.rates(result.references, answers)
         points.append(
             EscalationPoint(
                 max_entropy=threshold,
                 mean_depth=float(np.mean([len(sets[e]) for e in ends])),
                 mean_computed=float(np.mean(computed[ends])),
-                wer=wer,
+                rate=rates[task.metric],
             )
         )
     return points

@@ -18,11 +18,11 @@ from tqdm import tqdm
 
 from dld_brain.confidence import mean_entropy
 from dld_brain.costs import macs_by_part
-from dld_brain.decode import Decoder
 from dld_brain.depth import Layers
 from dld_brain.features import extract
 from dld_brain.gates import gates_from_layers
-from dld_brain.scores import DepthScore, Transcripts, depth_score, random_score
+from dld_brain.scores import Answers, DepthScore, depth_score, random_score
+from dld_brain.tasks import Task
 
 
 def default_depths(n_total: int) -> list[int]:
@@ -52,8 +52,8 @@ class DepthEvaluation:
     ---------
     modules : mapping of str to torch.nn.Module
         `compute_features`, `normalize` and `model`, in eval mode.
-    decoder : callable
-        EncoderOutput -> transcripts.
+    task : Task
+        Decodes and scores.
     sample_rate : int
         Rate of the audio, Hz.
     selections : mapping of str to mapping of int to tuple of int
@@ -74,7 +74,7 @@ class DepthEvaluation:
     def __init__(
         self,
         modules: Mapping[str, torch.nn.Module],
-        decoder: Decoder,
+        task: Task,
         sample_rate: int,
         selections: Mapping[str, Mapping[int, Layers]],
         random_draws: int = 0,
@@ -94,28 +94,28 @@ class DepthEvaluation:
         )
         for layers in self.layer_sets:
             gates_from_layers(layers, self.n_total)
-        self.decoder = decoder
+        self.task = task
         self.sample_rate = sample_rate
         self.random_draws = random_draws
         self.seed = seed
         self.device = next(self.model.parameters()).device
 
     @torch.no_grad()
-    def transcribe(self, loader: Iterable[Any], name: str) -> Transcripts:
-        """Transcribes a set with every layer set.
+    def answer(self, loader: Iterable[Any], name: str) -> Answers:
+        """Answers a set with every layer set.
 
         Arguments
         ---------
         loader : iterable of PaddedBatch
-            Batches with `id`, `sig` and `wrd`.
+            Batches with `id`, `sig` and `reference`.
         name : str
             Name of the set, for the progress bar.
 
         Returns
         -------
-        Transcripts
+        Answers
         """
-        result = Transcripts()
+        result = Answers()
         for batch in tqdm(loader, desc=f"{name}, every depth"):
             batch = batch.to(self.device)
             wavs, wav_lens = batch.sig
@@ -127,27 +127,27 @@ class DepthEvaluation:
                     y = self.run_layers(x, lengths, layers)
                 with self.timed(result, "head", layers):
                     out = self.model.run_head(y, lengths)
-                    texts = self.decoder(out)
-                result.hypotheses[layers] += texts
+                    answers = self.task.decode(out)
+                result.answers[layers] += answers
                 result.entropies[layers] += mean_entropy(out).tolist()
-            self.transcribe_randomly(result, x, lengths)
+            self.answer_randomly(result, x, lengths)
             result.ids += batch.id
-            result.references += batch.wrd
+            result.references += batch.reference
             samples = float((wav_lens * wavs.shape[1]).sum())
             result.audio_seconds += samples / self.sample_rate
         return result
 
-    def transcribe_randomly(
-        self, result: Transcripts, x: torch.Tensor, lengths: torch.Tensor
+    def answer_randomly(
+        self, result: Answers, x: torch.Tensor, lengths: torch.Tensor
     ) -> None:
-        """Adds transcripts with random layers, an own draw an utterance.
+        """Adds answers with random layers, an own draw an utterance.
 
         LDASR's `random_fixed`; an utterance alone, since another draws
         other layers. All layers leave nothing to draw.
 
         Arguments
         ---------
-        result : Transcripts
+        result : Answers
             What to add to.
         x : torch.Tensor
             Output of the stem, [B, T', D].
@@ -163,9 +163,9 @@ class DepthEvaluation:
                 layers = rng.choice(self.n_total, n_layers, replace=False)
                 alone = x[i : i + 1, :length], lengths[i : i + 1]
                 y = self.run_layers(*alone, layers.tolist())
-                result.random_hypotheses[n_layers, draw] += self.decoder(
-                    self.model.run_head(y, alone[1])
-                )
+                out = self.model.run_head(y, alone[1])
+                answers = self.task.decode(out)
+                result.random_answers[n_layers, draw] += answers
 
     def random_keys(self) -> list[tuple[int, int]]:
         """Depths and draws of random layers.
@@ -205,13 +205,13 @@ class DepthEvaluation:
 
     @contextmanager
     def timed(
-        self, result: Transcripts, part: str, key: Optional[Layers] = None
+        self, result: Answers, part: str, key: Optional[Layers] = None
     ) -> Iterator[None]:
         """Adds the time of a block, the device's work included.
 
         Arguments
         ---------
-        result : Transcripts
+        result : Answers
             What to add to.
         part : str
             "stem", "layers" or "head".
@@ -231,13 +231,13 @@ class DepthEvaluation:
             torch.cuda.synchronize(self.device)
         result.seconds[part, key] += time.perf_counter() - started
 
-    def scores(self, result: Transcripts) -> list[DepthScore]:
-        """Scores the transcripts of a set.
+    def scores(self, result: Answers) -> list[DepthScore]:
+        """Scores the answers of a set.
 
         Arguments
         ---------
-        result : Transcripts
-            Of `transcribe`.
+        result : Answers
+            Of `answer`.
 
         Returns
         -------
@@ -246,14 +246,19 @@ class DepthEvaluation:
         """
         macs = macs_by_part(self.modules, self.sample_rate)
         scores = [
-            depth_score(self.model, macs, result, layers, selection)
+            depth_score(self.task, self.model, macs, result, layers, selection)
             for selection, chosen in self.selections.items()
             for layers in chosen.values()
         ]
         if self.random_draws:
             scores += [
                 random_score(
-                    self.model, macs, result, n_layers, self.random_draws
+                    self.task,
+                    self.model,
+                    macs,
+                    result,
+                    n_layers,
+                    self.random_draws,
                 )
                 for n_layers in self.depths
                 if n_layers < self.n_total

@@ -21,9 +21,10 @@ import torch
 from speechbrain.inference.ASR import EncoderASR
 
 from dld_brain import submodel
-from dld_brain.data import BLANK_ID
+from dld_brain.losses import BLANK_ID
 from dld_brain.parity import compare, load_for_inference, runner
 from dld_brain.pretrained import PretrainedModel
+from dld_brain.tasks import TranscriptionTask
 
 
 def new_folder(path: str) -> Path:
@@ -59,6 +60,32 @@ def new_folder(path: str) -> Path:
     return folder
 
 
+def load_transcriber(source: str) -> PretrainedModel:
+    """Reads a model that can be exported.
+
+    Arguments
+    ---------
+    source : str
+        Folder `pretrained` of a run.
+
+    Returns
+    -------
+    PretrainedModel
+
+    Raises
+    ------
+    ValueError
+        If it does not transcribe.
+    """
+    model = load_for_inference(source)
+    if not isinstance(model.task, TranscriptionTask):
+        raise ValueError(
+            f"`--source` must be a model that transcribes, but {source} "
+            f"classifies: use DynamicEncoderClassifier"
+        )
+    return model
+
+
 def export_submodel(options: argparse.Namespace) -> list[dict[str, Any]]:
     """Writes a model of one depth for stock SpeechBrain.
 
@@ -72,7 +99,7 @@ def export_submodel(options: argparse.Namespace) -> list[dict[str, Any]]:
     list of dict
         Of `compare`.
     """
-    model = load_for_inference(options.source)
+    model = load_transcriber(options.source)
     layers = model.table.layers(options.n_layers)
     folder = str(new_folder(options.output))
     submodel.write_submodel(options.source, model.hparams, layers, folder)
@@ -114,7 +141,7 @@ def export_onnx(options: argparse.Namespace) -> list[dict[str, Any]]:
         raise ImportError(
             "ONNX needs more: pip install -e '.[export]'"
         ) from error
-    model = load_for_inference(options.source)
+    model = load_transcriber(options.source)
     chosen = {n: model.table.layers(n) for n in options.n_layers}
     folder = new_folder(options.output)
     found = []
@@ -155,8 +182,7 @@ def write_companions(
         "layers": {n: list(model.table.layers(n)) for n in depths},
     }
     (folder / "model.json").write_text(json.dumps(settings, indent=2) + "\n")
-    proto = model.tokenizer.serialized_model_proto()
-    (folder / "tokenizer.model").write_bytes(proto)
+    model.task.save(folder / model.task.file)
     shutil.copy(Path(__file__).with_name("transcribe_onnx.py"), folder)
 
 

@@ -4,25 +4,27 @@ Authors
  * The dld_brain authors 2026
 """
 
+import copy
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
-from sentencepiece import SentencePieceProcessor
 from speechbrain.dataio.dataloader import make_dataloader
 
 from dld_brain import data, report
 from dld_brain.brain import DLDBrain
+from dld_brain.checkpoints import epoch_file, load_state_strictly
 from dld_brain.choose import LayerChooser, check_splits
-from dld_brain.decode import make_decoder
-from dld_brain.depth import DepthTable
+from dld_brain.depth import DepthTable, Layers
 from dld_brain.escalate import default_ladder, escalation_curve
 from dld_brain.evaluate import DepthEvaluation, default_depths
 from dld_brain.pretrained import save_hyperparams, save_weights
+from dld_brain.scores import DepthScore
 from dld_brain.strategies import check_strategy
+from dld_brain.tasks import Task
 
 
-def check_search(hparams: dict[str, Any]) -> None:
-    """Raises where layers cannot be chosen as asked; before long work.
+def check_finish(hparams: dict[str, Any]) -> None:
+    """Raises where a model cannot be evaluated as asked; before long work.
 
     Arguments
     ---------
@@ -32,8 +34,16 @@ def check_search(hparams: dict[str, Any]) -> None:
     Raises
     ------
     ValueError
-        If a strategy cannot be run, or would see test speech.
+        If a strategy cannot be run, or would see test speech, or an epoch
+        is to be kept that there is not.
     """
+    last = hparams["number_of_epochs"]
+    for epoch in hparams["keep_epochs"]:
+        if not 1 <= epoch <= last:
+            raise ValueError(
+                f"`keep_epochs` must be between 1 and `number_of_epochs` "
+                f"({last}), but has {epoch}"
+            )
     n_total = hparams["modules"]["model"].n_total
     check_strategy(hparams["layer_selection"], n_total, hparams["nested"])
     for strategy in hparams["compare_selections"]:
@@ -45,7 +55,7 @@ def make_chooser(
     brain: DLDBrain,
     model_hash: str,
     hparams: dict[str, Any],
-    tokenizer: SentencePieceProcessor,
+    task: Task,
     csv_folder: str,
 ) -> LayerChooser:
     """Makes what chooses the layers of each depth, on development speech.
@@ -58,8 +68,8 @@ def make_chooser(
         Names these weights.
     hparams : dict
         Hyperparameters.
-    tokenizer : SentencePieceProcessor
-        The tokenizer.
+    task : Task
+        What the model is for.
     csv_folder : str
         Folder of `<split>.csv`.
 
@@ -71,11 +81,11 @@ def make_chooser(
     return LayerChooser(
         brain.plain_modules(),
         model_hash,
-        make_decoder("greedy", tokenizer),
+        task,
         data.make_dataset(
             data.merged_csv(csv_folder, splits, hparams["save_folder"]),
             hparams["data_folder"],
-            tokenizer,
+            task,
             hparams["sample_rate"],
         ),
         hparams["sample_rate"],
@@ -86,15 +96,14 @@ def make_chooser(
     )
 
 
-def evaluate(
+def make_evaluation(
     brain: DLDBrain,
     hparams: dict[str, Any],
-    tokenizer: SentencePieceProcessor,
-    csv_folder: str,
-    chooser: LayerChooser,
-    table: DepthTable,
-) -> None:
-    """Scores every test set at every depth; writes and prints the report.
+    task: Task,
+    selections: dict[str, dict[int, Layers]],
+    random_draws: int = 0,
+) -> DepthEvaluation:
+    """Makes what scores test sets.
 
     Arguments
     ---------
@@ -102,66 +111,200 @@ def evaluate(
         The Brain, its weights averaged.
     hparams : dict
         Hyperparameters.
-    tokenizer : SentencePieceProcessor
-        The tokenizer.
+    task : Task
+        What the model is for.
+    selections : dict of str to dict of int to tuple of int
+        By strategy and depth, the layers that run.
+    random_draws : int
+        How often random layers are drawn.
+
+    Returns
+    -------
+    DepthEvaluation
+    """
+    return DepthEvaluation(
+        brain.plain_modules(),
+        task.with_decoding(hparams["decoding"], hparams["beam_options"]),
+        hparams["sample_rate"],
+        selections,
+        random_draws=random_draws,
+        seed=hparams["seed"],
+    )
+
+
+def test_sets(
+    hparams: dict[str, Any], task: Task, csv_folder: str
+) -> dict[str, Any]:
+    """Loaders of the test sets.
+
+    Arguments
+    ---------
+    hparams : dict
+        Hyperparameters.
+    task : Task
+        What the model is for.
+    csv_folder : str
+        Folder of `<split>.csv`.
+
+    Returns
+    -------
+    dict of str to DataLoader
+        By name.
+    """
+    return {
+        name: make_dataloader(
+            data.make_dataset(
+                str(data.csv_file(csv_folder, name)),
+                hparams["data_folder"],
+                task,
+                hparams["sample_rate"],
+            ),
+            batch_size=hparams["test_batch_size"],
+        )
+        for name in hparams["test_splits"]
+    }
+
+
+def score_epochs(
+    brain: DLDBrain,
+    hparams: dict[str, Any],
+    task: Task,
+    loaders: dict[str, Any],
+    chosen: dict[str, dict[int, Layers]],
+) -> Optional[dict[int, dict[str, list[DepthScore]]]]:
+    """Scores the epochs that were kept; the model is as before behind it.
+
+    Arguments
+    ---------
+    brain : DLDBrain
+        The Brain, its weights averaged.
+    hparams : dict
+        Hyperparameters.
+    task : Task
+        What the model is for.
+    loaders : dict of str to DataLoader
+        Of `test_sets`.
+    chosen : dict of str to dict of int to tuple of int
+        By strategy and depth, the layers that run.
+
+    Returns
+    -------
+    dict of int to dict of str to list of DepthScore
+        By epoch and test set; None if no epoch was kept.
+    """
+    files = {
+        epoch: epoch_file(hparams["save_folder"], epoch)
+        for epoch in hparams["keep_epochs"]
+    }
+    kept = {epoch: path for epoch, path in files.items() if path.is_file()}
+    model = brain.plain_modules()["model"]
+    state = copy.deepcopy(model.state_dict())
+    found = {}
+    for epoch, path in kept.items():
+        load_state_strictly(model, path)
+        evaluation = make_evaluation(brain, hparams, task, chosen)
+        found[epoch] = {
+            name: evaluation.scores(
+                evaluation.answer(loader, f"epoch {epoch}, {name}")
+            )
+            for name, loader in loaders.items()
+        }
+    model.load_state_dict(state)
+    return found or None
+
+
+def evaluate(
+    brain: DLDBrain,
+    hparams: dict[str, Any],
+    task: Task,
+    csv_folder: str,
+    chooser: LayerChooser,
+    table: DepthTable,
+) -> report.Report:
+    """Scores every test set at every depth.
+
+    Arguments
+    ---------
+    brain : DLDBrain
+        The Brain, its weights averaged.
+    hparams : dict
+        Hyperparameters.
+    task : Task
+        What the model is for.
     csv_folder : str
         Folder of `<split>.csv`.
     chooser : LayerChooser
         Chooses the layers that are compared with those of the table.
     table : DepthTable
         The model's depth table.
+
+    Returns
+    -------
+    Report
     """
     depths = list(hparams["test_depths"]) or default_depths(brain.n_total)
     others = [s for s in hparams["compare_selections"] if s != table.strategy]
     tables = [table, *(chooser.choose(strategy) for strategy in others)]
-    evaluation = DepthEvaluation(
-        brain.plain_modules(),
-        make_decoder(hparams["decoding"], tokenizer, hparams["beam_options"]),
-        hparams["sample_rate"],
-        {t.strategy: {n: t.layers(n) for n in depths} for t in tables},
-        random_draws=hparams["random_draws"],
-        seed=hparams["seed"],
+    chosen = {t.strategy: {n: t.layers(n) for n in depths} for t in tables}
+    evaluation = make_evaluation(
+        brain, hparams, task, chosen, hparams["random_draws"]
     )
-    folder = hparams["output_folder"]
-    sets, curves = {}, {}
+    loaders = test_sets(hparams, task, csv_folder)
     ladder = [table.layers(n) for n in default_ladder(depths[0], depths)]
-    for name in hparams["test_splits"]:
-        dataset = data.make_dataset(
-            str(data.csv_file(csv_folder, name)),
-            hparams["data_folder"],
-            tokenizer,
-            hparams["sample_rate"],
-        )
-        loader = make_dataloader(dataset, batch_size=hparams["test_batch_size"])
-        result = evaluation.transcribe(loader, name)
+    sets, curves, unknown = {}, {}, {}
+    folder = hparams["output_folder"]
+    for name, loader in loaders.items():
+        result = evaluation.answer(loader, name)
         sets[name] = evaluation.scores(result)
-        chosen = evaluation.selections[table.strategy]
-        report.write_alignments(folder, name, chosen, result)
-        curves[name] = escalation_curve(result, ladder, brain.n_total)
-    found = report.Report(
+        layers = chosen[table.strategy]
+        report.write_details(folder, name, task, layers, result)
+        curves[name] = escalation_curve(result, ladder, brain.n_total, task)
+        unknown[name] = task.unknown(result.references)
+    return report.Report(
         experiment=Path(folder).parent.name,
         seed=hparams["seed"],
+        recipe=Path(hparams["hparams_file"]).stem,
+        corpus=hparams["corpus"],
+        gates=hparams["gates"],
+        starts_from_model=bool(hparams["init_from"]),
+        metric=task.metric,
+        higher_is_better=task.higher_is_better,
         sets=sets,
+        teacher=report.rates_of_teacher(hparams["save_folder"]),
+        training=brain.last_meta().get("training"),
+        epochs=score_epochs(brain, hparams, task, loaders, chosen),
         layer_importance=(
             chooser.importance() if hparams["layer_importance"] else None
         ),
         gates_seen=brain.gates_seen(),
         escalation=curves,
+        unknown_labels={k: v for k, v in unknown.items() if v} or None,
     )
-    for place in (str(Path(folder, "pretrained")), folder):
-        markdown = found.write(place)
-    shortest = dataset.data[dataset.data_ids[-1]]["wav"]
+
+
+def print_next_step(hparams: dict[str, Any], task: Task, depth: int) -> None:
+    """Prints how the model is used.
+
+    Arguments
+    ---------
+    hparams : dict
+        Hyperparameters.
+    task : Task
+        What the model is for.
+    depth : int
+        A depth of it.
+    """
     print(
-        f"{markdown}\nTranscribe a file with:\n"
-        f"  python -m pretrained_interfaces transcribe --source "
-        f"{folder}/pretrained --n_layers {depths[0]} {shortest}"
+        f"{task.invitation} with:\n  python -m pretrained_interfaces "
+        f"{task.command} --source {hparams['output_folder']}/pretrained "
+        f"--n_layers {depth} FILE"
     )
 
 
 def finish(
     brain: DLDBrain,
     hparams: dict[str, Any],
-    tokenizer: SentencePieceProcessor,
+    task: Task,
     csv_folder: str,
 ) -> None:
     """Writes `pretrained/` with its depth table; evaluates.
@@ -172,16 +315,20 @@ def finish(
         The Brain, its weights averaged.
     hparams : dict
         Hyperparameters.
-    tokenizer : SentencePieceProcessor
-        The tokenizer.
+    task : Task
+        What the model is for.
     csv_folder : str
         Folder of `<split>.csv`.
     """
     pretrained = str(Path(hparams["output_folder"], "pretrained"))
-    model_hash = save_weights(pretrained, brain.plain_modules(), tokenizer)
-    chooser = make_chooser(brain, model_hash, hparams, tokenizer, csv_folder)
+    model_hash = save_weights(pretrained, brain.plain_modules(), task)
+    chooser = make_chooser(brain, model_hash, hparams, task, csv_folder)
     table = chooser.choose(hparams["layer_selection"], hparams["nested"])
     table.save(pretrained)
-    save_hyperparams(pretrained, hparams["encoder_yaml"])
+    save_hyperparams(pretrained, hparams["encoder_yaml"], task)
     if not hparams["export_only"]:
-        evaluate(brain, hparams, tokenizer, csv_folder, chooser, table)
+        found = evaluate(brain, hparams, task, csv_folder, chooser, table)
+        for place in (pretrained, hparams["output_folder"]):
+            markdown = found.write(place)
+        print(markdown)
+        print_next_step(hparams, task, table.depths[0])

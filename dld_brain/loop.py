@@ -143,10 +143,26 @@ class Loop(sb.Brain):
         """
         if stage != sb.Stage.TRAIN or not self.distributed_launch:
             return 1.0
-        total = torch.tensor(float(n_utterances), device=self.device)
+        total = self.sum_over_ranks(n_utterances)
+        return n_utterances * torch.distributed.get_world_size() / total
+
+    def sum_over_ranks(self, value: float) -> float:
+        """Sums a number over all processes of a training.
+
+        Arguments
+        ---------
+        value : float
+            Of this rank.
+
+        Returns
+        -------
+        float
+        """
+        if not self.distributed_launch:
+            return float(value)
+        total = torch.tensor(float(value), device=self.device)
         ddp_all_reduce(total, torch.distributed.ReduceOp.SUM)
-        world_size = torch.distributed.get_world_size()
-        return n_utterances * world_size / float(total)
+        return float(total)
 
     def plain_modules(self) -> dict[str, torch.nn.Module]:
         """The modules without DDP's wrappers, in eval mode.

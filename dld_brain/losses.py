@@ -10,6 +10,9 @@ Authors
 import torch
 import torch.nn.functional as F
 
+#: Token that CTC's blank takes: SentencePiece's <unk>, as in SpeechBrain.
+BLANK_ID = 0
+
 
 def padding_mask(lengths: torch.Tensor, max_length: int) -> torch.Tensor:
     """Marks the frames that are padding.

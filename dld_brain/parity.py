@@ -11,7 +11,6 @@ import torch
 from speechbrain.dataio import audio_io
 from tqdm import tqdm
 
-from dld_brain.decode import make_decoder
 from dld_brain.depth import Layers
 from dld_brain.encoders.gated import EncoderOutput
 from dld_brain.features import extract, min_samples
@@ -95,7 +94,6 @@ def compare(
         how many of the transcripts of the `files` are `identical`.
     """
     reference = ours(model, layers)
-    decode = make_decoder("greedy", model.tokenizer)
     rate = model.hparams["sample_rate"]
     generator = torch.Generator().manual_seed(0)
     shortest = min_samples(model.modules)
@@ -109,7 +107,9 @@ def compare(
         both = reference(wav), exported(wav)
         differences.append(float((both[0] - both[1]).abs().max()))
         length = torch.tensor([both[0].shape[1]])
-        texts.append([decode(EncoderOutput(x, length))[0] for x in both])
+        texts.append(
+            [model.task.decode(EncoderOutput(x, length))[0] for x in both]
+        )
     texts = texts[len(PARITY_SECONDS) :]
     return {
         "n_layers": len(layers),

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import cycle
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 from dld_brain.escalate import EscalationPoint
 from dld_brain.scores import DepthScore
@@ -43,9 +43,13 @@ def picture(path: Path, **labels: Any) -> Iterator[Any]:
 
 
 def plot_depth(
-    sets: Mapping[str, list[DepthScore]], path: Path, title: str
+    sets: Mapping[str, list[DepthScore]],
+    path: Path,
+    title: str,
+    metric: str,
+    teacher: Optional[Mapping[str, float]] = None,
 ) -> None:
-    """Draws WER against depth, a line for a test set and selection.
+    """Draws the metric against depth, a line for a test set and selection.
 
     Arguments
     ---------
@@ -55,9 +59,13 @@ def plot_depth(
         PNG file to write.
     title : str
         Title of the figure.
+    metric : str
+        What is drawn.
+    teacher : mapping of str to float, optional
+        By test set, the teacher's at full depth, %: a line across.
     """
     with picture(
-        path, xlabel="layers that run, n", ylabel="WER, %", title=title
+        path, xlabel="layers that run, n", ylabel=f"{metric}, %", title=title
     ) as axes:
         for i, (name, scores) in enumerate(sets.items()):
             selections = dict.fromkeys(row.selection for row in scores)
@@ -65,20 +73,28 @@ def plot_depth(
                 rows = [row for row in scores if row.selection == selection]
                 axes.errorbar(
                     [row.n_layers for row in rows],
-                    [row.wer for row in rows],
-                    yerr=[row.wer_std or 0.0 for row in rows],
+                    [row.rate for row in rows],
+                    yerr=[row.std or 0.0 for row in rows],
                     fmt=style,
                     color=f"C{i}",
                     label=f"{name}, {selection} layers",
+                )
+            if teacher and name in teacher:
+                axes.axhline(
+                    teacher[name],
+                    linestyle="--",
+                    linewidth=1,
+                    color=f"C{i}",
+                    label=f"{name}, teacher",
                 )
         axes.set_ylim(bottom=0)
         axes.legend()
 
 
 def plot_speed(
-    sets: Mapping[str, list[DepthScore]], path: Path, title: str
+    sets: Mapping[str, list[DepthScore]], path: Path, title: str, metric: str
 ) -> None:
-    """Draws WER against the real-time factor, each depth a point.
+    """Draws the metric against the real-time factor, each depth a point.
 
     Arguments
     ---------
@@ -88,17 +104,19 @@ def plot_speed(
         PNG file to write.
     title : str
         Title of the figure.
+    metric : str
+        What is drawn.
     """
     with picture(
-        path, xlabel="real-time factor", ylabel="WER, %", title=title
+        path, xlabel="real-time factor", ylabel=f"{metric}, %", title=title
     ) as axes:
         for name, scores in sets.items():
             first = scores[0].selection
             rows = [row for row in scores if row.selection == first]
-            speeds, wers = [r.rtf for r in rows], [r.wer for r in rows]
-            axes.plot(speeds, wers, "o-", label=f"{name}, {first} layers")
+            speeds, rates = [r.rtf for r in rows], [r.rate for r in rows]
+            axes.plot(speeds, rates, "o-", label=f"{name}, {first} layers")
             for row in rows:
-                axes.annotate(f" {row.n_layers}", (row.rtf, row.wer))
+                axes.annotate(f" {row.n_layers}", (row.rtf, row.rate))
         axes.set_ylim(bottom=0)
         axes.set_xlim(left=0)
         axes.legend()
@@ -109,8 +127,9 @@ def plot_escalation(
     curves: Mapping[str, list[EscalationPoint]],
     path: Path,
     title: str,
+    metric: str,
 ) -> None:
-    """Draws WER against the layers computed, beside that of fixed depths.
+    """Draws the metric against the layers computed, beside that of fixed depths.
 
     Arguments
     ---------
@@ -122,43 +141,49 @@ def plot_escalation(
         PNG file to write.
     title : str
         Title of the figure.
+    metric : str
+        What is drawn.
     """
     with picture(
         path,
         xlabel="layers computed for an utterance, mean",
-        ylabel="WER, %",
+        ylabel=f"{metric}, %",
         title=title,
     ) as axes:
         for i, (name, points) in enumerate(curves.items()):
             first = sets[name][0].selection
             rows = [row for row in sets[name] if row.selection == first]
-            fixed = [row.n_layers for row in rows], [row.wer for row in rows]
+            fixed = [row.n_layers for row in rows], [row.rate for row in rows]
             label = f"{name}, fixed depth"
             axes.plot(*fixed, "o-", color=f"C{i}", label=label)
-            climbs = [p.mean_computed for p in points], [p.wer for p in points]
+            climbs = [p.mean_computed for p in points], [p.rate for p in points]
             label = f"{name}, deeper where unsure"
             axes.plot(*climbs, "x--", color=f"C{i}", label=label)
         axes.set_ylim(bottom=0)
         axes.legend()
 
 
-def plot_importance(wers: list[float], path: Path, title: str) -> None:
-    """Draws the WER when one layer alone is closed.
+def plot_importance(
+    rates: list[float], path: Path, title: str, metric: str
+) -> None:
+    """Draws the metric when one layer alone is closed.
 
     Arguments
     ---------
-    wers : list of float
+    rates : list of float
         By the layer that is closed, %; the last, with none.
     path : Path
         PNG file to write.
     title : str
         Title of the figure.
+    metric : str
+        What is drawn.
     """
-    *closed, whole = wers
+    *closed, whole = rates
     with picture(
         path,
         xlabel="the one layer that is closed",
-        ylabel="WER, %, development speech",
+        ylabel=f"{metric}, %, development speech",
         title=title,
     ) as axes:
         axes.bar(range(len(closed)), closed)

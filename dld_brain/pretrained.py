@@ -1,8 +1,8 @@
 """What a finished run leaves: the folder `pretrained`, written and read.
 
-hyperparams.yaml, model.ckpt, normalize.ckpt, tokenizer.ckpt and
-depth_table.ckpt, as SpeechBrain's interfaces read them, and
-depth_report.json.
+hyperparams.yaml, model.ckpt, normalize.ckpt, tokenizer.ckpt (of a
+classification, label_encoder.ckpt) and depth_table.ckpt, as SpeechBrain's
+interfaces read them, and depth_report.json.
 
 Authors
  * The dld_brain authors 2026
@@ -14,16 +14,15 @@ from typing import Any, NamedTuple
 
 import torch
 from hyperpyyaml import load_hyperpyyaml
-from sentencepiece import SentencePieceProcessor
 from speechbrain.processing.features import InputNormalization
 
 from dld_brain.depth import DepthTable, checkpoint_hash
+from dld_brain.tasks import Task, find_task
 
 FILES = (
     "hyperparams.yaml",
     "model.ckpt",
     "normalize.ckpt",
-    "tokenizer.ckpt",
     "depth_table.ckpt",
 )
 
@@ -32,24 +31,21 @@ INFERENCE_YAML = """
 ####################### Inference #############################################
 n_layers: null  # of the layers, those of this depth alone are loaded
 depth_table: !new:dld_brain.depth.DepthTable
-tokenizer: !new:sentencepiece.SentencePieceProcessor
-audio_normalizer: !new:speechbrain.dataio.preprocess.AudioNormalizer
+{vocabulary}audio_normalizer: !new:speechbrain.dataio.preprocess.AudioNormalizer
     sample_rate: !ref <sample_rate>
-decoding_function: !name:speechbrain.decoders.ctc_greedy_decode
-    blank_id: 0
 pretrainer: !new:speechbrain.utils.parameter_transfer.Pretrainer
     loadables:
         depth_table: !ref <depth_table>
         model: !ref <model>
         normalize: !ref <normalize>
-        tokenizer: !ref <tokenizer>
+        {key}: !ref <{key}>
     custom_hooks:
         depth_table: !name:dld_brain.depth.read_table
         model: !name:dld_brain.checkpoints.load_state_strictly
             table: !ref <depth_table>
             n_layers: !ref <n_layers>
         normalize: !name:dld_brain.pretrained.load_normalizer
-        tokenizer: !name:dld_brain.pretrained.load_tokenizer
+        {key}: !name:{hook}
 """
 
 
@@ -60,8 +56,8 @@ class PretrainedModel(NamedTuple):
     ---------
     modules : dict of str to torch.nn.Module
         `compute_features`, `normalize` and `model`.
-    tokenizer : SentencePieceProcessor
-        The tokenizer it was trained with.
+    task : Task
+        What it was trained for, with its vocabulary.
     table : DepthTable
         Which layers run at a depth.
     hparams : dict
@@ -69,7 +65,7 @@ class PretrainedModel(NamedTuple):
     """
 
     modules: dict[str, torch.nn.Module]
-    tokenizer: SentencePieceProcessor
+    task: Task
     table: DepthTable
     hparams: dict[str, Any]
 
@@ -77,7 +73,7 @@ class PretrainedModel(NamedTuple):
 def save_weights(
     folder: str,
     modules: Mapping[str, torch.nn.Module],
-    tokenizer: SentencePieceProcessor,
+    task: Task,
 ) -> str:
     """Writes a model so that interfaces and students can read it.
 
@@ -89,8 +85,8 @@ def save_weights(
         Where to; made if need be.
     modules : mapping of str to torch.nn.Module
         `compute_features`, `normalize` and `model`.
-    tokenizer : SentencePieceProcessor
-        Its tokenizer.
+    task : Task
+        What it is for, with its vocabulary.
 
     Returns
     -------
@@ -101,11 +97,11 @@ def save_weights(
     path.mkdir(parents=True, exist_ok=True)
     torch.save(modules["model"].state_dict(), path / "model.ckpt")
     modules["normalize"]._save(path / "normalize.ckpt")
-    (path / "tokenizer.ckpt").write_bytes(tokenizer.serialized_model_proto())
+    task.save(path / f"{task.key}.ckpt")
     return checkpoint_hash(path / "model.ckpt")
 
 
-def save_hyperparams(folder: str, encoder_yaml: str) -> None:
+def save_hyperparams(folder: str, encoder_yaml: str, task: Task) -> None:
     """Writes hyperparams.yaml, which tells that the folder holds a model.
 
     Arguments
@@ -114,9 +110,14 @@ def save_hyperparams(folder: str, encoder_yaml: str) -> None:
         Where to.
     encoder_yaml : str
         The encoder's hyperparameters, resolved.
+    task : Task
+        What the model is for.
     """
+    inference = INFERENCE_YAML.format(
+        vocabulary=task.inference_yaml, key=task.key, hook=task.hook
+    )
     Path(folder, "hyperparams.yaml").write_text(
-        "# yamllint disable\n" + encoder_yaml + INFERENCE_YAML
+        "# yamllint disable\n" + encoder_yaml + inference
     )
 
 
@@ -176,33 +177,13 @@ def load_pretrained(folder: str) -> PretrainedModel:
     pretrainer = hparams["pretrainer"]
     pretrainer.collect_files(default_source=str(folder))
     pretrainer.load_collected()
+    task = find_task(hparams["task"])
     return PretrainedModel(
         hparams["modules"],
-        hparams["tokenizer"],
+        task(hparams[task.key]),
         hparams["depth_table"],
         hparams,
     )
-
-
-def load_tokenizer(tokenizer: SentencePieceProcessor, path: Any) -> None:
-    """Loads a tokenizer; a hook of SpeechBrain's Pretrainer.
-
-    Arguments
-    ---------
-    tokenizer : SentencePieceProcessor
-        What to load into.
-    path : str or Path
-        SentencePiece model file.
-
-    Raises
-    ------
-    ValueError
-        If the file is none.
-    """
-    try:
-        tokenizer.LoadFromFile(str(path))
-    except (RuntimeError, OSError) as error:
-        raise ValueError(f"{path} is no SentencePiece model: {error}") from None
 
 
 def load_normalizer(normalizer: InputNormalization, path: Any) -> None:

@@ -1,4 +1,4 @@
-"""The report of an evaluation over depth: JSON, table, plot, alignments.
+"""The report of an evaluation over depth: JSON, table, plots, details.
 
 Authors
  * The dld_brain authors 2026
@@ -10,8 +10,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Optional
 
-from speechbrain.utils.metric_stats import ErrorRateStats
-
 from dld_brain.costs import PARTS
 from dld_brain.depth import Layers
 from dld_brain.escalate import EscalationPoint
@@ -22,12 +20,9 @@ from dld_brain.plots import (
     plot_importance,
     plot_speed,
 )
-from dld_brain.scores import DepthScore, Transcripts
-
-HEADER = (
-    "| n | chosen | layers | parameters | MACs/s of audio | WER % | CER % "
-    "| RTF |\n|---|---|---|---|---|---|---|---|"
-)
+from dld_brain.scores import Answers, DepthScore
+from dld_brain.tasks import Task
+from dld_brain.training_cost import COUNTS, with_before
 
 
 def table(rows: list[DepthScore]) -> str:
@@ -44,23 +39,27 @@ def table(rows: list[DepthScore]) -> str:
 
     Example
     -------
-    >>> row = DepthScore(2, [0, 11], "even", 5471488, 1.5e8, 31.0, 12.5)
-    >>> row.rtf = 0.01
+    >>> rates = {"WER": 31.0, "CER": 12.5}
+    >>> row = DepthScore(2, [0, 11], "even", 5471488, 1.5e8, rates, rtf=0.01)
     >>> print(table([row]).splitlines()[-1])
     | 2 | even | 0, 11 | 5.47 M | 0.15 G | 31.00 | 12.50 | 0.0100 |
     """
-    lines = [HEADER]
+    head = ["n", "chosen", "layers", "parameters", "MACs/s of audio"]
+    head += [*(f"{metric} %" for metric in rows[0].rates), "RTF"]
+    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     for row in rows:
         layers = f"{row.draws} draws"
         if row.layers is not None:
             layers = ", ".join(map(str, row.layers))
-        deviation = "" if row.wer_std is None else f" ± {row.wer_std:.2f}"
+        rates = [f"{rate:.2f}" for rate in row.rates.values()]
+        if row.std is not None:
+            rates[0] += f" ± {row.std:.2f}"
         rtf = "" if row.rtf is None else f"{row.rtf:.4f}"
         lines.append(
             f"| {row.n_layers} | {row.selection} | {layers} "
             f"| {row.params / 1e6:.2f} M "
             f"| {row.macs_per_second / 1e9:.2f} G "
-            f"| {row.wer:.2f}{deviation} | {row.cer:.2f} | {rtf} |"
+            f"| {' | '.join(rates)} | {rtf} |"
         )
     return "\n".join(lines)
 
@@ -81,7 +80,8 @@ def parts_table(rows: list[DepthScore]) -> str:
     -------
     >>> parts = {"stem": 0.02, "layers": 0.01, "head": 0.0}
     >>> macs = {"stem": 2e9, "layers": 1e9, "head": 1e6}
-    >>> row = DepthScore(2, [0, 11], "even", 9, 3e9, 3.0, 1.0, macs, 0.03)
+    >>> rates = {"WER": 3.0, "CER": 1.0}
+    >>> row = DepthScore(2, [0, 11], "even", 9, 3e9, rates, macs, 0.03)
     >>> row.rtf_parts = parts
     >>> print(parts_table([row]).splitlines()[-1])
     | 2 | even | 2.000 | 1.000 | 0.001 | 67 % | 33 % | 0 % |
@@ -100,6 +100,44 @@ def parts_table(rows: list[DepthScore]) -> str:
     return "\n".join(lines)
 
 
+def training_table(training: dict[str, Any]) -> str:
+    """Shows what a training took, alone and with those it started from.
+
+    Arguments
+    ---------
+    training : dict
+        Fields of a Training.
+
+    Returns
+    -------
+    str
+
+    Example
+    -------
+    >>> spent = {"seconds": 5400.0, "epochs": 3, "steps": 90}
+    >>> spent |= {"audio_hours": 6.0, "layer_passes": 4e3, "device": "cpu"}
+    >>> print(training_table({**spent, "before": spent}).splitlines()[-1])
+    | with what it started from | 3.00 | 6 | 180 | 12.0 | 8,000 |
+    """
+    lines = [
+        "| | hours | epochs | steps | hours of audio | layer passes |",
+        "|---|---|---|---|---|---|",
+    ]
+    alone = {**training, "before": None}
+    title = f"this training, {training['device']}"
+    for name, chain in (
+        (title, alone),
+        ("with what it started from", training),
+    ):
+        spent = {key: with_before(chain, key) for key in COUNTS}
+        lines.append(
+            f"| {name} | {spent['seconds'] / 3600:.2f} | {spent['epochs']} "
+            f"| {spent['steps']} | {spent['audio_hours']:.1f} "
+            f"| {spent['layer_passes']:,.0f} |"
+        )
+    return "\n".join(lines)
+
+
 @dataclass
 class Report:
     """What an evaluation over depths found.
@@ -110,23 +148,54 @@ class Report:
         Name of the experiment.
     seed : int
         Its seed.
+    recipe : str
+        Name of its hparams file.
+    corpus : str
+        Its corpus.
+    gates : str
+        What drew the gates in training.
+    starts_from_model : bool
+        Whether it started from a trained model.
+    metric : str
+        What depths are compared by: WER or accuracy.
+    higher_is_better : bool
+        Whether a higher value of it is the better one.
     sets : dict of str to list of DepthScore
         Scores by test set.
+    teacher : dict of str to float, optional
+        By test set, the metric of the teacher at full depth, %.
+    training : dict, optional
+        Fields of a Training: what it took.
+    epochs : dict of int to dict of str to list of DepthScore, optional
+        By epoch that was kept, and test set.
     layer_importance : list of float, optional
-        WER on development speech by the one layer that is closed, and
-        behind them with none, %.
+        The metric on development speech by the one layer that is closed,
+        and behind them with none, %.
     gates_seen : dict of int to int, optional
         Training steps by the number of open gates.
     escalation : dict of str to list of EscalationPoint, optional
         By test set, what going deeper where unsure gives.
+    unknown_labels : dict of str to dict of str to int, optional
+        By test set, labels that training data has not and how often they
+        are there; no answer is right.
     """
 
     experiment: str
     seed: int
+    recipe: str
+    corpus: str
+    gates: str
+    starts_from_model: bool
+    metric: str
+    higher_is_better: bool
     sets: dict[str, list[DepthScore]]
+    teacher: Optional[dict[str, float]] = None
+    training: Optional[dict[str, Any]] = None
+    epochs: Optional[dict[int, dict[str, list[DepthScore]]]] = None
     layer_importance: Optional[list[float]] = None
     gates_seen: Optional[dict[int, int]] = None
     escalation: Optional[dict[str, list[EscalationPoint]]] = None
+    unknown_labels: Optional[dict[str, dict[str, int]]] = None
 
     @property
     def title(self) -> str:
@@ -149,21 +218,24 @@ class Report:
         path = Path(folder)
         path.mkdir(parents=True, exist_ok=True)
         content = drop_none(asdict(self))
-        for name, rows in content["sets"].items():
-            content["sets"][name] = [drop_none(row) for row in rows]
+        for sets in (content["sets"], *content.get("epochs", {}).values()):
+            for name, rows in sets.items():
+                sets[name] = [drop_none(row) for row in rows]
         text = json.dumps(content, indent=2)
         (path / "depth_report.json").write_text(text + "\n")
         (path / "depth_report.md").write_text(self.markdown())
-        plot_depth(self.sets, path / "wer_vs_depth.png", self.title)
-        plot_speed(self.sets, path / "wer_vs_rtf.png", self.title)
+        name, labels = self.metric.lower(), (self.title, self.metric)
+        file = path / f"{name}_vs_depth.png"
+        plot_depth(self.sets, file, *labels, self.teacher)
+        plot_speed(self.sets, path / f"{name}_vs_rtf.png", *labels)
         if self.layer_importance is not None:
             file = path / "layer_importance.png"
-            plot_importance(self.layer_importance, file, self.title)
+            plot_importance(self.layer_importance, file, *labels)
         if self.gates_seen is not None:
             plot_gates(self.gates_seen, path / "gates_seen.png", self.title)
         if self.escalation is not None:
             file = path / "escalation.png"
-            plot_escalation(self.sets, self.escalation, file, self.title)
+            plot_escalation(self.sets, self.escalation, file, *labels)
         return self.markdown()
 
     def markdown(self) -> str:
@@ -173,31 +245,91 @@ class Report:
         -------
         str
         """
-        text = f"# {self.title}\n" + "".join(
+        text = f"# {self.title}\n"
+        for name, rate in (self.teacher or {}).items():
+            text += f"\nTeacher, {name}: {self.metric} {rate:.2f} %.\n"
+        text += "".join(
             f"\n## {name}\n\n{table(scores)}\n\nWhere the work is (features "
             f"count as stem, decoding as head):\n\n{parts_table(scores)}\n"
             for name, scores in self.sets.items()
         )
+        for epoch, sets in (self.epochs or {}).items():
+            for name, scores in sets.items():
+                text += f"\n## Epoch {epoch}: {name}\n\n{table(scores)}\n"
+        if self.training is not None:
+            text += f"\n## Training\n\n{training_table(self.training)}\n"
         if self.layer_importance is not None:
             *closed, whole = self.layer_importance
             text += (
-                f"\n## One layer closed\n\nWER in % on development speech; "
+                f"\n## One layer closed\n\n{self.metric} in % on development "
+                f"speech; "
                 f"with all layers {whole:.2f}.\n\n"
                 f"| layer | {' | '.join(map(str, range(len(closed))))} |\n"
                 f"|---|{'---|' * len(closed)}\n"
-                f"| WER | {' | '.join(f'{wer:.2f}' for wer in closed)} |\n"
+                f"| {self.metric} "
+                f"| {' | '.join(f'{rate:.2f}' for rate in closed)} |\n"
             )
         for name, points in (self.escalation or {}).items():
             text += (
                 f"\n## Deeper where unsure: {name}\n\n"
-                f"| max_entropy, nats | mean depth | layers computed | WER % |\n"
-                f"|---|---|---|---|\n"
+                f"| max_entropy, nats | mean depth | layers computed "
+                f"| {self.metric} % |\n|---|---|---|---|\n"
             ) + "".join(
                 f"| {p.max_entropy:.4f} | {p.mean_depth:.2f} "
-                f"| {p.mean_computed:.2f} | {p.wer:.2f} |\n"
+                f"| {p.mean_computed:.2f} | {p.rate:.2f} |\n"
                 for p in points
             )
+        for name, labels in (self.unknown_labels or {}).items():
+            counts = [f"{label} ({n})" for label, n in sorted(labels.items())]
+            text += (
+                f"\n{name}: {sum(labels.values())} utterances count as wrong "
+                f"whatever the answer: training data has no such label: "
+                f"{', '.join(counts)}\n"
+            )
         return text
+
+
+def rates_of_teacher(save_folder: str) -> Optional[dict[str, float]]:
+    """What the teacher of a run scored at full depth.
+
+    Arguments
+    ---------
+    save_folder : str
+        Folder of the checkpoints, where the teacher's report was kept.
+
+    Returns
+    -------
+    dict of str to float
+        By test set, %; None if there was no teacher.
+    """
+    path = Path(save_folder, "teacher_report.json")
+    if not path.is_file():
+        return None
+    content = json.loads(path.read_text())
+    return {
+        name: deepest(rows)["rates"][content["metric"]]
+        for name, rows in content["sets"].items()
+    }
+
+
+def deepest(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """The row of full depth.
+
+    Arguments
+    ---------
+    rows : list of dict
+        Rows of a test set.
+
+    Returns
+    -------
+    dict
+
+    Example
+    -------
+    >>> deepest([{"n_layers": 2}, {"n_layers": 12}, {"n_layers": 2}])
+    {'n_layers': 12}
+    """
+    return max(rows, key=lambda row: row["n_layers"])
 
 
 def drop_none(row: dict[str, Any]) -> dict[str, Any]:
@@ -220,10 +352,14 @@ def drop_none(row: dict[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in row.items() if v is not None or k == "layers"}
 
 
-def write_alignments(
-    folder: str, name: str, chosen: Mapping[int, Layers], result: Transcripts
+def write_details(
+    folder: str,
+    name: str,
+    task: Task,
+    chosen: Mapping[int, Layers],
+    result: Answers,
 ) -> None:
-    """Writes wer_<set>_n<k>.txt: SpeechBrain's alignments at each depth.
+    """Writes what was right and wrong at each depth: <metric>_<set>_n<k>.txt.
 
     Arguments
     ---------
@@ -231,16 +367,14 @@ def write_alignments(
         Where to.
     name : str
         Name of the set.
+    task : Task
+        Says how: alignments, or confusions.
     chosen : mapping of int to tuple of int
         Layers by depth.
-    result : Transcripts
-        The transcripts.
+    result : Answers
+        The answers.
     """
-    references = [text.split() for text in result.references]
     for n_layers, layers in chosen.items():
-        stats = ErrorRateStats()
-        hypotheses = [t.split() for t in result.hypotheses[layers]]
-        stats.append(result.ids, hypotheses, references)
-        path = Path(folder, f"wer_{name}_n{n_layers}.txt")
-        with open(path, "w", encoding="utf-8") as file:
-            stats.write_stats(file)
+        path = Path(folder, f"{task.metric.lower()}_{name}_n{n_layers}.txt")
+        answers = result.answers[layers]
+        task.write_details(path, result.ids, result.references, answers)

@@ -1,4 +1,4 @@
-"""Scores of transcripts at a depth.
+"""Scores of answers at a depth.
 
 Authors
  * The dld_brain authors 2026
@@ -10,12 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
-import jiwer
-
 from dld_brain.costs import executed_params, macs_at
 from dld_brain.depth import Layers
 from dld_brain.encoders.gated import DynamicEncoder
 from dld_brain.gates import gates_from_layers
+from dld_brain.tasks import Task
 
 
 @dataclass
@@ -35,19 +34,18 @@ class DepthScore:
         Parameters that execute.
     macs_per_second : float
         Multiply-accumulates of the encoder for a second of audio.
-    wer : float
-        Word error rate, %; of random layers, the mean over the draws.
-    cer : float
-        Character error rate, %.
+    rates : dict of str to float
+        By metric, %, the task's own first: WER and CER, or accuracy; of
+        random layers, the mean over the draws.
     macs_parts : dict of str to float
         The same of "stem", "layers" and "head".
     rtf : float, optional
-        Compute seconds, from waveform to text, for a second of audio.
+        Compute seconds, from waveform to answer, for a second of audio.
     rtf_parts : dict of str to float, optional
         The same of "stem" (features included), "layers" and "head"
         (decoding included).
-    wer_std : float, optional
-        Standard deviation of the WER over the draws.
+    std : float, optional
+        Standard deviation of the task's metric over the draws.
     draws : int, optional
         How many.
     """
@@ -57,29 +55,33 @@ class DepthScore:
     selection: str
     params: int
     macs_per_second: float
-    wer: float
-    cer: float
+    rates: dict[str, float]
     macs_parts: dict[str, float] = field(default_factory=dict)
     rtf: Optional[float] = None
     rtf_parts: Optional[dict[str, float]] = None
-    wer_std: Optional[float] = None
+    std: Optional[float] = None
     draws: Optional[int] = None
+
+    @property
+    def rate(self) -> float:
+        """The task's own metric, %."""
+        return next(iter(self.rates.values()))
 
 
 @dataclass
-class Transcripts:
-    """What the decoding of a test set gives.
+class Answers:
+    """What a test set gives.
 
     Arguments
     ---------
     ids : list of str
         Utterances.
     references : list of str
-        What was said.
-    hypotheses : dict
-        By the layers that ran, the transcripts.
-    random_hypotheses : dict
-        By depth and draw, the transcripts with random layers.
+        What was said or meant.
+    answers : dict
+        By the layers that ran, the answers.
+    random_answers : dict
+        By depth and draw, the answers with random layers.
     entropies : dict
         By the layers that ran, the mean entropy of each utterance's
         posterior, nats per frame.
@@ -92,10 +94,10 @@ class Transcripts:
 
     ids: list[str] = field(default_factory=list)
     references: list[str] = field(default_factory=list)
-    hypotheses: dict[Layers, list[str]] = field(
+    answers: dict[Layers, list[str]] = field(
         default_factory=lambda: defaultdict(list)
     )
-    random_hypotheses: dict[tuple[int, int], list[str]] = field(
+    random_answers: dict[tuple[int, int], list[str]] = field(
         default_factory=lambda: defaultdict(list)
     )
     entropies: dict[Layers, list[float]] = field(
@@ -107,35 +109,11 @@ class Transcripts:
     audio_seconds: float = 0.0
 
 
-def error_rates(references: list[str], texts: list[str]) -> tuple[float, float]:
-    """WER and CER by jiwer, %.
-
-    Arguments
-    ---------
-    references : list of str
-        What was said.
-    texts : list of str
-        What was recognised.
-
-    Returns
-    -------
-    tuple of float
-
-    Example
-    -------
-    >>> error_rates(["A B"], ["A"])
-    (50.0, 66.66666666666666)
-    """
-    return (
-        100 * jiwer.wer(references, texts),
-        100 * jiwer.cer(references, texts),
-    )
-
-
 def depth_score(
+    task: Task,
     model: DynamicEncoder,
     macs: Mapping[str, float],
-    result: Transcripts,
+    result: Answers,
     layers: Layers,
     selection: str,
 ) -> DepthScore:
@@ -143,12 +121,14 @@ def depth_score(
 
     Arguments
     ---------
+    task : Task
+        Scores answers.
     model : DynamicEncoder
         The model.
     macs : mapping of str to float
         Of `macs_by_part`.
-    result : Transcripts
-        Transcripts of the set.
+    result : Answers
+        Of the set.
     layers : tuple of int
         Layers that ran.
     selection : str
@@ -158,7 +138,6 @@ def depth_score(
     -------
     DepthScore
     """
-    wer, cer = error_rates(result.references, result.hypotheses[layers])
     parts = macs_at(macs, len(layers), model.n_total)
     keys = {"stem": None, "layers": layers, "head": layers}
     rtf = {
@@ -172,17 +151,17 @@ def depth_score(
         params=executed_params(model, gates_from_layers(layers, model.n_total)),
         macs_per_second=sum(parts.values()),
         macs_parts=parts,
-        wer=wer,
-        cer=cer,
+        rates=task.rates(result.references, result.answers[layers]),
         rtf=sum(rtf.values()),
         rtf_parts=rtf,
     )
 
 
 def random_score(
+    task: Task,
     model: DynamicEncoder,
     macs: Mapping[str, float],
-    result: Transcripts,
+    result: Answers,
     n_layers: int,
     draws: int,
 ) -> DepthScore:
@@ -190,12 +169,14 @@ def random_score(
 
     Arguments
     ---------
+    task : Task
+        Scores answers.
     model : DynamicEncoder
         The model.
     macs : mapping of str to float
         Of `macs_by_part`.
-    result : Transcripts
-        Transcripts of the set.
+    result : Answers
+        Of the set.
     n_layers : int
         The depth.
     draws : int
@@ -206,10 +187,10 @@ def random_score(
     DepthScore
     """
     rates = [
-        error_rates(result.references, result.random_hypotheses[n_layers, draw])
+        task.rates(result.references, result.random_answers[n_layers, draw])
         for draw in range(draws)
     ]
-    wers, cers = zip(*rates)
+    values = {metric: [r[metric] for r in rates] for metric in rates[0]}
     gates = gates_from_layers(range(n_layers), model.n_total)
     parts = macs_at(macs, n_layers, model.n_total)
     return DepthScore(
@@ -219,8 +200,7 @@ def random_score(
         params=executed_params(model, gates),
         macs_per_second=sum(parts.values()),
         macs_parts=parts,
-        wer=statistics.mean(wers),
-        cer=statistics.mean(cers),
-        wer_std=statistics.pstdev(wers),
+        rates={metric: statistics.mean(v) for metric, v in values.items()},
+        std=statistics.pstdev(values[task.metric]),
         draws=draws,
     )

@@ -1,4 +1,4 @@
-"""Scores layer sets: CTC loss on development speech.
+"""Scores layer sets: the task's loss on development speech.
 
 Sets are scored together: two that begin with the same layers share the
 work up to where they part, so that all 4095 sets of 12 layers cost 4095
@@ -16,10 +16,9 @@ from typing import Any, NamedTuple, Optional
 import torch
 from tqdm import tqdm
 
-from dld_brain import losses
-from dld_brain.data import BLANK_ID
 from dld_brain.depth import Layers
 from dld_brain.features import absolute_lengths, extract
+from dld_brain.tasks import Task
 
 #: Sets between two saves.
 CHUNK = 256
@@ -34,27 +33,29 @@ class Stemmed(NamedTuple):
         Output of the stem, [B, T', D].
     lengths : torch.Tensor
         Valid frames, [B].
-    tokens : torch.Tensor
-        Tokens, [B, U].
-    token_lengths : torch.Tensor
-        Valid tokens, [B].
+    targets : torch.Tensor
+        Target ids, [B, U].
+    target_lengths : torch.Tensor
+        Valid ids, [B].
     """
 
     x: torch.Tensor
     lengths: torch.Tensor
-    tokens: torch.Tensor
-    token_lengths: torch.Tensor
+    targets: torch.Tensor
+    target_lengths: torch.Tensor
 
 
 class LayerScores:
-    """CTC loss of layer sets, nats per utterance; each computed once.
+    """Loss of layer sets, nats per utterance; each computed once.
 
     Arguments
     ---------
     modules : mapping of str to torch.nn.Module
         `compute_features`, `normalize` and `model`, in eval mode.
+    task : Task
+        Gives the loss.
     batches : iterable of PaddedBatch
-        Development speech, with `sig` and `tokens`.
+        Development speech, with `sig` and `targets`.
     path : str, optional
         JSON file that scores are kept in, so that an interrupted search
         goes on where it was.
@@ -66,12 +67,14 @@ class LayerScores:
     def __init__(
         self,
         modules: Mapping[str, torch.nn.Module],
+        task: Task,
         batches: Iterable[Any],
         path: Optional[str] = None,
         model_hash: str = "",
     ) -> None:
         self.model = modules["model"]
         self.n_total = self.model.n_total
+        self.task = task
         self.batches = [self._stem(modules, batch) for batch in batches]
         self.n_utterances = sum(len(batch.x) for batch in self.batches)
         self.path = None if path is None else Path(path)
@@ -85,11 +88,11 @@ class LayerScores:
         """Runs what all layer sets share."""
         batch = batch.to(next(self.model.parameters()).device)
         feats, lengths = extract(modules, *batch.sig)
-        tokens, token_lens = batch.tokens
+        targets, target_lens = batch.targets
         return Stemmed(
             *self.model.stem(feats, lengths),
-            tokens,
-            absolute_lengths(token_lens, tokens.shape[1]),
+            targets,
+            absolute_lengths(target_lens, targets.shape[1]),
         )
 
     def __call__(self, sets: Iterable[Layers]) -> dict[Layers, float]:
@@ -103,7 +106,7 @@ class LayerScores:
         Returns
         -------
         dict of tuple of int to float
-            Mean CTC loss of an utterance, nats.
+            Mean loss of an utterance, nats.
         """
         sets = list(dict.fromkeys(sets))
         new = sorted(s for s in sets if s not in self.scores)
@@ -130,9 +133,7 @@ class LayerScores:
             """Layer i on, for the sets that agree on the layers before."""
             if i == self.n_total:
                 out = self.model.run_head(stack.norm(x), batch.lengths)
-                loss = losses.ctc(
-                    *out, batch.tokens, batch.token_lengths, BLANK_ID
-                )
+                loss = self.task.loss(out, batch.targets, batch.target_lengths)
                 sums[sets[0]] += float(loss.sum())
                 return
             for is_open in (True, False):

@@ -1,23 +1,20 @@
-"""Where a run starts: the models it starts from, and their tokens.
+"""Where a run starts: the models it starts from, and their vocabulary.
 
 Authors
  * The dld_brain authors 2026
 """
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Optional
 
-from sentencepiece import SentencePieceProcessor
 from speechbrain.utils.distributed import if_main_process
 
 from dld_brain import data
 from dld_brain.config import encoder_settings, resolve_key
-from dld_brain.pretrained import (
-    PretrainedModel,
-    check_pretrained,
-    load_tokenizer,
-)
+from dld_brain.pretrained import PretrainedModel, check_pretrained
+from dld_brain.tasks import Task, find_task
 
 #: What a student's run has in common with the run of its teacher, beside
 #: the encoder: the data.
@@ -87,12 +84,13 @@ def find_model(
     return str(folder)
 
 
-def find_tokenizer(
+def find_vocabulary(
     hparams: dict[str, Any], models: dict[str, PretrainedModel]
-) -> Optional[SentencePieceProcessor]:
-    """Takes the tokenizer of the models that a run starts from.
+) -> Optional[Task]:
+    """Takes the task, with its vocabulary, of the models a run starts from.
 
-    It is kept in `save_folder`, from where a later evaluation takes it.
+    The vocabulary is kept in `save_folder`, from where a later evaluation
+    takes it.
 
     Arguments
     ---------
@@ -103,45 +101,89 @@ def find_tokenizer(
 
     Returns
     -------
-    SentencePieceProcessor
+    Task
         Or None, if there is neither a model nor an earlier run.
 
     Raises
     ------
     ValueError
-        If two differ, or the size is not `vocab_size`.
+        If a model is of another task, two vocabularies differ, or the size
+        is not `vocab_size`.
     """
-    kept = Path(hparams["save_folder"], "tokenizer.model")
-    tokenizers = {folder: model.tokenizer for folder, model in models.items()}
+    kind = find_task(hparams["task"])
+    tasks = {folder: model.task for folder, model in models.items()}
+    kept = Path(hparams["save_folder"], kind.file)
     if kept.is_file():
-        earlier = SentencePieceProcessor()
-        load_tokenizer(earlier, kept)
-        tokenizers[str(kept)] = earlier
-    for source, tokenizer in tokenizers.items():
-        data.check_vocab_size(tokenizer, hparams["vocab_size"], source)
-    first = next(iter(tokenizers.values()), None)
-    for tokenizer in tokenizers.values():
-        if not data.same_tokens(first, tokenizer):
+        tasks[str(kept)] = kind.load(kept)
+    for source, task in tasks.items():
+        if type(task) is not kind:
             raise ValueError(
-                f"all models of a run must have the same tokens, but those "
-                f"of {' and '.join(tokenizers)} differ"
+                f"the model of {source} must be one of {hparams['task']}, as "
+                f"this run is, but is of another task"
             )
+        task.check_size(hparams["vocab_size"], source)
+    first = next(iter(tasks.values()), None)
+    if any(task.symbols != first.symbols for task in tasks.values()):
+        raise ValueError(
+            f"all models of a run must have the same {kind.symbol}s, but "
+            f"those of {' and '.join(tasks)} differ"
+        )
     return first
 
 
-def keep_tokenizer(
-    hparams: dict[str, Any], tokenizer: SentencePieceProcessor
-) -> None:
-    """Writes the tokenizer of a run beside its checkpoints.
+def keep_teacher_report(folder: str, save_folder: str) -> None:
+    """Keeps what the teacher scored beside the checkpoints of its student.
+
+    Arguments
+    ---------
+    folder : str
+        Folder `pretrained` of the teacher.
+    save_folder : str
+        Where to; nothing is kept of a teacher without a report.
+    """
+    report = Path(folder, "depth_report.json")
+    if if_main_process() and report.is_file():
+        Path(save_folder).mkdir(parents=True, exist_ok=True)
+        shutil.copy(report, Path(save_folder, "teacher_report.json"))
+
+
+def make_vocabulary(hparams: dict[str, Any], csv_folder: str) -> Task:
+    """Makes the task, with a vocabulary of training data.
 
     Arguments
     ---------
     hparams : dict
         Hyperparameters.
-    tokenizer : SentencePieceProcessor
-        The tokenizer.
+    csv_folder : str
+        Folder of `<split>.csv`.
+
+    Returns
+    -------
+    Task
+
+    Raises
+    ------
+    ValueError
+        If its size is not `vocab_size`.
+    """
+    folder = hparams["save_folder"]
+    csv = data.merged_csv(csv_folder, hparams["train_splits"], folder)
+    task = find_task(hparams["task"]).make(folder, csv, hparams)
+    task.check_size(hparams["vocab_size"], csv)
+    return task
+
+
+def keep_vocabulary(hparams: dict[str, Any], task: Task) -> None:
+    """Writes the vocabulary of a run beside its checkpoints.
+
+    Arguments
+    ---------
+    hparams : dict
+        Hyperparameters.
+    task : Task
+        The task.
     """
     if if_main_process():
-        path = Path(hparams["save_folder"], "tokenizer.model")
+        path = Path(hparams["save_folder"], task.file)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(tokenizer.serialized_model_proto())
+        task.save(path)

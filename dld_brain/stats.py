@@ -9,7 +9,8 @@ from collections import Counter
 
 import torch
 from speechbrain.utils.logger import get_logger
-from speechbrain.utils.metric_stats import ErrorRateStats
+
+from dld_brain.tasks import Task
 
 logger = get_logger(__name__)
 
@@ -19,24 +20,33 @@ class StageStats:
 
     Arguments
     ---------
+    task : Task
+        Scores answers.
     depths : list of int
-        Depths whose WER is counted.
+        Depths that are scored.
 
     Example
     -------
-    >>> stats = StageStats(depths=[2])
+    >>> from sentencepiece import SentencePieceProcessor
+    >>> from dld_brain.tasks import TranscriptionTask
+    >>> task = TranscriptionTask(SentencePieceProcessor())
+    >>> stats = StageStats(task, depths=[2])
     >>> stats.add("ctc", torch.tensor([4.0, 2.0]))
-    >>> stats.score(2, ["a", "b"], ["YES", "NO"], ["YES", "OH NO"])
+    >>> stats.score(2, ["YES", "NO"], ["YES", "OH NO"])
     >>> summary = stats.summary(loss=3.0)
     >>> summary["ctc"], summary["WER"]
     (3.0, 33.33...)
     """
 
-    def __init__(self, depths: list[int]) -> None:
+    def __init__(self, task: Task, depths: list[int]) -> None:
+        self.task = task
         self.started = time.monotonic()
         self.sums: Counter = Counter()
         self.counts: Counter = Counter()
-        self.wer = {n_layers: ErrorRateStats() for n_layers in depths}
+        #: By depth, references and answers.
+        self.pairs: dict[int, tuple[list[str], list[str]]] = {
+            n_layers: ([], []) for n_layers in depths
+        }
 
     def add(self, name: str, losses: torch.Tensor) -> None:
         """Adds the losses of a batch.
@@ -52,7 +62,7 @@ class StageStats:
         self.counts[name] += len(losses)
 
     def add_impossible(self, n_utterances: int) -> None:
-        """Counts transcripts that CTC cannot emit in their frames.
+        """Counts utterances that no loss can be computed of.
 
         Arguments
         ---------
@@ -64,28 +74,22 @@ class StageStats:
     def score(
         self,
         n_layers: int,
-        ids: list[str],
-        hypotheses: list[str],
+        answers: list[str],
         references: list[str],
     ) -> None:
-        """Adds transcripts to the WER of a depth.
+        """Adds answers of a depth.
 
         Arguments
         ---------
         n_layers : int
             The depth.
-        ids : list of str
-            Utterances.
-        hypotheses : list of str
+        answers : list of str
             What was recognised.
         references : list of str
-            What was said.
+            What was said or meant.
         """
-        self.wer[n_layers].append(
-            ids,
-            [text.split() for text in hypotheses],
-            [text.split() for text in references],
-        )
+        self.pairs[n_layers][0].extend(references)
+        self.pairs[n_layers][1].extend(answers)
 
     def summary(self, loss: float) -> dict[str, float]:
         """What is logged.
@@ -99,7 +103,8 @@ class StageStats:
         -------
         dict
             Losses in nats an utterance, seconds, `impossible` if there
-            were any, and the WER: the mean over the depths, and each.
+            were any, and the task's metric, %: the mean over the depths,
+            and each.
         """
         stats = {"loss": float(loss)}
         for name, count in self.counts.items():
@@ -108,17 +113,19 @@ class StageStats:
         if self.sums["impossible"]:
             stats["impossible"] = self.sums["impossible"]
             logger.warning(
-                "%d transcripts have more tokens than CTC can emit in "
-                "their frames; they gave no gradient",
+                "%d utterances gave no gradient: their transcript has more "
+                "tokens than CTC can emit in their frames, or their label "
+                "is none of training data",
                 self.sums["impossible"],
             )
-        wers = {
-            n_layers: scores.summarize("error_rate")
-            for n_layers, scores in self.wer.items()
-            if scores.ids
+        metric = self.task.metric
+        rates = {
+            n_layers: self.task.rates(*pairs)[metric]
+            for n_layers, pairs in self.pairs.items()
+            if pairs[0]
         }
-        if wers:
-            stats["WER"] = sum(wers.values()) / len(wers)
-        if len(wers) > 1:
-            stats.update({f"WER n={n}": wer for n, wer in wers.items()})
+        if rates:
+            stats[metric] = sum(rates.values()) / len(rates)
+        if len(rates) > 1:
+            stats.update({f"{metric} n={n}": r for n, r in rates.items()})
         return stats

@@ -2,11 +2,12 @@
 
 > python -m pretrained_interfaces transcribe --source DIR --n_layers 6 a.wav
 > python -m pretrained_interfaces transcribe --source DIR --max_rtf 0.05 a.wav
+> python -m pretrained_interfaces classify --source DIR --n_layers 6 a.wav
 > python -m pretrained_interfaces calibrate --source DIR
 
-The first prints one line a file, its name and the transcript with a tab between, or
-with --json one object a line. The exit status is 1 if a file failed; the
-others are transcribed all the same.
+The first three print one line a file, its name and the transcript or label
+with a tab between, or with --json one object a line. The exit status is 1 if
+a file failed; the others are answered all the same.
 
 Authors
  * The dld_brain authors 2026
@@ -19,6 +20,11 @@ from dataclasses import asdict
 from typing import Any, Optional
 
 from pretrained_interfaces.asr import DynamicEncoderASR
+from pretrained_interfaces.classifier import DynamicEncoderClassifier
+from pretrained_interfaces.dynamic import DynamicDepth
+
+#: Options of `DynamicEncoderASR.transcribe`.
+BUDGET = ("n_layers", "max_rtf", "max_latency", "best_effort", "max_entropy")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -35,12 +41,22 @@ def parser() -> argparse.ArgumentParser:
         "--source", required=True, help="folder `pretrained`, or a hub id"
     )
     shared.add_argument("--device", default="cpu", help="cpu, cuda, ...")
-    command = commands.add_parser(
-        "transcribe", parents=[shared], help="transcribe audio files"
-    )
-    command.add_argument(
+    files = argparse.ArgumentParser(add_help=False)
+    files.add_argument(
         "--n_layers", type=int, help="layers that run (default: all)"
     )
+    files.add_argument(
+        "--json", action="store_true", help="one JSON object a line"
+    )
+    files.add_argument("files", nargs="+", help="audio files")
+    command = commands.add_parser(
+        "classify", parents=[shared, files], help="classify audio files"
+    )
+    command.set_defaults(model=DynamicEncoderClassifier, run=answer_all)
+    command = commands.add_parser(
+        "transcribe", parents=[shared, files], help="transcribe audio files"
+    )
+    command.set_defaults(model=DynamicEncoderASR, run=answer_all)
     command.add_argument(
         "--max_rtf", type=float, help="the deepest depth that is as fast"
     )
@@ -55,15 +71,12 @@ def parser() -> argparse.ArgumentParser:
         type=float,
         help="go deeper from n_layers where less sure, nats per frame",
     )
-    command.add_argument(
-        "--json", action="store_true", help="one JSON object a line"
-    )
-    command.add_argument("files", nargs="+", help="audio files")
     command = commands.add_parser(
         "calibrate", parents=[shared], help="measure every depth here"
     )
     command.add_argument("--seconds", type=float, default=10.0)
     command.add_argument("--threads", type=int)
+    command.set_defaults(model=DynamicEncoderASR, run=print_calibration)
     return root
 
 
@@ -84,21 +97,73 @@ def transcribe(
     Returns
     -------
     dict
-        `file`, and the fields of a Transcription with `rtf`, or `error`.
+        The fields of a Transcription, and `rtf`.
     """
-    try:
-        found = asr.transcribe(file, **settings)
-    except (OSError, ValueError, RuntimeError) as error:
-        return {"file": file, "error": str(error)}
-    return {"file": file, **asdict(found), "rtf": found.rtf}
+    found = asr.transcribe(file, **settings)
+    return {**asdict(found), "rtf": found.rtf}
 
 
-def transcribe_all(asr: DynamicEncoderASR, options: argparse.Namespace) -> int:
-    """Transcribes the files of a command line and prints them.
+def classify(
+    classifier: DynamicEncoderClassifier, file: str, n_layers: Optional[int]
+) -> dict[str, Any]:
+    """Classifies a file.
 
     Arguments
     ---------
-    asr : DynamicEncoderASR
+    classifier : DynamicEncoderClassifier
+        The model.
+    file : str
+        The file.
+    n_layers : int, optional
+        Layers that run.
+
+    Returns
+    -------
+    dict
+        `text`, the label; `probability`; `n_layers`.
+    """
+    found = classifier.classify_file(file, n_layers)
+    return {
+        "text": found.text_lab[0],
+        "probability": float(found.score.exp()),
+        "n_layers": n_layers or classifier.n_total,
+    }
+
+
+def answer(
+    model: DynamicDepth, file: str, options: argparse.Namespace
+) -> dict[str, Any]:
+    """Transcribes or classifies a file.
+
+    Arguments
+    ---------
+    model : DynamicDepth
+        The model.
+    file : str
+        The file.
+    options : argparse.Namespace
+        The command line.
+
+    Returns
+    -------
+    dict
+        `file`, and what was found, or `error`.
+    """
+    try:
+        if isinstance(model, DynamicEncoderClassifier):
+            return {"file": file, **classify(model, file, options.n_layers)}
+        settings = {name: vars(options)[name] for name in BUDGET}
+        return {"file": file, **transcribe(model, file, settings)}
+    except (OSError, ValueError, RuntimeError) as error:
+        return {"file": file, "error": str(error)}
+
+
+def answer_all(model: DynamicDepth, options: argparse.Namespace) -> int:
+    """Answers the files of a command line and prints them.
+
+    Arguments
+    ---------
+    model : DynamicDepth
         The model.
     options : argparse.Namespace
         The command line.
@@ -108,11 +173,10 @@ def transcribe_all(asr: DynamicEncoderASR, options: argparse.Namespace) -> int:
     int
         Exit status.
     """
-    names = ("n_layers", "max_rtf", "max_latency", "best_effort", "max_entropy")
-    settings = {name: vars(options)[name] for name in names}
+    model.layers(options.n_layers)
     failed = False
     for file in options.files:
-        result = transcribe(asr, file, settings)
+        result = answer(model, file, options)
         failed = failed or "error" in result
         if options.json:
             print(json.dumps(result), flush=True)
@@ -172,16 +236,13 @@ def main(arguments: Optional[list[str]] = None) -> int:
     """
     options = parser().parse_args(arguments)
     try:
-        asr = DynamicEncoderASR.from_hparams(
+        model = options.model.from_hparams(
             options.source, run_opts={"device": options.device}
         )
-        if options.command == "calibrate":
-            return print_calibration(asr, options)
-        asr.layers(options.n_layers)
+        return options.run(model, options)
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    return transcribe_all(asr, options)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ Authors
 """
 
 import csv
+import functools
 import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -33,19 +34,78 @@ class Utterance(NamedTuple):
         Who speaks.
     text : str
         What is said.
+    intent : str, optional
+        What is meant: the label of a classification.
+    segment : tuple of float, optional
+        Where in its file it begins and ends, s; the whole file if not
+        given.
+    place : str, optional
+        File and line that it stands in, for messages.
     """
 
     id: str
     wav: Path
     speaker: str
     text: str
+    intent: Optional[str] = None
+    segment: Optional[tuple[float, float]] = None
+    place: Optional[str] = None
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return f"{self.place}: {self.id}" if self.place else self.id
+
+
+class Clip(NamedTuple):
+    """The audio of an utterance.
+
+    Arguments
+    ---------
+    start : int
+        First sample, at the rate of the file.
+    stop : int
+        The one behind the last.
+    rate : int
+        Rate of the file, Hz.
+    is_cut : bool
+        Whether the file ends before the segment does.
+    """
+
+    start: int
+    stop: int
+    rate: int
+    is_cut: bool
+
+    @property
+    def seconds(self) -> float:
+        """Its length, s."""
+        return (self.stop - self.start) / self.rate
 
 
 class CorpusError(ValueError):
     """A corpus that is not whole; its text names what is wrong."""
 
 
-def duration(utterance: Utterance) -> Union[float, str]:
+@functools.lru_cache(maxsize=1024)
+def frames_and_rate(path: Path) -> tuple[int, int]:
+    """Reads the header of an audio file; once for all its segments.
+
+    Arguments
+    ---------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    tuple of int
+        Samples, and their rate, Hz.
+    """
+    info = soundfile.info(str(path))
+    return info.frames, info.samplerate
+
+
+def find_clip(utterance: Utterance) -> Union[Clip, str]:
     """Opens the audio of an utterance.
 
     Arguments
@@ -55,18 +115,31 @@ def duration(utterance: Utterance) -> Union[float, str]:
 
     Returns
     -------
-    float or str
-        Seconds, or what is wrong.
+    Clip or str
+        Its samples, or what is wrong.
     """
-    if not utterance.wav.is_file():
-        return f"{utterance.id}: transcript without audio ({utterance.wav})"
+    name, wav = utterance.name, utterance.wav
+    if not wav.is_file():
+        return f"{name}: transcript without audio ({wav})"
     try:
-        info = soundfile.info(str(utterance.wav))
+        frames, rate = frames_and_rate(wav)
     except soundfile.SoundFileError as error:
-        return f"{utterance.id}: audio does not open ({error})"
-    if info.frames == 0:
-        return f"{utterance.id}: audio is empty ({utterance.wav})"
-    return info.frames / info.samplerate
+        return f"{name}: audio does not open ({error})"
+    if frames == 0:
+        return f"{name}: audio is empty ({wav})"
+    if utterance.segment is None:
+        return Clip(0, frames, rate, False)
+    start, stop = (round(seconds * rate) for seconds in utterance.segment)
+    if not 0 <= start < stop:
+        return f"{name}: a segment must end behind its start, but is from " + (
+            "{} to {} s".format(*utterance.segment)
+        )
+    if start >= frames:
+        return (
+            f"{name}: the segment begins at {utterance.segment[0]} s, but "
+            f"{wav.name} ends at {frames / rate:.2f} s"
+        )
+    return Clip(start, min(stop, frames), rate, stop > frames)
 
 
 def write_split(
@@ -104,9 +177,9 @@ def write_split(
         If something is wrong and that is not allowed, or nothing is left.
     """
     with ThreadPoolExecutor(workers or get_available_cpu_count()) as executor:
-        durations = list(
+        clips = list(
             parallel_map(
-                duration,
+                find_clip,
                 utterances,
                 executor=executor,
                 progress_bar_kwargs={
@@ -116,29 +189,83 @@ def write_split(
             )
         )
     problems = list(problems)
-    problems += [found for found in durations if isinstance(found, str)]
-    problems += [f"{u.id}: no transcript" for u in utterances if not u.text]
+    problems += [found for found in clips if isinstance(found, str)]
+    problems += [f"{u.name}: no transcript" for u in utterances if not u.text]
     report_problems(csv_file.stem, problems, allow_problems)
-    rows = [
-        (
-            u.id,
-            f"{seconds:.4f}",
-            relative(u.wav, data_folder),
-            u.speaker,
-            u.text,
-        )
-        for u, seconds in zip(utterances, durations)
-        if isinstance(seconds, float) and u.text
+    found = [
+        (utterance, clip)
+        for utterance, clip in zip(utterances, clips)
+        if isinstance(clip, Clip) and utterance.text
     ]
-    if not rows:
+    if not found:
         raise CorpusError(f"{csv_file.stem}: no utterance found")
     csv_file.parent.mkdir(parents=True, exist_ok=True)
     unfinished = csv_file.with_suffix(".unfinished")
     with open(unfinished, "w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([COLUMNS, *rows])
+        csv.writer(file).writerows(rows_of(found, data_folder))
     os.replace(unfinished, csv_file)
-    hours = sum(float(row[1]) for row in rows) / 3600
-    logger.info("%s: %d utterances, %.2f h", csv_file.stem, len(rows), hours)
+    log_totals(csv_file.stem, found)
+
+
+def rows_of(
+    found: list[tuple[Utterance, Clip]], data_folder: str
+) -> list[list[str]]:
+    """The lines of a CSV file, its header first.
+
+    Columns that a corpus has no use for are not there: `start` and `stop`
+    where utterances are whole files, `intent` where they have no label.
+
+    Arguments
+    ---------
+    found : list of tuple
+        Utterances and their audio.
+    data_folder : str
+        Folder of the corpus.
+
+    Returns
+    -------
+    list of list of str
+    """
+    has_segments = found[0][0].segment is not None
+    has_intents = found[0][0].intent is not None
+    header = [*COLUMNS, *["start", "stop"] * has_segments]
+    rows = [header + ["intent"] * has_intents]
+    for utterance, clip in found:
+        row = [
+            utterance.id,
+            f"{clip.seconds:.4f}",
+            relative(utterance.wav, data_folder),
+            utterance.speaker,
+            utterance.text,
+        ]
+        if has_segments:
+            row += [str(clip.start), str(clip.stop)]
+        if has_intents:
+            row.append(utterance.intent)
+        rows.append(row)
+    return rows
+
+
+def log_totals(name: str, found: list[tuple[Utterance, Clip]]) -> None:
+    """Logs utterances and hours of a split, and what was cut.
+
+    Arguments
+    ---------
+    name : str
+        The split.
+    found : list of tuple
+        Utterances and their audio.
+    """
+    hours = sum(clip.seconds for _, clip in found) / 3600
+    logger.info("%s: %d utterances, %.2f h", name, len(found), hours)
+    cut = [utterance.name for utterance, clip in found if clip.is_cut]
+    if cut:
+        logger.warning(
+            "%s: %d segments cut at the end of their file, the first: %s",
+            name,
+            len(cut),
+            cut[0],
+        )
 
 
 def relative(path: Path, data_folder: str) -> str:

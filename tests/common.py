@@ -4,11 +4,13 @@ from typing import Any, Optional
 
 import speechbrain as sb
 import torch
+from sentencepiece import SentencePieceProcessor
 from speechbrain.dataio.batch import PaddedBatch
 
 from dld_brain.brain import DLDBrain
 from dld_brain.config import load_flat
 from dld_brain.gates import BernoulliGates
+from dld_brain.tasks import TranscriptionTask
 
 TINY = {
     "data_folder": "none",
@@ -69,7 +71,7 @@ def tiny_brain(
         run_opts={"device": "cpu", **(run_opts or {})},
         checkpointer=checkpointer,
         gate_sampler=BernoulliGates(TINY["n_total"], seed=3),
-        decoder=lambda out: ["A"] * len(out.lengths),
+        task=transcription(lambda out: ["A"] * len(out.lengths)),
         teacher=teacher,
     )
 
@@ -83,11 +85,16 @@ def noise(n: int, seed: int = 0, seconds: float = 0.6) -> list[dict[str, Any]]:
             "sig": torch.randn(
                 int(16000 * seconds * (1 - 0.1 * i)), generator=rng
             ),
-            "wrd": "A B",
-            "tokens": torch.randint(1, 12, (3,), generator=rng),
+            "reference": "A B",
+            "targets": torch.randint(1, 12, (3,), generator=rng),
         }
         for i in range(n)
     ]
+
+
+def transcription(decoder: Any = None) -> TranscriptionTask:
+    """A task whose tokenizer is never asked."""
+    return TranscriptionTask(SentencePieceProcessor(), decoder)
 
 
 def batch_of(utterances: list[dict[str, Any]]) -> PaddedBatch:

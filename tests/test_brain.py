@@ -31,14 +31,14 @@ def no_step(monkeypatch):
 
 def test_the_loss_is_ctc_plus_weighted_kl():
     teacher = tiny_modules(seed=1)
-    brain = start(tiny_brain(teacher=teacher, ctc_weight=0.5, kl_weight=3.0))
+    brain = start(tiny_brain(teacher=teacher, task_weight=0.5, kl_weight=3.0))
     brain.modules.eval()
     batch = batch_of(noise(3))
     predictions = brain.compute_forward(batch, sb.Stage.TRAIN)
     (out,) = predictions.students.values()
     loss = brain.compute_objectives(predictions, batch, sb.Stage.TRAIN)
     n_tokens = torch.full((3,), 3)
-    ctc = losses.ctc(*out, batch.tokens.data, n_tokens)
+    ctc = losses.ctc(*out, batch.targets.data, n_tokens)
     kl = losses.kl(predictions.teacher.log_probs, out.log_probs, out.lengths)
     assert loss.item() == pytest.approx(
         float((0.5 * ctc + 3.0 * kl).detach().mean()), rel=1e-5
@@ -167,7 +167,7 @@ def test_all_parameter_groups_are_clipped_together():
 def test_impossible_transcripts_are_counted_and_training_stays_finite():
     brain = start(tiny_brain())
     utterances = noise(2)
-    utterances[1]["tokens"] = torch.ones(40, dtype=torch.long)
+    utterances[1]["targets"] = torch.ones(40, dtype=torch.long)
     brain.step = 1
     loss = brain.fit_batch(batch_of(utterances))
     assert torch.isfinite(loss)

@@ -245,23 +245,21 @@ print(peak_memory(lambda: None, "cpu") - before)
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_part_of_the_papers_model_takes_less_memory(pretrained, tmp_path):
-    from sentencepiece import SentencePieceProcessor
-
     from common import set_statistics
     from dld_brain.config import load_flat
     from dld_brain.depth import even_layers, make_table
     from dld_brain.pretrained import save_hyperparams, save_weights
+    from dld_brain.tasks import TranscriptionTask
 
     settings = {"data_folder": "none", "vocab_size": 11}
     hparams = load_flat("hparams/conformer_rd.yaml", settings)
     modules = hparams["modules"]
     set_statistics(modules["normalize"], 80)
-    tokenizer = SentencePieceProcessor()
-    tokenizer.LoadFromFile(str(pretrained / "tokenizer.ckpt"))
-    key = save_weights(str(tmp_path), modules, tokenizer)
+    task = TranscriptionTask.load(pretrained / "tokenizer.ckpt")
+    key = save_weights(str(tmp_path), modules, task)
     table = make_table(modules, key, 16000, "even", even_layers(12))
     table.save(str(tmp_path))
-    save_hyperparams(str(tmp_path), hparams["encoder_yaml"])
+    save_hyperparams(str(tmp_path), hparams["encoder_yaml"], task)
     peak, resident = {}, {}
     for n in (2, 0):
         result = subprocess.run(

@@ -8,7 +8,7 @@ import pytest
 import torch
 from speechbrain.dataio.dataset import DynamicItemDataset
 
-from common import batch_of, noise, tiny_modules
+from common import batch_of, noise, tiny_modules, transcription
 from dld_brain import losses
 from dld_brain.choose import LayerChooser, part_of
 from dld_brain.depth import DepthTable, checkpoint_hash, even_layers, make_table
@@ -17,6 +17,7 @@ from dld_brain.gates import gates_from_layers
 from dld_brain.search import LayerScores
 from dld_brain.strategies import STRATEGIES, find_candidates
 
+TASK = transcription()
 SUBSETS = [
     layers
     for n in range(1, 5)
@@ -30,7 +31,7 @@ def alone(modules, batch, layers):
     gates = gates_from_layers(layers, modules["model"].n_total)
     with torch.no_grad():
         out = modules["model"](feats, lengths, gates)
-    tokens, token_lens = batch.tokens
+    tokens, token_lens = batch.targets
     token_lengths = absolute_lengths(token_lens, tokens.shape[1])
     return float(losses.ctc(*out, tokens, token_lengths, 0).mean())
 
@@ -39,7 +40,7 @@ def alone(modules, batch, layers):
 def test_shared_beginnings_give_what_each_set_gives_alone(closed):
     modules = tiny_modules(closed=closed)
     batch = batch_of(noise(3))
-    scores = LayerScores(modules, [batch])(SUBSETS)
+    scores = LayerScores(modules, TASK, [batch])(SUBSETS)
     assert list(scores) == SUBSETS
     for layers, loss in scores.items():
         expected = alone(modules, batch, layers)
@@ -51,27 +52,27 @@ def test_all_sets_cost_one_layer_each():
     calls = []
     for layer in modules["model"].layers.layers:
         layer.register_forward_hook(lambda *_: calls.append(1))
-    LayerScores(modules, [batch_of(noise(2))])(SUBSETS)
+    LayerScores(modules, TASK, [batch_of(noise(2))])(SUBSETS)
     assert len(calls) == 2**4 - 1
 
 
 def test_the_mean_is_over_utterances_not_batches():
     modules = tiny_modules()
-    whole = LayerScores(modules, [batch_of(noise(3))])([(0, 2)])
+    whole = LayerScores(modules, TASK, [batch_of(noise(3))])([(0, 2)])
     parts = [batch_of(noise(3)[:1]), batch_of(noise(3)[1:])]
-    assert LayerScores(modules, parts)([(0, 2)]) == pytest.approx(whole)
+    assert LayerScores(modules, TASK, parts)([(0, 2)]) == pytest.approx(whole)
 
 
 def test_an_interrupted_search_goes_on(tmp_path):
     modules = tiny_modules()
     batches = [batch_of(noise(2))]
     path = str(tmp_path / "scores.json")
-    first = LayerScores(modules, batches, path, "mine")([(0,), (1, 2)])
-    again = LayerScores(modules, batches, path, "mine")
+    first = LayerScores(modules, TASK, batches, path, "mine")([(0,), (1, 2)])
+    again = LayerScores(modules, TASK, batches, path, "mine")
     assert again.scores == first
     again._score = None  # nothing is left to compute
     assert again([(1, 2)]) == {(1, 2): first[1, 2]}
-    other = LayerScores(modules, batches, path, "another's")
+    other = LayerScores(modules, TASK, batches, path, "another's")
     assert other.scores == {}  # of other weights
 
 
@@ -140,7 +141,9 @@ def test_what_cannot_be_searched_is_refused():
 def dataset(n):
     """Development speech of noise, as a dataset."""
     items = {u.pop("id"): u for u in noise(n)}
-    return DynamicItemDataset(items, output_keys=["id", "sig", "tokens", "wrd"])
+    return DynamicItemDataset(
+        items, output_keys=["id", "sig", "targets", "reference"]
+    )
 
 
 def decoder(out):
@@ -157,7 +160,7 @@ def test_every_strategy_gives_a_table(strategy, tmp_path):
     chooser = LayerChooser(
         modules,
         "0" * 32,
-        decoder,
+        transcription(decoder),
         dataset(4),
         16000,
         n_utterances=2,
@@ -168,7 +171,7 @@ def test_every_strategy_gives_a_table(strategy, tmp_path):
     assert table.layers(4) == (0, 1, 2, 3)
     for row in table.rows:
         assert len(row.layers) == row.n_layers
-        assert (row.dev_wer is None) == (strategy == "even")
+        assert (row.dev_rate is None) == (strategy == "even")
     params = [row.params for row in table.rows]
     assert params == sorted(params)
     table.save(str(tmp_path))
@@ -179,11 +182,16 @@ def test_every_strategy_gives_a_table(strategy, tmp_path):
 
 def test_the_winner_has_the_lowest_wer_of_the_finalists(monkeypatch):
     chooser = LayerChooser(
-        tiny_modules(), "0" * 32, decoder, dataset(3), 16000, n_utterances=3
+        tiny_modules(),
+        "0" * 32,
+        transcription(decoder),
+        dataset(3),
+        16000,
+        n_utterances=3,
     )
     monkeypatch.setattr(
         chooser,
-        "error_rates",
+        "rates",
         lambda sets, _: {s: 1.0 if s == (0, 3) else 2.0 for s in sets},
     )
     # Evenly spread layers are among the finalists at every depth.
@@ -197,13 +205,18 @@ def test_a_part_of_a_set_is_spread_over_it():
 
 def test_importance_is_the_wer_with_one_layer_closed():
     chooser = LayerChooser(
-        tiny_modules(), "0" * 32, decoder, dataset(3), 16000, n_utterances=3
+        tiny_modules(),
+        "0" * 32,
+        transcription(decoder),
+        dataset(3),
+        16000,
+        n_utterances=3,
     )
-    wers = chooser.importance()
-    assert len(wers) == 5
+    found = chooser.importance()
+    assert len(found) == 5
     sets = {(0, 1, 2, 3), (0, 1, 3)}
-    rates = chooser.error_rates(sets, chooser.dataset)
-    assert wers[2] == rates[0, 1, 3] and wers[4] == rates[0, 1, 2, 3]
+    rates = chooser.rates(sets, chooser.dataset)
+    assert found[2] == rates[0, 1, 3] and found[4] == rates[0, 1, 2, 3]
 
 
 def test_a_table_is_of_one_model(tmp_path):

@@ -6,12 +6,12 @@ import statistics
 import pytest
 import torch
 
-from common import batch_of, noise, tiny_modules
+from common import batch_of, noise, tiny_modules, transcription
 from dld_brain.escalate import escalation_curve
 from dld_brain.evaluate import DepthEvaluation, default_depths
 from dld_brain.gates import gates_from_layers
 from dld_brain.report import Report
-from dld_brain.scores import Transcripts
+from dld_brain.scores import Answers
 
 ALL = (0, 1, 2, 3)
 
@@ -26,11 +26,14 @@ class CharDecoder:
         ]
 
 
+TASK = transcription(CharDecoder())
+
+
 @pytest.fixture
 def evaluation():
     return DepthEvaluation(
         tiny_modules(),
-        CharDecoder(),
+        TASK,
         16000,
         {"even": {2: (0, 3), 4: ALL}, "prefix": {2: (0, 1), 4: ALL}},
         random_draws=2,
@@ -39,40 +42,40 @@ def evaluation():
 
 def test_each_depth_gives_what_the_model_gives(evaluation):
     batch = batch_of(noise(3))
-    result = evaluation.transcribe([batch], "noise")
+    result = evaluation.answer([batch], "noise")
     feats, lengths = evaluation.modules["compute_features"](*batch.sig)
     feats = evaluation.modules["normalize"](feats, lengths / feats.shape[1])
     for layers in ((0, 3), (0, 1), ALL):
         gates = gates_from_layers(layers, 4)
         with torch.no_grad():
             out = evaluation.model(feats, lengths, gates)
-        assert result.hypotheses[layers] == CharDecoder()(out)
-    assert len(result.hypotheses) == 3  # full depth is run once
+        assert result.answers[layers] == CharDecoder()(out)
+    assert len(result.answers) == 3  # full depth is run once
     assert result.ids == ["utt0", "utt1", "utt2"]
     seconds = sum(len(u["sig"]) for u in noise(3)) / 16000
     assert result.audio_seconds == pytest.approx(seconds, rel=1e-4)
 
 
 def test_random_layers_do_not_depend_on_the_batch(evaluation):
-    together = evaluation.transcribe([batch_of(noise(3))], "noise")
-    alone = evaluation.transcribe([batch_of([u]) for u in noise(3)], "noise")
+    together = evaluation.answer([batch_of(noise(3))], "noise")
+    alone = evaluation.answer([batch_of([u]) for u in noise(3)], "noise")
     for draw in range(2):
-        found = together.random_hypotheses[2, draw]
-        assert found == alone.random_hypotheses[2, draw]
-    assert found != together.random_hypotheses[2, 0]
-    assert (4, 0) not in together.random_hypotheses  # nothing to draw
+        found = together.random_answers[2, draw]
+        assert found == alone.random_answers[2, draw]
+    assert found != together.random_answers[2, 0]
+    assert (4, 0) not in together.random_answers  # nothing to draw
 
 
 def test_scores_by_hand(evaluation):
-    result = Transcripts(
+    result = Answers(
         ids=["a", "b"],
         references=["ONE TWO THREE", "FOUR"],
-        hypotheses={
+        answers={
             (0, 3): ["ONE TOO", "FOUR FOUR"],
             (0, 1): ["", "FOUR"],
             ALL: ["ONE TWO THREE", "FOUR"],
         },
-        random_hypotheses={
+        random_answers={
             (2, 0): ["ONE TWO THREE", ""],
             (2, 1): ["", ""],
         },
@@ -89,29 +92,36 @@ def test_scores_by_hand(evaluation):
     )
     two, four, prefix, _, random = evaluation.scores(result)
     # Substitution, deletion, insertion over four words.
-    assert two.wer == 75.0 and four.wer == 0.0
+    assert two.rate == 75.0 and four.rate == 0.0
     assert (prefix.selection, prefix.layers) == ("prefix", [0, 1])
-    assert prefix.wer == 75.0
+    assert prefix.rate == 75.0
     assert (two.rtf, four.rtf) == pytest.approx((0.15, 0.3))
     assert four.rtf_parts == {"stem": 0.1, "layers": 0.15, "head": 0.05}
     assert two.layers == [0, 3] and random.layers is None
-    assert random.wer == statistics.mean([25.0, 100.0])
-    assert random.wer_std == statistics.pstdev([25.0, 100.0])
+    assert random.rate == statistics.mean([25.0, 100.0])
+    assert random.std == statistics.pstdev([25.0, 100.0])
     assert two.params < four.params
     assert two.macs_per_second < four.macs_per_second
 
 
 def test_the_report_has_the_documented_form(evaluation, tmp_path):
-    result = evaluation.transcribe([batch_of(noise(2))], "noise")
+    result = evaluation.answer([batch_of(noise(2))], "noise")
     scores = evaluation.scores(result)
-    curve = escalation_curve(result, [(0, 3), ALL], 4, n_points=3)
+    curve = escalation_curve(result, [(0, 3), ALL], 4, TASK, n_points=3)
     found = Report(
         "trial",
         7,
+        "conformer_dld",
+        "AN4",
+        "bernoulli",
+        True,
+        "WER",
+        False,
         {"noise": scores},
-        [9.0] * 5,
-        {1: 3, 4: 2},
-        {"noise": curve},
+        epochs={3: {"noise": scores}},
+        layer_importance=[9.0] * 5,
+        gates_seen={1: 3, 4: 2},
+        escalation={"noise": curve},
     )
     markdown = found.write(str(tmp_path))
     report = json.loads((tmp_path / "depth_report.json").read_text())
@@ -126,8 +136,7 @@ def test_the_report_has_the_documented_form(evaluation, tmp_path):
             "params",
             "macs_per_second",
             "macs_parts",
-            "wer",
-            "cer",
+            "rates",
             "rtf",
             "rtf_parts",
         }
@@ -144,23 +153,21 @@ def test_the_report_has_the_documented_form(evaluation, tmp_path):
 
 def test_a_curve_goes_from_all_deep_to_all_shallow():
     shallow, deep = (0, 3), ALL
-    result = Transcripts(
+    result = Answers(
         ids=["a", "b"],
         references=["ONE", "TWO"],
-        hypotheses={shallow: ["ONE", "TOO"], deep: ["ONE", "TWO"]},
+        answers={shallow: ["ONE", "TOO"], deep: ["ONE", "TWO"]},
         entropies={shallow: [0.1, 0.9], deep: [0.1, 0.1]},
     )
-    points = escalation_curve(result, [shallow, deep], 4, n_points=3)
-    found = [(p.mean_depth, p.mean_computed, p.wer) for p in points]
+    points = escalation_curve(result, [shallow, deep], 4, TASK, n_points=3)
+    found = [(p.mean_depth, p.mean_computed, p.rate) for p in points]
     # Going from (0, 3) to all keeps layer 0: three more are computed.
     assert found == [(4, 5, 0.0), (3, 3.5, 0.0), (2, 2, 50.0)]
 
 
 def test_a_depth_that_the_model_has_not_is_refused():
     with pytest.raises(ValueError, match="between 0 and 3"):
-        DepthEvaluation(
-            tiny_modules(), CharDecoder(), 16000, {"mine": {1: (4,)}}
-        )
+        DepthEvaluation(tiny_modules(), TASK, 16000, {"mine": {1: (4,)}})
 
 
 def test_depths_are_the_papers():

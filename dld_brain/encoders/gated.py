@@ -8,7 +8,7 @@ Authors
 """
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple, Optional
+from typing import Any, NamedTuple, Optional, Union
 
 import torch
 from torch import nn
@@ -25,7 +25,8 @@ class EncoderOutput(NamedTuple):
     Arguments
     ---------
     log_probs : torch.Tensor
-        Log-probabilities of the tokens, [B, T', V].
+        Log-probabilities of the tokens, [B, T', V]; of the labels of a
+        classification, [B, 1, V].
     lengths : torch.Tensor
         Valid frames, [B], whole numbers.
     """
@@ -143,6 +144,62 @@ class GatedLayers(nn.Module):
         return x
 
 
+class MeanOverTime(nn.Module):
+    """Mean over the valid frames: one vector for each utterance.
+
+    SpeechBrain's `StatisticsPooling` adds noise to the mean, in inference
+    as well, and goes through the batch one by one.
+
+    Example
+    -------
+    >>> x = torch.tensor([[[1.0], [3.0], [8.0]]])
+    >>> MeanOverTime()(x, torch.tensor([2]))
+    (tensor([[[2.]]]), tensor([1]))
+    """
+
+    def forward(
+        self, x: torch.Tensor, lengths: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Averages.
+
+        Arguments
+        ---------
+        x : torch.Tensor
+            [B, T, D].
+        lengths : torch.Tensor
+            Valid frames, [B].
+
+        Returns
+        -------
+        tuple of torch.Tensor
+            [B, 1, D], and ones, [B].
+        """
+        padding = padding_mask(lengths, x.shape[1]).unsqueeze(-1)
+        total = x.masked_fill(padding, 0.0).sum(1, keepdim=True)
+        return total / lengths.view(-1, 1, 1), torch.ones_like(lengths)
+
+
+def make_pool(task: str) -> Optional[nn.Module]:
+    """What stands between layers and head: of a classification, a mean.
+
+    Arguments
+    ---------
+    task : str
+        transcription or classification.
+
+    Returns
+    -------
+    torch.nn.Module
+        Or None.
+
+    Example
+    -------
+    >>> make_pool("classification"), make_pool("transcription")
+    (MeanOverTime(), None)
+    """
+    return MeanOverTime() if task == "classification" else None
+
+
 class DynamicEncoder(nn.Module):
     """From features to log-probabilities, at any depth.
 
@@ -157,6 +214,8 @@ class DynamicEncoder(nn.Module):
     bias : torch.nn.Module, optional
         T' -> the positional bias of attention, [1, H, T', T'], which every
         layer that runs gets. It belongs to no layer.
+    pool : torch.nn.Module, optional
+        `pool(x, lengths)` in front of the head: for a classification.
 
     Example
     -------
@@ -178,12 +237,14 @@ class DynamicEncoder(nn.Module):
         layers: GatedLayers,
         head: nn.Module,
         bias: Optional[nn.Module] = None,
+        pool: Optional[nn.Module] = None,
     ) -> None:
         super().__init__()
         self.stem = stem
         self.layers = layers
         self.head = head
         self.bias = bias
+        self.pool = pool
 
     @property
     def n_total(self) -> int:
@@ -194,9 +255,12 @@ class DynamicEncoder(nn.Module):
         self,
         feats: torch.Tensor,
         lengths: torch.Tensor,
-        gates: Optional[Gates] = None,
-    ) -> EncoderOutput:
+        gates: Union[Gates, list[Gates], None] = None,
+    ) -> Union[EncoderOutput, list[EncoderOutput]]:
         """Computes log-probabilities at the depth that the gates give.
+
+        Several sets of gates are run in one call, as one step of training
+        has to under DistributedDataParallel; the stem is computed once.
 
         Arguments
         ---------
@@ -204,15 +268,21 @@ class DynamicEncoder(nn.Module):
             Features, [B, T, F].
         lengths : torch.Tensor
             Valid frames, [B], whole numbers.
-        gates : tuple of bool, optional
+        gates : tuple of bool or list of them, optional
             One gate for each layer; all open if not given.
 
         Returns
         -------
-        EncoderOutput
-            Log-probabilities [B, T', V] and lengths [B].
+        EncoderOutput or list of EncoderOutput
+            Log-probabilities [B, T', V] and lengths [B]; of a list of
+            gates, a list.
         """
         x, lengths = self.stem(feats, lengths)
+        if isinstance(gates, list):
+            return [
+                self.run_head(self.run_layers(x, lengths, one), lengths)
+                for one in gates
+            ]
         return self.run_head(self.run_layers(x, lengths, gates), lengths)
 
     def run_layers(
@@ -278,6 +348,9 @@ class DynamicEncoder(nn.Module):
         Returns
         -------
         EncoderOutput
-            Log-probabilities [B, T', V] and lengths [B].
+            Log-probabilities [B, T', V] and lengths [B]; with a `pool`,
+            [B, 1, V] and ones.
         """
+        if self.pool is not None:
+            x, lengths = self.pool(x, lengths)
         return EncoderOutput(self.head(x).log_softmax(-1), lengths)

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from dld_brain.encoders.gated import DynamicEncoder, GatedLayers
+from dld_brain.encoders.gated import DynamicEncoder, GatedLayers, make_pool
 from dld_brain.encoders.huggingface import load_backbone, make_config
 from dld_brain.encoders.waveform import WaveformStem
 
@@ -224,6 +224,7 @@ def wavlm_encoder(
     closed: str = "identity",
     normalize_wav: bool = False,
     freeze_stem: bool = True,
+    task: str = "transcription",
 ) -> DynamicEncoder:
     """Makes a dynamic encoder of a WavLM, wav2vec 2.0 or HuBERT model.
 
@@ -235,7 +236,7 @@ def wavlm_encoder(
     config : dict
         Changes to the configuration of `source`.
     vocab_size : int
-        Tokens, V, the blank included.
+        Tokens, the blank included, or labels, V.
     n_total : int, optional
         Layers, L, the first so many; all of the configuration if not given.
     closed : str
@@ -244,6 +245,8 @@ def wavlm_encoder(
         Whether waveforms are normalised: as `source` was trained.
     freeze_stem : bool
         Whether the convolutions on the waveform are left as they are.
+    task : str
+        transcription or classification.
 
     Returns
     -------
@@ -296,4 +299,5 @@ def wavlm_encoder(
         ),
         head=nn.Linear(hf_config.hidden_size, vocab_size),
         bias=bias,
+        pool=make_pool(task),
     )

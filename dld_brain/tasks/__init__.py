@@ -1,0 +1,49 @@
+"""What is asked of a model: transcripts, or a label for each utterance.
+
+Tasks differ in their head, their loss and their metric, and in nothing
+else; this package is where they do.
+
+Authors
+ * The dld_brain authors 2026
+"""
+
+from dld_brain.tasks.base import Task
+from dld_brain.tasks.classification import ClassificationTask
+from dld_brain.tasks.transcription import TranscriptionTask
+
+#: By the value of `task` in an hparams file.
+TASKS: dict[str, type[Task]] = {
+    "transcription": TranscriptionTask,
+    "classification": ClassificationTask,
+}
+
+
+def find_task(name: str) -> type[Task]:
+    """The class of a task.
+
+    Arguments
+    ---------
+    name : str
+        One of `TASKS`.
+
+    Returns
+    -------
+    type
+
+    Raises
+    ------
+    ValueError
+        If it is none of them.
+
+    Example
+    -------
+    >>> find_task("translation")
+    Traceback (most recent call last):
+    ...
+    ValueError: `task` must be one of transcription, classification, but ...
+    """
+    if name not in TASKS:
+        raise ValueError(
+            f"`task` must be one of {', '.join(TASKS)}, but is {name!r}"
+        )
+    return TASKS[name]

@@ -1,0 +1,289 @@
+"""What every task gives.
+
+Authors
+ * The dld_brain authors 2026
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Optional
+
+import torch
+
+from dld_brain.encoders.gated import EncoderOutput
+
+Rates = dict[str, float]
+
+
+class Task(ABC):
+    """What outputs mean, what they cost and how they are scored.
+
+    Arguments
+    ---------
+    vocabulary : object
+        Turns references into ids and ids into answers.
+    """
+
+    #: Column of the CSV files that has the reference.
+    column: str
+    #: What models, layers and depths are compared by: a key of `rates`.
+    metric: str
+    #: Whether a higher value of it is the better one.
+    higher_is_better: bool
+    #: What the loss is called in logs.
+    loss_name: str
+    #: Where the vocabulary is kept beside the checkpoints of a run.
+    file: str
+    #: Command of `python -m pretrained_interfaces`, and what it is for.
+    command: str
+    invitation: str
+    #: What the vocabulary consists of.
+    symbol: str
+    #: Key of the vocabulary in a trained model's hyperparams.yaml.
+    key: str
+    #: What inference needs of the vocabulary, in that file.
+    inference_yaml: str
+    #: Hook of SpeechBrain's Pretrainer that loads it.
+    hook: str
+
+    def __init__(self, vocabulary: Any) -> None:
+        self.vocabulary = vocabulary
+
+    @classmethod
+    @abstractmethod
+    def make(cls, folder: str, csv: str, hparams: dict[str, Any]) -> "Task":
+        """Makes the vocabulary of training data.
+
+        Arguments
+        ---------
+        folder : str
+            Where files may be kept.
+        csv : str
+            CSV file of the training data.
+        hparams : dict
+            Hyperparameters.
+
+        Returns
+        -------
+        Task
+        """
+
+    @classmethod
+    @abstractmethod
+    def load(cls, path: Any) -> "Task":
+        """Reads the vocabulary that `save` wrote.
+
+        Arguments
+        ---------
+        path : str or Path
+            The file.
+
+        Returns
+        -------
+        Task
+        """
+
+    @abstractmethod
+    def save(self, path: Any) -> None:
+        """Writes the vocabulary.
+
+        Arguments
+        ---------
+        path : str or Path
+            The file.
+        """
+
+    @property
+    @abstractmethod
+    def symbols(self) -> list[str]:
+        """What the head's outputs stand for, in their order."""
+
+    @abstractmethod
+    def encode(self, reference: str) -> torch.Tensor:
+        """Target ids of a reference.
+
+        Arguments
+        ---------
+        reference : str
+            What was said or meant.
+
+        Returns
+        -------
+        torch.Tensor
+            [U].
+        """
+
+    @abstractmethod
+    def unknown(self, references: Sequence[str]) -> dict[str, int]:
+        """References that no answer can equal.
+
+        Arguments
+        ---------
+        references : sequence of str
+            The references of a set.
+
+        Returns
+        -------
+        dict of str to int
+            How often each is there.
+        """
+
+    @abstractmethod
+    def loss(
+        self,
+        out: EncoderOutput,
+        targets: torch.Tensor,
+        target_lengths: torch.Tensor,
+    ) -> torch.Tensor:
+        """Loss of each utterance.
+
+        Arguments
+        ---------
+        out : EncoderOutput
+            What the model gives.
+        targets : torch.Tensor
+            Target ids, [B, U].
+        target_lengths : torch.Tensor
+            Valid ids, [B].
+
+        Returns
+        -------
+        torch.Tensor
+            Nats, [B].
+        """
+
+    @abstractmethod
+    def n_impossible(
+        self,
+        out: EncoderOutput,
+        targets: torch.Tensor,
+        target_lengths: torch.Tensor,
+    ) -> int:
+        """How many utterances of a batch no loss can be computed of.
+
+        Arguments
+        ---------
+        out : EncoderOutput
+            What the model gives.
+        targets : torch.Tensor
+            Target ids, [B, U].
+        target_lengths : torch.Tensor
+            Valid ids, [B].
+
+        Returns
+        -------
+        int
+        """
+
+    @abstractmethod
+    def with_decoding(
+        self, decoding: str, options: Optional[dict[str, Any]] = None
+    ) -> "Task":
+        """The same task, decoded in another way.
+
+        Arguments
+        ---------
+        decoding : str
+            "greedy", or what else the task knows.
+        options : dict, optional
+            Of that way.
+
+        Returns
+        -------
+        Task
+
+        Raises
+        ------
+        ValueError
+            If the task does not know it.
+        """
+
+    @abstractmethod
+    def decode(self, out: EncoderOutput) -> list[str]:
+        """The answer for each utterance.
+
+        Arguments
+        ---------
+        out : EncoderOutput
+            What the model gives.
+
+        Returns
+        -------
+        list of str
+        """
+
+    @abstractmethod
+    def rates(self, references: list[str], answers: list[str]) -> Rates:
+        """Scores answers.
+
+        Arguments
+        ---------
+        references : list of str
+            What was said or meant.
+        answers : list of str
+            What was recognised.
+
+        Returns
+        -------
+        dict of str to float
+            %, by metric; the task's own first.
+        """
+
+    @abstractmethod
+    def write_details(
+        self,
+        path: Path,
+        ids: list[str],
+        references: list[str],
+        answers: list[str],
+    ) -> None:
+        """Writes what was right and wrong, by SpeechBrain's statistics.
+
+        Arguments
+        ---------
+        path : Path
+            The file.
+        ids : list of str
+            Utterances.
+        references : list of str
+            What was said or meant.
+        answers : list of str
+            What was recognised.
+        """
+
+    def error(self, rate: float) -> float:
+        """The metric, turned so that less is better.
+
+        Arguments
+        ---------
+        rate : float
+            Value of the metric, %.
+
+        Returns
+        -------
+        float
+            %.
+        """
+        return 100.0 - rate if self.higher_is_better else rate
+
+    def check_size(self, size: int, source: str) -> None:
+        """Raises unless the model's head has an output for each symbol.
+
+        Arguments
+        ---------
+        size : int
+            Outputs of the head, V.
+        source : str
+            Where the vocabulary is from, for the message.
+
+        Raises
+        ------
+        ValueError
+            If the numbers differ.
+        """
+        if len(self.symbols) != size:
+            raise ValueError(
+                f"`vocab_size` must be {len(self.symbols)}, the number of "
+                f"{self.symbol}s of {source}, but is {size}"
+            )

@@ -1,0 +1,321 @@
+"""Transcription: a posterior for each frame, CTC, word error rate.
+
+Authors
+ * The dld_brain authors 2026
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Optional
+
+import jiwer
+import torch
+from sentencepiece import SentencePieceProcessor
+from speechbrain.tokenizers.SentencePiece import SentencePiece
+from speechbrain.utils.metric_stats import ErrorRateStats
+
+from dld_brain import losses
+from dld_brain.decode import Decoder, make_decoder
+from dld_brain.encoders.gated import EncoderOutput
+from dld_brain.losses import BLANK_ID
+from dld_brain.tasks.base import Rates, Task
+
+
+class TranscriptionTask(Task):
+    """Speech to words, by CTC.
+
+    Arguments
+    ---------
+    vocabulary : SentencePieceProcessor
+        The tokenizer; its id 0 is the blank.
+    decoder : callable, optional
+        EncoderOutput -> transcripts; greedy if not given.
+
+    Example
+    -------
+    >>> task = TranscriptionTask(SentencePieceProcessor())
+    >>> task.rates(["A B"], ["A"])
+    {'WER': 50.0, 'CER': 66.66666666666666}
+    """
+
+    column = "wrd"
+    metric = "WER"
+    higher_is_better = False
+    command = "transcribe"
+    invitation = "Transcribe a file"
+    loss_name = "ctc"
+    file = "tokenizer.model"
+    symbol = "token"
+    key = "tokenizer"
+    inference_yaml = """\
+tokenizer: !new:sentencepiece.SentencePieceProcessor
+decoding_function: !name:speechbrain.decoders.ctc_greedy_decode
+    blank_id: 0
+"""
+    hook = "dld_brain.tasks.transcription.load_tokenizer"
+
+    def __init__(
+        self,
+        vocabulary: SentencePieceProcessor,
+        decoder: Optional[Decoder] = None,
+    ) -> None:
+        super().__init__(vocabulary)
+        self.decoder = decoder or make_decoder("greedy", vocabulary)
+
+    @classmethod
+    def make(
+        cls, folder: str, csv: str, hparams: dict[str, Any]
+    ) -> "TranscriptionTask":
+        """Trains the tokenizer, or loads the one that is in the folder.
+
+        Arguments
+        ---------
+        folder : str
+            Where it is kept.
+        csv : str
+            CSV file whose `wrd` it is trained on.
+        hparams : dict
+            Has `token_type` ("unigram", "bpe" or "char") and `vocab_size`,
+            the blank included.
+
+        Returns
+        -------
+        TranscriptionTask
+
+        Raises
+        ------
+        ValueError
+            If the text does not give that many tokens.
+        """
+        token_type, size = hparams["token_type"], hparams["vocab_size"]
+        try:
+            tokenizer = SentencePiece(
+                model_dir=folder,
+                vocab_size=size,
+                annotation_train=csv,
+                annotation_read=cls.column,
+                model_type=token_type,
+            ).sp
+        except RuntimeError as error:  # SentencePiece's own, with its reason
+            raise ValueError(
+                f"no {token_type} tokenizer of `vocab_size` {size} can be "
+                f"trained on {csv}: {error}"
+            ) from error
+        return cls(tokenizer)
+
+    @classmethod
+    def load(cls, path: Any) -> "TranscriptionTask":
+        """Reads a tokenizer.
+
+        Arguments
+        ---------
+        path : str or Path
+            SentencePiece model file.
+
+        Returns
+        -------
+        TranscriptionTask
+        """
+        tokenizer = SentencePieceProcessor()
+        load_tokenizer(tokenizer, path)
+        return cls(tokenizer)
+
+    def save(self, path: Any) -> None:
+        """Writes the tokenizer.
+
+        Arguments
+        ---------
+        path : str or Path
+            The file.
+        """
+        Path(path).write_bytes(self.vocabulary.serialized_model_proto())
+
+    @property
+    def symbols(self) -> list[str]:
+        """The tokens, in the order of their ids."""
+        size = len(self.vocabulary)
+        return [self.vocabulary.id_to_piece(i) for i in range(size)]
+
+    def encode(self, reference: str) -> torch.Tensor:
+        """Token ids of a transcript, [U]; the blank is no target.
+
+        Arguments
+        ---------
+        reference : str
+            The transcript.
+
+        Returns
+        -------
+        torch.Tensor
+            [U].
+        """
+        ids = self.vocabulary.encode_as_ids(reference)
+        return torch.LongTensor([i for i in ids if i != BLANK_ID])
+
+    def unknown(self, references: Sequence[str]) -> dict[str, int]:
+        """None: a word that was never seen is wrong, or spelled right.
+
+        Arguments
+        ---------
+        references : sequence of str
+            Transcripts.
+
+        Returns
+        -------
+        dict of str to int
+            Empty.
+        """
+        return {}
+
+    def loss(
+        self,
+        out: EncoderOutput,
+        targets: torch.Tensor,
+        target_lengths: torch.Tensor,
+    ) -> torch.Tensor:
+        """CTC; see `losses.ctc`.
+
+        Arguments
+        ---------
+        out : EncoderOutput
+            Log-probabilities, [B, T', V].
+        targets : torch.Tensor
+            Token ids, [B, U].
+        target_lengths : torch.Tensor
+            Tokens, [B].
+
+        Returns
+        -------
+        torch.Tensor
+            Nats, [B].
+        """
+        return losses.ctc(*out, targets, target_lengths, BLANK_ID)
+
+    def n_impossible(
+        self,
+        out: EncoderOutput,
+        targets: torch.Tensor,
+        target_lengths: torch.Tensor,
+    ) -> int:
+        """Transcripts with more tokens than CTC can emit in their frames.
+
+        Arguments
+        ---------
+        out : EncoderOutput
+            Log-probabilities, [B, T', V].
+        targets : torch.Tensor
+            Token ids, [B, U].
+        target_lengths : torch.Tensor
+            Tokens, [B].
+
+        Returns
+        -------
+        int
+        """
+        needed = losses.ctc_frames_needed(targets, target_lengths)
+        return int((needed > out.lengths).sum())
+
+    def with_decoding(
+        self, decoding: str, options: Optional[dict[str, Any]] = None
+    ) -> "TranscriptionTask":
+        """The same task, decoded in another way.
+
+        Arguments
+        ---------
+        decoding : str
+            "greedy" or "beam".
+        options : dict, optional
+            Of the beam search.
+
+        Returns
+        -------
+        TranscriptionTask
+
+        Raises
+        ------
+        ValueError
+            If `decoding` is neither.
+        """
+        decoder = make_decoder(decoding, self.vocabulary, options)
+        return type(self)(self.vocabulary, decoder)
+
+    def decode(self, out: EncoderOutput) -> list[str]:
+        """Transcripts.
+
+        Arguments
+        ---------
+        out : EncoderOutput
+            Log-probabilities, [B, T', V].
+
+        Returns
+        -------
+        list of str
+        """
+        return self.decoder(out)
+
+    def rates(self, references: list[str], answers: list[str]) -> Rates:
+        """WER and CER by jiwer, %.
+
+        Arguments
+        ---------
+        references : list of str
+            What was said.
+        answers : list of str
+            What was recognised.
+
+        Returns
+        -------
+        dict of str to float
+        """
+        return {
+            "WER": 100 * jiwer.wer(references, answers),
+            "CER": 100 * jiwer.cer(references, answers),
+        }
+
+    def write_details(
+        self,
+        path: Path,
+        ids: list[str],
+        references: list[str],
+        answers: list[str],
+    ) -> None:
+        """Writes SpeechBrain's alignments.
+
+        Arguments
+        ---------
+        path : Path
+            The file.
+        ids : list of str
+            Utterances.
+        references : list of str
+            What was said.
+        answers : list of str
+            What was recognised.
+        """
+        stats = ErrorRateStats()
+        stats.append(
+            ids, [t.split() for t in answers], [t.split() for t in references]
+        )
+        with open(path, "w", encoding="utf-8") as file:
+            stats.write_stats(file)
+
+
+def load_tokenizer(tokenizer: SentencePieceProcessor, path: Any) -> None:
+    """Loads a tokenizer; a hook of SpeechBrain's Pretrainer.
+
+    Arguments
+    ---------
+    tokenizer : SentencePieceProcessor
+        What to load into.
+    path : str or Path
+        SentencePiece model file.
+
+    Raises
+    ------
+    ValueError
+        If the file is none.
+    """
+    try:
+        tokenizer.LoadFromFile(str(path))
+    except (RuntimeError, OSError) as error:
+        raise ValueError(f"{path} is no SentencePiece model: {error}") from None

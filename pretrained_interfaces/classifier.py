@@ -1,0 +1,163 @@
+"""Classification of utterances at the depth that one asks for.
+
+Authors
+ * The dld_brain authors 2026
+"""
+
+from pathlib import Path
+from typing import Any, NamedTuple, Optional, Union
+
+import torch
+from speechbrain.inference.classifiers import EncoderClassifier
+
+from dld_brain.encoders.gated import EncoderOutput
+from pretrained_interfaces.dynamic import DynamicDepth
+
+
+class Classification(NamedTuple):
+    """What SpeechBrain's `EncoderClassifier` returns.
+
+    Arguments
+    ---------
+    out_prob : torch.Tensor
+        Log-posteriors of the labels, [B, V].
+    score : torch.Tensor
+        Log-posterior of the best, [B].
+    index : torch.Tensor
+        Its index, [B].
+    text_lab : list of str
+        Its name, for each utterance.
+    """
+
+    out_prob: torch.Tensor
+    score: torch.Tensor
+    index: torch.Tensor
+    text_lab: list[str]
+
+
+class DynamicEncoderClassifier(DynamicDepth, EncoderClassifier):
+    """A classifier that runs as many layers as the caller says.
+
+    An `EncoderClassifier`: `from_hparams`, `classify_file` and
+    `classify_batch` work as there, and take `n_layers` as well. Its
+    `encode_batch` gives the log-posteriors.
+
+    Arguments
+    ---------
+    *args : tuple
+    **kwargs : dict
+        Forwarded to `EncoderClassifier`.
+
+    Example
+    -------
+    >>> classifier = DynamicEncoderClassifier.from_hparams(
+    ...     source="results/slu/pretrained"
+    ... )  # doctest: +SKIP
+    >>> classifier.classify_file("a.wav", n_layers=6).text_lab  # doctest: +SKIP
+    ['activate/lights/kitchen']
+    """
+
+    HPARAMS_NEEDED = [*DynamicDepth.HPARAMS_NEEDED, "label_encoder"]
+
+    @torch.no_grad()
+    def classify_file(
+        self,
+        path: Union[str, Path],
+        n_layers: Optional[int] = None,
+        savedir: Optional[str] = None,
+    ) -> Classification:
+        """Classifies an audio file.
+
+        Arguments
+        ---------
+        path : str or Path
+            A file of any rate and number of channels, a URL, or a file of
+            a hub repository.
+        n_layers : int, optional
+            Layers that run; all if not given.
+        savedir : str, optional
+            Where to keep what is fetched.
+
+        Returns
+        -------
+        Classification
+            Of a batch of one.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If `n_layers` is no depth of the model, or the file is no audio,
+            too short, or has samples that are no numbers.
+        """
+        self.layers(n_layers)  # before the file is read
+        waveform = self.load_audio(path, savedir)
+        return self.classify_batch(
+            waveform.unsqueeze(0), torch.ones(1), n_layers
+        )
+
+    @torch.no_grad()
+    def classify_batch(
+        self,
+        wavs: torch.Tensor,
+        wav_lens: Optional[torch.Tensor] = None,
+        n_layers: Optional[int] = None,
+    ) -> Classification:
+        """Classifies a batch of waveforms at the model's rate.
+
+        Arguments
+        ---------
+        wavs : torch.Tensor
+            Waveforms, [B, S].
+        wav_lens : torch.Tensor, optional
+            Lengths relative to S, [B], in (0, 1]; all 1 if not given.
+        n_layers : int, optional
+            Layers that run; all if not given.
+
+        Returns
+        -------
+        Classification
+
+        Raises
+        ------
+        TypeError
+            If an input is no tensor.
+        ValueError
+            If an input or `n_layers` is not what it must be.
+        """
+        if wav_lens is None and isinstance(wavs, torch.Tensor):
+            wav_lens = torch.ones(len(wavs))
+        return self.labels(self.encode(wavs, wav_lens, n_layers))
+
+    def labels(self, out: EncoderOutput) -> Classification:
+        """Takes the likeliest label.
+
+        Arguments
+        ---------
+        out : EncoderOutput
+            Log-probabilities, [B, 1, V].
+
+        Returns
+        -------
+        Classification
+        """
+        out_prob = out.log_probs.squeeze(1)
+        score, index = out_prob.max(dim=-1)
+        names = self.hparams.label_encoder.decode_torch(index)
+        return Classification(out_prob, score, index, names)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Classification:
+        """The same as `classify_batch`.
+
+        Arguments
+        ---------
+        *args : tuple
+        **kwargs : dict
+            Forwarded.
+
+        Returns
+        -------
+        Classification
+        """
+        return self.classify_batch(*args, **kwargs)

@@ -1,0 +1,116 @@
+"""Prepares Fluent Speech Commands (https://arxiv.org/abs/1904.03670).
+
+Authors
+ * The dld_brain authors 2026
+"""
+
+import csv
+from pathlib import Path
+from typing import Optional
+
+from recipes.preparation import (
+    CorpusError,
+    Utterance,
+    missing_splits,
+    write_split,
+)
+
+SPLITS = ("train", "valid", "test")
+#: Columns that are read of data/<split>_data.csv.
+NEEDED = ("path", "speakerId", "transcription", "action", "object", "location")
+
+
+def prepare_fsc(
+    data_folder: str,
+    csv_folder: str,
+    splits: list[str],
+    allow_problems: bool = False,
+    workers: Optional[int] = None,
+) -> None:
+    """Writes a CSV file for each split that has none yet.
+
+    The label, `intent`, is action/object/location: 31 in the full corpus.
+
+    Arguments
+    ---------
+    data_folder : str
+        The folder fluent_speech_commands_dataset, which holds data/ and
+        wavs/.
+    csv_folder : str
+        Where to write `<split>.csv`.
+    splits : list of str
+        Of train, valid and test.
+    allow_problems : bool
+        Whether to leave out utterances with problems, which are logged,
+        instead of stopping.
+    workers : int, optional
+        Files opened at once.
+
+    Raises
+    ------
+    CorpusError
+        If a split is unknown or has no list, or an utterance has a problem.
+    """
+    for split in missing_splits(csv_folder, splits):
+        path = Path(data_folder, "data", f"{split}_data.csv")
+        if split not in SPLITS or not path.is_file():
+            raise CorpusError(
+                f"split {split!r} must be one of {', '.join(SPLITS)} and "
+                f"have a list {path}, but does not"
+            )
+        utterances, problems = find_utterances(path, Path(data_folder))
+        write_split(
+            Path(csv_folder, f"{split}.csv"),
+            utterances,
+            data_folder,
+            problems,
+            allow_problems,
+            workers,
+        )
+
+
+def find_utterances(
+    path: Path, data_folder: Path
+) -> tuple[list[Utterance], list[str]]:
+    """Reads the list of a split.
+
+    Arguments
+    ---------
+    path : Path
+        data/<split>_data.csv.
+    data_folder : Path
+        Folder that its paths start from.
+
+    Returns
+    -------
+    tuple
+        The utterances in their order, and what is wrong.
+
+    Raises
+    ------
+    CorpusError
+        If a column is missing.
+    """
+    utterances, problems = [], []
+    with open(path, newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        missing = set(NEEDED) - set(reader.fieldnames or ())
+        if missing:
+            raise CorpusError(
+                f"{path} must have the columns {', '.join(NEEDED)}, but lacks "
+                f"{', '.join(sorted(missing))}"
+            )
+        for row in reader:
+            place = f"{path.name}:{reader.line_num}"
+            if not all(row[column] for column in NEEDED):
+                problems.append(f"{place}: a column is empty")
+                continue
+            wav = data_folder / row["path"]
+            intent = f"{row['action']}/{row['object']}/{row['location']}"
+            speaker, text = row["speakerId"], row["transcription"]
+            utterances.append(
+                Utterance(
+                    wav.stem, wav, speaker, text, intent=intent, place=place
+                )
+            )
+    return utterances, problems

@@ -219,6 +219,8 @@ def run(
     )
     csv_folder = prepare_data(hparams)
     task = task or make_vocabulary(hparams, csv_folder)
+    # What cannot be decoded as asked is said before training.
+    task.with_decoding(hparams["decoding"], hparams["beam_options"])
     keep_vocabulary(hparams, task)
     seed_everything(hparams["seed"])
     brain = make_brain(hparams, run_opts, task, teacher)

@@ -16,6 +16,7 @@ from typing import Any, Optional
 
 import speechbrain as sb
 import torch
+from sentencepiece import SentencePieceProcessor
 from speechbrain.dataio.batch import PaddedBatch
 from timing import interleaved, machine, write_json
 
@@ -23,6 +24,7 @@ from dld_brain.brain import DLDBrain
 from dld_brain.config import load_flat
 from dld_brain.gates import BernoulliGates
 from dld_brain.memory import keep_freed_memory
+from dld_brain.tasks import TranscriptionTask
 
 
 def make_brain(

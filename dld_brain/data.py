@@ -24,6 +24,7 @@ from speechbrain.utils.distributed import run_on_main
 from speechbrain.utils.logger import get_logger
 
 from dld_brain.tasks import Task
+from dld_brain.tasks.base import check_column
 
 logger = get_logger(__name__)
 
@@ -176,11 +177,7 @@ def check_references(dataset: DynamicItemDataset, task: Task, csv: str) -> None:
         If there is no column of references.
     """
     rows = list(dataset.data.values())
-    if task.column not in rows[0]:
-        raise ValueError(
-            f"{csv} must have a column `{task.column}`, but has "
-            f"{', '.join(rows[0])}"
-        )
+    check_column(task.column, rows[0], csv)
     unknown = task.unknown([row[task.column] for row in rows])
     if unknown:
         counts = (f"{label} ({n})" for label, n in sorted(unknown.items()))

@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from common import transcription
+from dld_brain.data import make_dataset
 from recipes.AN4.an4_prepare import LINE, prepare_an4
+from recipes.FluentSpeechCommands.fsc_prepare import prepare_fsc
 from recipes.LibriSpeech.librispeech_prepare import prepare_librispeech
 from recipes.preparation import CorpusError
 from recipes.SpokenCommands.espeak import Espeak, Speech
@@ -15,6 +18,7 @@ from recipes.SpokenCommands.spoken_commands_prepare import (
     prepare_spoken_commands,
     split_variants,
 )
+from recipes.TEDLIUM3.tedlium3_prepare import prepare_tedlium3
 
 
 def rows(path):
@@ -201,3 +205,124 @@ def test_missing_espeak_names_the_extra(monkeypatch):
 def test_an_unknown_voice_is_refused():
     with pytest.raises(ValueError, match="no voice 'nobody'"):
         Espeak().speak("YES", Speech("nobody"))
+
+
+STM = """;; a comment
+Al_2006 1 inter_segment_gap 0 0.25 <o,,unknown> ignore_time_segment_in_scoring
+Al_2006 1 Al 0.25 1.00 <o,f0,male> i don 't <unk> know
+Al_2006 1 Al 1.00 1.25 <o,f0,male> <unk>
+Al_2006 1 Bo 1.25 9.00 <o,f0,female> it 's 'cause they 're here
+"""
+
+
+@pytest.fixture
+def tedlium(tmp_path):
+    """Builds a talk of two seconds, and what stands in its .stm file."""
+
+    def build(text=STM, seconds=2.0):
+        folder = tmp_path / "TEDLIUM_release-3/legacy/dev"
+        for part in ("sph", "stm"):
+            (folder / part).mkdir(parents=True)
+        (folder / "stm/Al_2006.stm").write_text(text)
+        samples = np.arange(int(16000 * seconds)).astype(np.int16)
+        path = folder / "sph/Al_2006.sph"
+        soundfile.write(path, samples, 16000, format="NIST")
+        return tmp_path / "TEDLIUM_release-3"
+
+    return build
+
+
+def test_tedlium_gives_the_golden_file(tedlium, tmp_path, caplog):
+    prepare_tedlium3(str(tedlium()), str(tmp_path), ["dev"])
+    wav = "$data_root/legacy/dev/sph/Al_2006.sph"
+    assert (tmp_path / "dev.csv").read_text().splitlines() == [
+        "ID,duration,wav,spk_id,wrd,start,stop",
+        f"Al_2006-0000025-0000100,0.7500,{wav},Al,i don't know,4000,16000",
+        f"Al_2006-0000125-0000900,0.7500,{wav},Bo,it's 'cause they're here,"
+        "20000,32000",
+    ]
+    assert "1 segments cut at the end of their file, the first: " in caplog.text
+    assert "Al_2006.stm:5" in caplog.text
+
+
+def test_a_segment_is_read_and_not_its_talk(tedlium, tmp_path):
+    folder = tedlium()
+    prepare_tedlium3(str(folder), str(tmp_path), ["dev"])
+    csv_file, task = str(tmp_path / "dev.csv"), transcription()
+    task.encode = lambda text: text
+    found = {
+        item["id"]: item
+        for item in make_dataset(csv_file, str(folder), task, 16000)
+    }
+    first = found["Al_2006-0000025-0000100"]
+    assert len(first["sig"]) == 12000
+    samples = (first["sig"] * 2**15).round().short().numpy()
+    np.testing.assert_array_equal(samples, np.arange(4000, 16000))
+    assert first["reference"] == "i don't know"
+
+
+@pytest.mark.parametrize(
+    "line, message",
+    [
+        ("Al_2006 1 Al zero one <o,f0,male> yes", "no line of an .stm file"),
+        ("Al_2006 1 Al 2.5 3.0 <o,f0,male> yes", "begins at 2.5 s, but"),
+        ("Al_2006 1 Al 1.5 1.0 <o,f0,male> yes", "must end behind its start"),
+        ("Bo_2006 1 Bo 0.5 1.0 <o,f0,male> yes", "transcript without audio"),
+    ],
+)
+def test_what_is_wrong_in_an_stm_file_is_named_by_line(
+    line, message, tedlium, tmp_path, caplog
+):
+    folder = tedlium(STM + line + "\n")
+    with pytest.raises(CorpusError, match="dev: 1 problem, the first: Al_2006"):
+        prepare_tedlium3(str(folder), str(tmp_path), ["dev"])
+    assert "Al_2006.stm:6: " in caplog.text and message in caplog.text
+    prepare_tedlium3(str(folder), str(tmp_path), ["dev"], allow_problems=True)
+    assert len(rows(tmp_path / "dev.csv")) == 2
+
+
+def test_a_link_that_was_lost_in_unpacking_is_named(tedlium, tmp_path):
+    folder = tedlium()
+    shutil.rmtree(folder / "legacy/dev/stm")
+    (folder / "legacy/dev/stm").write_text("../../data/stm")
+    with pytest.raises(CorpusError, match="a link to ../../data/stm that was"):
+        prepare_tedlium3(str(folder), str(tmp_path), ["dev"])
+    with pytest.raises(CorpusError, match="'eval' must be one of train, dev"):
+        prepare_tedlium3(str(folder), str(tmp_path), ["eval"])
+
+
+def test_fluent_speech_commands_give_the_golden_file(tmp_path):
+    folder = "tests/samples/FluentSpeechCommands"
+    prepare_fsc(folder, str(tmp_path), ["test", "train"])
+    wavs = "$data_root/wavs/speakers"
+    seconds = [
+        soundfile.info(f"{folder}/wavs/speakers/{name}.wav").duration
+        for name in ("mccc/an4-mccc-b", "fddd/an5-fddd-b")
+    ]
+    assert (tmp_path / "test.csv").read_text().splitlines() == [
+        "ID,duration,wav,spk_id,wrd,intent",
+        f"an4-mccc-b,{seconds[0]:.4f},{wavs}/mccc/an4-mccc-b.wav,mccc,"
+        "Enter six,activate/six/none",
+        f"an5-fddd-b,{seconds[1]:.4f},{wavs}/fddd/an5-fddd-b.wav,fddd,"
+        "Nine one,activate/nine/none",
+    ]
+    assert len(rows(tmp_path / "train.csv")) == 4
+
+
+def test_what_is_wrong_in_fluent_speech_commands_is_named(tmp_path, caplog):
+    folder = tmp_path / "fsc"
+    shutil.copytree("tests/samples/FluentSpeechCommands", folder)
+    path = folder / "data/train_data.csv"
+    lines = path.read_text().splitlines()
+    lines[1] = lines[1].replace("answer,", ",")
+    path.write_text("\n".join(lines) + "\n")
+    (folder / "wavs/speakers/mccc/an4-mccc-b.wav").unlink()
+    with pytest.raises(CorpusError, match="train: 2 problems"):
+        prepare_fsc(str(folder), str(tmp_path), ["train"])
+    assert "train_data.csv:2: a column is empty" in caplog.text
+    assert "train_data.csv:5: an4-mccc-b: transcript without" in caplog.text
+    path.write_text("path,speakerId\na.wav,b\n")
+    with pytest.raises(CorpusError, match="lacks action, location, object"):
+        prepare_fsc(str(folder), str(tmp_path), ["train"])
+    with pytest.raises(CorpusError, match="'dev' must be one of train, valid"):
+        prepare_fsc(str(folder), str(tmp_path), ["dev"])

@@ -16,7 +16,7 @@ from speechbrain.dataio.encoder import CategoricalEncoder
 from speechbrain.utils.metric_stats import ClassificationStats
 
 from dld_brain.encoders.gated import EncoderOutput
-from dld_brain.tasks.base import Rates, Task
+from dld_brain.tasks.base import Rates, Task, check_column
 
 #: Id of a label that training data has not: it costs nothing in validation.
 UNKNOWN_ID = -1
@@ -78,9 +78,16 @@ label_encoder: !new:speechbrain.dataio.encoder.CategoricalEncoder
         Returns
         -------
         ClassificationTask
+
+        Raises
+        ------
+        ValueError
+            If there is no such column.
         """
         with open(csv, newline="", encoding="utf-8") as file:
-            found = {row[cls.column] for row in csv_files.DictReader(file)}
+            reader = csv_files.DictReader(file)
+            check_column(cls.column, reader.fieldnames or (), csv)
+            found = {row[cls.column] for row in reader}
         labels = CategoricalEncoder()
         labels.update_from_iterable(sorted(found))
         return cls(labels)

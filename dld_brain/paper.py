@@ -1,0 +1,374 @@
+"""The paper's tables and figures, from the reports of finished runs.
+
+> python -m dld_brain.paper table1 --runs results/LibriSpeech/conformer_*/*
+> python -m dld_brain.paper figure3 --runs results/FluentSpeechCommands/*/*
+
+Writes <name>.md, and of a figure <name>.png, and prints the Markdown. Cells
+are "ours (paper's)"; several seeds of a method give mean ± deviation. What
+the paper reports stands in paper.yaml, with its source.
+
+Authors
+ * The dld_brain authors 2026
+"""
+
+import argparse
+import json
+import statistics
+import sys
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, Optional
+
+from dld_brain.config import read_tree
+from dld_brain.plots import picture
+from dld_brain.report import deepest
+from dld_brain.training_cost import with_before
+
+DATA = Path(__file__).with_name("paper.yaml")
+#: What a cell says of what the paper does not report.
+UNKNOWN = "not published"
+#: Values by method and depth, one for each seed.
+Measured = dict[str, dict[int, list[float]]]
+
+
+class Run(NamedTuple):
+    """A finished run.
+
+    Arguments
+    ---------
+    folder : str
+        Its output folder.
+    report : dict
+        Its depth_report.json.
+    """
+
+    folder: str
+    report: dict[str, Any]
+
+    @property
+    def method(self) -> str:
+        """What the paper calls it; of what the paper has not, a name."""
+        recipe = self.report["recipe"]
+        if recipe.endswith("_teacher"):
+            return "M_ref"
+        is_rd = recipe.endswith("_rd")
+        if is_rd and self.report["starts_from_model"]:
+            name = "RD from M_ref"
+        elif is_rd:
+            name = "RDsc"
+        else:
+            name = recipe.rpartition("_")[2].upper()
+        gates = self.report["gates"]
+        return name if gates == "bernoulli" else f"{name}, {gates} gates"
+
+
+def read_runs(folders: list[str]) -> list[Run]:
+    """Reads the reports of runs.
+
+    Arguments
+    ---------
+    folders : list of str
+        Their output folders.
+
+    Returns
+    -------
+    list of Run
+
+    Raises
+    ------
+    FileNotFoundError
+        If one has no report.
+
+    Example
+    -------
+    >>> read_runs(["nowhere"])
+    Traceback (most recent call last):
+    ...
+    FileNotFoundError: nowhere must hold depth_report.json, but does not: ...
+    """
+    runs = []
+    for folder in folders:
+        path = Path(folder, "depth_report.json")
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"{folder} must hold depth_report.json, but does not: give "
+                f"the output folders of finished runs"
+            )
+        runs.append(Run(folder, json.loads(path.read_text())))
+    return runs
+
+
+def fitting(runs: list[Run], spec: Mapping[str, Any], corpus: str) -> list[Run]:
+    """The runs that a part of a table is of.
+
+    Arguments
+    ---------
+    runs : list of Run
+        All runs.
+    spec : mapping
+        The table, as paper.yaml has it.
+    corpus : str
+        Corpus of the part.
+
+    Returns
+    -------
+    list of Run
+    """
+    return [
+        run
+        for run in runs
+        if run.report["corpus"] == corpus
+        and run.report["metric"] == spec["metric"]
+        and run.report["recipe"].rpartition("_")[0] == spec["encoder"]
+    ]
+
+
+def measured(
+    runs: list[Run], name: str, metric: str, by_epoch: bool
+) -> Measured:
+    """Collects what runs scored with the layers of their depth table.
+
+    Arguments
+    ---------
+    runs : list of Run
+        Runs on one corpus.
+    name : str
+        Test set.
+    metric : str
+        WER or accuracy.
+    by_epoch : bool
+        Whether kept epochs are methods of their own, as in Table 3.
+
+    Returns
+    -------
+    dict of str to dict of int to list of float
+        By method and depth, one value for each seed; of the teacher, full
+        depth alone.
+    """
+    found: Measured = defaultdict(lambda: defaultdict(list))
+    for run in runs:
+        parts = {run.method: run.report["sets"]}
+        if by_epoch and "epochs" in run.report:
+            parts = {
+                f"{run.method}, epoch {epoch}": sets
+                for epoch, sets in run.report["epochs"].items()
+            }
+        for method, sets in parts.items():
+            rows = sets.get(name, [])
+            rows = [r for r in rows if r["selection"] == rows[0]["selection"]]
+            if method == "M_ref" and rows:
+                rows = [deepest(rows)]
+            for row in rows:
+                found[method][row["n_layers"]].append(row["rates"][metric])
+    return found
+
+
+def cell(ours: Optional[list[float]], paper: Optional[float]) -> str:
+    """Ours, and the paper's in parentheses.
+
+    Arguments
+    ---------
+    ours : list of float, optional
+        One value for each seed.
+    paper : float, optional
+        The paper's.
+
+    Returns
+    -------
+    str
+
+    Example
+    -------
+    >>> cell([7.0, 8.0], 7.32), cell(None, 7.32), cell([7.0], None)
+    ('7.50 ± 0.50 (7.32)', '- (7.32)', '7.00 (not published)')
+    """
+    text = "-"
+    if ours:
+        text = f"{statistics.mean(ours):.2f}"
+    if ours and len(ours) > 1:
+        text += f" ± {statistics.pstdev(ours):.2f}"
+    return f"{text} ({UNKNOWN if paper is None else f'{paper:.2f}'})"
+
+
+def rates_table(
+    ours: Measured, paper: Mapping[str, Any], depths: list[int]
+) -> str:
+    """A row for each method, a column for each depth.
+
+    Arguments
+    ---------
+    ours : dict
+        Of `measured`.
+    paper : mapping of str to mapping of int to float
+        The paper's, by method and depth.
+    depths : list of int
+        Depths of the paper; those that were measured join them.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    depths = sorted({*depths, *(n for rates in ours.values() for n in rates)})
+    lines = [
+        f"| ours (paper's), n = | {' | '.join(map(str, depths))} |",
+        "|---|" + "---|" * len(depths),
+    ]
+    for method in dict.fromkeys([*paper, *ours]):
+        cells = [
+            # A teacher is of one depth: the others are left out.
+            cell(ours.get(method, {}).get(n), paper.get(method, {}).get(n))
+            if method != "M_ref" or n in {*paper[method], *ours[method]}
+            else ""
+            for n in depths
+        ]
+        lines.append(f"| {method} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def cost_table(runs: list[Run]) -> str:
+    """What each run's depths and training cost.
+
+    Arguments
+    ---------
+    runs : list of Run
+        Runs on one corpus.
+
+    Returns
+    -------
+    str
+        Markdown; hours without, and with, the training of the model that a
+        run started from.
+    """
+    lines = [
+        "| run | M parameters, by n | speed-up by MACs, by n | hours | with "
+        "teacher's | epochs | with teacher's | audio, h | with teacher's |",
+        "|---|" + "---|" * 8,
+    ]
+    for run in runs:
+        rows = next(iter(run.report["sets"].values()))
+        rows = [r for r in rows if r["selection"] == rows[0]["selection"]]
+        full = deepest(rows)["macs_per_second"]
+        params = (f"{row['params'] / 1e6:.2f}" for row in rows)
+        ratios = (f"{full / row['macs_per_second']:.2f}x" for row in rows)
+        cells = [", ".join(params), ", ".join(ratios)]
+        training = run.report.get("training")
+        alone = training and {**training, "before": None}
+        for key, unit in (("seconds", 3600), ("epochs", 1), ("audio_hours", 1)):
+            for chain in (alone, training):
+                value = with_before(chain, key) / unit
+                cells.append(f"{value:.2f}" if training else "-")
+        seed = run.report["seed"]
+        lines.append(f"| {run.method}, seed {seed} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def draw(
+    path: Path, spec: Mapping[str, Any], part: Mapping[str, Any], ours: Measured
+) -> None:
+    """Draws a figure: ours as lines, the paper's as crosses.
+
+    Arguments
+    ---------
+    path : Path
+        PNG file to write.
+    spec : mapping
+        The figure, as paper.yaml has it.
+    part : mapping
+        Its test set.
+    ours : dict
+        Of `measured`.
+    """
+    labels = {
+        "xlabel": "layers that run, n",
+        "ylabel": f"{spec['metric']}, %",
+        "title": f"{spec['title']}: {part['corpus']}, {part['name']}",
+    }
+    with picture(path, **labels) as axes:
+        methods = list(dict.fromkeys([*part["paper"], *ours]))
+        for i, method in enumerate(methods):
+            rates = {n: statistics.mean(v) for n, v in ours[method].items()}
+            if method == "M_ref" and rates:
+                axes.axhline(
+                    rates[max(rates)], color=f"C{i}", ls="--", label=method
+                )
+            elif rates:
+                rates = dict(sorted(rates.items()))
+                axes.plot(
+                    list(rates), list(rates.values()), f"C{i}o-", label=method
+                )
+            known = part["paper"].get(method, {})
+            if known:
+                label = f"{method}, the paper's"
+                points = list(known), list(known.values())
+                axes.plot(*points, f"C{i}x", label=label)
+        axes.legend()
+
+
+def write(name: str, folders: list[str], output: str) -> str:
+    """Writes a table or a figure.
+
+    Arguments
+    ---------
+    name : str
+        A key of paper.yaml.
+    folders : list of str
+        Output folders of finished runs.
+    output : str
+        Where to.
+
+    Returns
+    -------
+    str
+        The Markdown.
+    """
+    spec = read_tree(DATA)[name]
+    runs = read_runs(folders)
+    Path(output).mkdir(parents=True, exist_ok=True)
+    text = f"# {name.capitalize()}: {spec['title']}, {spec['metric']} in %\n"
+    for part in spec["sets"]:
+        fit = fitting(runs, spec, part["corpus"])
+        ours = measured(fit, part["name"], spec["metric"], name == "table3")
+        table = rates_table(ours, part["paper"], list(spec["depths"]))
+        text += f"\n## {part['corpus']}, {part['name']}\n\n{table}\n"
+        if "text" in part:
+            text += f"\n{part['text']}\n"
+        if fit:
+            text += f"\n{cost_table(fit)}\n"
+        if name.startswith("figure"):
+            draw(Path(output, f"{name}.png"), spec, part, ours)
+    Path(output, f"{name}.md").write_text(text)
+    return text
+
+
+def main(arguments: Optional[list[str]] = None) -> int:
+    """Runs the command line.
+
+    Arguments
+    ---------
+    arguments : list of str, optional
+        Those of the process if not given.
+
+    Returns
+    -------
+    int
+        Exit status.
+    """
+    parser = argparse.ArgumentParser(prog="python -m dld_brain.paper")
+    parser.add_argument("name", choices=list(read_tree(DATA)))
+    parser.add_argument(
+        "--runs", nargs="+", required=True, help="output folders of runs"
+    )
+    parser.add_argument("--output", default=".", help="where to write")
+    options = parser.parse_args(arguments)
+    try:
+        print(write(options.name, options.runs, options.output))
+    except (OSError, KeyError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

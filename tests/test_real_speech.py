@@ -2,10 +2,11 @@
 
 import json
 
+import pytest
 from test_preparation import rows
 
 from conftest import small
-from pretrained_interfaces import DynamicEncoderASR
+from pretrained_interfaces import DynamicEncoderASR, DynamicEncoderClassifier
 from recipes.LibriSpeech.librispeech_prepare import prepare_librispeech
 from train import main
 
@@ -67,3 +68,75 @@ def test_librispeech_from_preparation_to_transcript(real_speech, tmp_path):
     file = sorted(data.glob("test-clean/*/*/*.flac"))[0]
     for n_layers in asr.depths:
         assert isinstance(asr.transcribe_file(file, n_layers), str)
+
+
+@pytest.fixture
+def tedlium(real_speech, tmp_path):
+    """TED-LIUM 3's layout; its links are made where they were lost."""
+    source = real_speech / "tedlium3/TEDLIUM_release-3"
+    folder = tmp_path / "TEDLIUM_release-3"
+    (folder / "legacy/train").mkdir(parents=True)
+    for part in ("sph", "stm"):
+        (folder / "legacy/train" / part).symlink_to(source / "data" / part)
+    for split in ("dev", "test"):
+        (folder / "legacy" / split).symlink_to(source / "legacy" / split)
+    return folder
+
+
+def test_tedlium_from_preparation_to_transcript(tedlium, tmp_path):
+    output = tmp_path / "dld/1"
+    changes = {
+        "corpus": "TEDLIUM3",
+        "data_folder": tedlium,
+        "token_type": "char",
+        "vocab_size": 29,
+        "max_batch_seconds": 60,
+        "num_buckets": 4,
+        "number_of_epochs": 1,
+        "n_warmup_steps": 10,
+    }
+    teacher = f"{{output_folder: {tmp_path}/teacher/1, number_of_epochs: 1, "
+    teacher += "max_batch_seconds: 60, num_buckets: 4}"
+    options = small(**changes, output_folder=output, teacher_overrides=teacher)
+    main(["hparams/conformer_dld.yaml", *options])
+    counts = {"train": 23, "dev": 7, "test": 8}
+    for split, n in counts.items():
+        assert len(rows(output / f"csv/{split}.csv")) == n
+    report = json.loads((output / "depth_report.json").read_text())
+    assert [r["n_layers"] for r in report["sets"]["test"]] == [2, 3]
+    texts = [row["wrd"] for row in rows(output / "csv/test.csv")]
+    assert any("don't" in text for text in texts)
+    assert not any(" 's" in text or "<unk>" in text for text in texts)
+
+
+def test_intents_from_preparation_to_label(real_speech, tmp_path):
+    folder = real_speech / "fluent_speech_commands"
+    folder = folder / "fluent_speech_commands_dataset"
+    teacher = tmp_path / "teacher/1"
+    shared = {
+        "corpus": "FluentSpeechCommands",
+        "data_folder": folder,
+        "vocab_size": 10,
+        "number_of_epochs": 1,
+    }
+    for recipe, changes in (
+        ("conformer_slu_teacher", {"output_folder": teacher}),
+        ("conformer_slu_rd", {"output_folder": tmp_path / "rd/1"}),
+        (
+            "conformer_slu_dld",
+            {
+                "output_folder": tmp_path / "dld/1",
+                "teacher": teacher / "pretrained",
+                "init_from": teacher / "pretrained",
+            },
+        ),
+    ):
+        main([f"hparams/{recipe}.yaml", *small(**shared, **changes)])
+        report = changes["output_folder"] / "depth_report.json"
+        sets = json.loads(report.read_text())["sets"]
+        assert [row["n_layers"] for row in sets["test"]] == [2, 3]
+    assert len(rows(tmp_path / "dld/1/csv/train.csv")) == 420
+    pretrained = tmp_path / "dld/1/pretrained"
+    classifier = DynamicEncoderClassifier.from_hparams(pretrained)
+    wav = sorted(folder.glob("wavs/speakers/*/*.wav"))[0]
+    assert classifier.classify_file(wav, 2).text_lab[0].count("/") == 2

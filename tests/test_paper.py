@@ -1,0 +1,159 @@
+"""The paper's tables and figures, of made-up reports."""
+
+import json
+
+import pytest
+
+from dld_brain.config import read_tree
+from dld_brain.paper import DATA, main, read_runs
+
+SPENT = {"seconds": 7200.0, "epochs": 4, "steps": 9, "audio_hours": 5.0}
+SPENT |= {"layer_passes": 1.0, "device": "cpu"}
+
+
+def rows(metric, rates, selection="even"):
+    """Rows of a report, of a rate for each depth."""
+    return [
+        {
+            "n_layers": n,
+            "selection": selection,
+            "params": n * 10**6,
+            "macs_per_second": n * 1e8,
+            "rates": {metric: rate},
+        }
+        for n, rate in rates.items()
+    ]
+
+
+@pytest.fixture
+def make_run(tmp_path):
+    """Writes the report of a run; returns its folder."""
+
+    def make(recipe, seed, rates, corpus="LibriSpeech", **changes):
+        metric = "accuracy" if "slu" in recipe else "WER"
+        name = "test-clean" if corpus == "LibriSpeech" else "test"
+        report = {
+            "recipe": recipe,
+            "seed": seed,
+            "corpus": corpus,
+            "gates": "bernoulli",
+            "starts_from_model": recipe.endswith("dld"),
+            "metric": metric,
+            "sets": {
+                name: rows(metric, rates) + rows(metric, {2: 99.0}, "random")
+            },
+            "training": {**SPENT, "before": SPENT},
+            **changes,
+        }
+        folder = tmp_path / recipe / str(seed)
+        folder.mkdir(parents=True)
+        (folder / "depth_report.json").write_text(json.dumps(report))
+        return str(folder)
+
+    return make
+
+
+def table(path, method, heading=""):
+    """Cells of a method's row, below a heading."""
+    text = (
+        path.read_text().split(heading, 1)[1] if heading else path.read_text()
+    )
+    line = next(r for r in text.splitlines() if r.startswith(f"| {method} |"))
+    return [cell.strip() for cell in line.split("|")[2:-1]]
+
+
+def test_table_1_has_ours_and_the_papers_in_every_cell(
+    make_run, tmp_path, capsys
+):
+    runs = [
+        make_run("conformer_dld", 1, {2: 40.0, 12: 6.0}),
+        make_run("conformer_dld", 2, {2: 42.0, 12: 6.0}),
+        make_run("conformer_teacher", 1, {2: 90.0, 12: 5.0}, gates="full"),
+        make_run("wavlm_dld", 1, {2: 1.0}),
+    ]
+    assert main(["table1", "--runs", *runs, "--output", str(tmp_path)]) == 0
+    path = tmp_path / "table1.md"
+    assert capsys.readouterr().out.strip() == path.read_text().strip()
+    dld = table(path, "DLD")
+    assert dld[0] == "41.00 ± 1.00 (38.30)" and dld[-1] == "6.00 ± 0.00 (5.82)"
+    assert dld[1] == "- (11.81)"  # not measured here
+    assert table(path, "RDLD")[0] == "- (43.62)"
+    # A teacher is of one depth: what it scores at others is no result.
+    assert table(path, "M_ref") == [""] * 5 + ["5.00 (5.29)"]
+    ted = table(path, "DLD", "## TEDLIUM3")
+    assert ted == ["- (not published)"] * 6
+    assert table(path, "M_ref", "## TEDLIUM3")[-1] == "- (11.83)"
+    costs = table(path, "DLD, seed 1")
+    assert costs == [
+        "2.00, 12.00",
+        "6.00x, 1.00x",
+        *("2.00", "4.00"),  # hours, alone and with the teacher's
+        *("4.00", "8.00"),
+        *("5.00", "10.00"),
+    ]
+
+
+def test_other_gates_and_starts_are_methods_of_their_own(make_run):
+    runs = [
+        make_run("conformer_dld", 1, {2: 1.0}, gates="uniform"),
+        make_run("conformer_rd", 1, {2: 1.0}),
+        make_run("conformer_rd", 2, {2: 1.0}, starts_from_model=True),
+    ]
+    methods = [run.method for run in read_runs(runs)]
+    assert methods == ["DLD, uniform gates", "RDsc", "RD from M_ref"]
+
+
+def test_table_3_has_the_epochs_that_were_kept(make_run, tmp_path):
+    epochs = {
+        "25": {"test-clean": rows("WER", {2: 50.0, 12: 9.0})},
+        "100": {"test-clean": rows("WER", {2: 40.0, 12: 6.0})},
+    }
+    run = make_run("conformer_dld", 1, {2: 39.0}, epochs=epochs)
+    main(["table3", "--runs", run, "--output", str(tmp_path)])
+    path = tmp_path / "table3.md"
+    assert table(path, "DLD, epoch 25")[0] == "50.00 (not published)"
+    assert table(path, "DLD, epoch 100")[-1] == "6.00 (5.82)"
+    assert "39.00" not in path.read_text()
+
+
+@pytest.mark.parametrize(
+    "name, recipe, corpus",
+    [
+        ("figure2", "wavlm_dld", "LibriSpeech"),
+        ("figure3", "conformer_slu_dld", "FluentSpeechCommands"),
+    ],
+)
+def test_figures_are_drawn(make_run, tmp_path, name, recipe, corpus):
+    runs = [
+        make_run(recipe, 1, {2: 70.0, 12: 90.0}, corpus),
+        make_run(
+            recipe.replace("dld", "teacher"), 1, {2: 9.0, 12: 95.0}, corpus
+        ),
+    ]
+    main([name, "--runs", *runs, "--output", str(tmp_path)])
+    assert (tmp_path / f"{name}.png").stat().st_size > 5000
+    assert table(tmp_path / f"{name}.md", "DLD")[0] == "70.00 (not published)"
+
+
+def test_every_table_can_be_made_of_no_fitting_run(make_run, tmp_path):
+    run = make_run("conformer_dld", 1, {2: 1.0}, corpus="AN4")
+    for name in read_tree(DATA):
+        assert main([name, "--runs", run, "--output", str(tmp_path)]) == 0
+        assert (
+            "1.00" not in (tmp_path / f"{name}.md").read_text().split("##")[1]
+        )
+
+
+def test_a_folder_without_a_report_is_named(tmp_path, capsys):
+    assert main(["table1", "--runs", str(tmp_path)]) == 2
+    assert "must hold depth_report.json" in capsys.readouterr().err
+
+
+def test_what_the_paper_says_agrees_with_itself():
+    """The differences in its text: 2.25 at n = 12, teacher 0.53 better."""
+    data = read_tree(DATA)
+    paper = data["table1"]["sets"][0]["paper"]
+    assert round(paper["RDsc"][12] - paper["DLD"][12], 2) == 2.25
+    assert round(paper["DLD"][12] - paper["M_ref"][12], 2) == 0.53
+    later = data["table3"]["sets"][0]["paper"]
+    assert later["DLD, epoch 100"] == paper["DLD"]

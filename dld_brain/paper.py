@@ -28,6 +28,12 @@ from dld_brain.training_cost import with_before
 DATA = Path(__file__).with_name("paper.yaml")
 #: What a cell says of what the paper does not report.
 UNKNOWN = "not published"
+#: Of a training: a count, the unit it is shown in, and how.
+COLUMNS = (
+    ("seconds", 3600, ".2f"),
+    ("epochs", 1, ".0f"),
+    ("audio_hours", 1, ".1f"),
+)
 #: Values by method and depth, one for each seed.
 Measured = dict[str, dict[int, list[float]]]
 
@@ -255,10 +261,10 @@ def cost_table(runs: list[Run]) -> str:
         cells = [", ".join(params), ", ".join(ratios)]
         training = run.report.get("training")
         alone = training and {**training, "before": None}
-        for key, unit in (("seconds", 3600), ("epochs", 1), ("audio_hours", 1)):
+        for key, unit, form in COLUMNS:
             for chain in (alone, training):
                 value = with_before(chain, key) / unit
-                cells.append(f"{value:.2f}" if training else "-")
+                cells.append(f"{value:{form}}" if training else "-")
         seed = run.report["seed"]
         lines.append(f"| {run.method}, seed {seed} | {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -283,7 +289,7 @@ def draw(
     labels = {
         "xlabel": "layers that run, n",
         "ylabel": f"{spec['metric']}, %",
-        "title": f"{spec['title']}: {part['corpus']}, {part['name']}",
+        "title": f"{spec['title']}\n{part['corpus']}, {part['name']}",
     }
     with picture(path, **labels) as axes:
         methods = list(dict.fromkeys([*part["paper"], *ours]))

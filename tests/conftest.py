@@ -10,8 +10,11 @@ import torch
 import transformers
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-#: Folder with an4/ and librispeech/: real speech, not part of the repository.
+#: Folder with an4/, librispeech/, tedlium3/ and fluent_speech_commands/: real
+#: speech, not part of the repository.
 SPEECH_VARIABLE = "DLD_SPEECH_DATA"
+#: Four commands in the layout of Fluent Speech Commands.
+INTENTS = "tests/samples/FluentSpeechCommands"
 
 
 #: Sizes of the Hugging Face models that tests make.
@@ -111,6 +114,25 @@ def small_wavlm(**changes) -> list[str]:
     return [*flags, "--noprogressbar", "--device=cpu"]
 
 
+def small_slu(**changes):
+    """Options of a classifier small enough for a test that trains."""
+    options = {
+        "data_folder": INTENTS,
+        "vocab_size": 4,
+        "n_total": 3,
+        "d_model": 32,
+        "d_ffn": 64,
+        "n_heads": 2,
+        "kernel_size": 7,
+        "num_workers": 0,
+        "random_draws": 1,
+        "number_of_epochs": 2,
+        **changes,
+    }
+    flags = [f"--{key}={value}" for key, value in options.items()]
+    return [*flags, "--noprogressbar", "--device=cpu"]
+
+
 def latest_checkpoint(run: Path) -> Path:
     """Folder of the newest checkpoint of a run."""
     return sorted((run / "save").glob("CKPT+*"))[-1]
@@ -171,3 +193,20 @@ def finished_wavlm_run(tmp_path_factory):
 def pretrained_wavlm(finished_wavlm_run):
     """The folder `pretrained` of that run."""
     return finished_wavlm_run / "pretrained"
+
+
+@pytest.fixture(scope="session")
+def slu_run(tmp_path_factory):
+    """Output folder of a DLD run of a classifier."""
+    folder = tmp_path_factory.mktemp("slu")
+    run_train(
+        "hparams/conformer_slu_dld.yaml",
+        *small_slu(
+            output_folder=f"{folder}/conformer_slu_dld/1",
+            keep_epochs="[1]",
+            layer_selection="exhaustive",
+            teacher_overrides="{number_of_epochs: 3, random_draws: 0, "
+            f"output_folder: {folder}/conformer_slu_teacher/1}}",
+        ),
+    )
+    return folder / "conformer_slu_dld/1"

@@ -8,7 +8,7 @@ import torch
 from speechbrain.dataio.encoder import CategoricalEncoder
 
 from common import batch_of, noise, tiny_modules
-from conftest import run_train
+from conftest import INTENTS, small_slu
 from dld_brain import losses
 from dld_brain.encoders.gated import EncoderOutput, MeanOverTime
 from dld_brain.pretrained import load_pretrained
@@ -17,8 +17,7 @@ from pretrained_interfaces import DynamicEncoderASR, DynamicEncoderClassifier
 from pretrained_interfaces.__main__ import main
 from train import main as train_main
 
-FOLDER = "tests/samples/FluentSpeechCommands"
-WAV = f"{FOLDER}/wavs/speakers/mbbb/an3-mbbb-b.wav"
+WAV = f"{INTENTS}/wavs/speakers/mbbb/an3-mbbb-b.wav"
 
 
 def task_of(*names):
@@ -101,42 +100,6 @@ def test_an_utterance_in_a_batch_gives_what_it_gives_alone(n_layers):
     for i, utterance in enumerate(noise(3)):
         alone = run(batch_of([utterance]))
         torch.testing.assert_close(together[i], alone[0], atol=1e-5, rtol=0)
-
-
-def small_slu(**changes):
-    """Options of a classifier small enough for a test that trains."""
-    options = {
-        "data_folder": FOLDER,
-        "vocab_size": 4,
-        "n_total": 3,
-        "d_model": 32,
-        "d_ffn": 64,
-        "n_heads": 2,
-        "kernel_size": 7,
-        "num_workers": 0,
-        "random_draws": 1,
-        "number_of_epochs": 2,
-        **changes,
-    }
-    flags = [f"--{key}={value}" for key, value in options.items()]
-    return [*flags, "--noprogressbar", "--device=cpu"]
-
-
-@pytest.fixture(scope="module")
-def slu_run(tmp_path_factory):
-    """Output folder of a DLD run of a classifier."""
-    folder = tmp_path_factory.mktemp("slu")
-    run_train(
-        "hparams/conformer_slu_dld.yaml",
-        *small_slu(
-            output_folder=f"{folder}/conformer_slu_dld/1",
-            keep_epochs="[1]",
-            layer_selection="exhaustive",
-            teacher_overrides="{number_of_epochs: 3, random_draws: 0, "
-            f"output_folder: {folder}/conformer_slu_teacher/1}}",
-        ),
-    )
-    return folder / "conformer_slu_dld/1"
 
 
 def test_the_report_scores_accuracy_at_every_depth(slu_run):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from hyperpyyaml import load_hyperpyyaml
 
-from conftest import small, small_wavlm
+from conftest import small, small_slu, small_wavlm
 from dld_brain.pretrained import load_pretrained
 from train import main
 
@@ -38,7 +38,13 @@ def test_it_trains_two_steps(path, tmp_path, request):
     has_teacher = f"teacher: {encoder}" in path.read_text()
     if path.stem == "quickstart":
         options["valid_depths"] = "[2]"
-    if encoder == "conformer":
+    if "slu" in path.stem:
+        if has_teacher:
+            options["teacher"] = (
+                request.getfixturevalue("slu_run") / "pretrained"
+            )
+        main([str(path), *small_slu(**options)])
+    elif encoder == "conformer":
         if has_teacher:
             options["teacher"] = request.getfixturevalue("pretrained")
         main([str(path), *small(**options)])

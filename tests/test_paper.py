@@ -88,8 +88,8 @@ def test_table_1_has_ours_and_the_papers_in_every_cell(
         "2.00, 12.00",
         "6.00x, 1.00x",
         *("2.00", "4.00"),  # hours, alone and with the teacher's
-        *("4.00", "8.00"),
-        *("5.00", "10.00"),
+        *("4", "8"),
+        *("5.0", "10.0"),
     ]
 
 

@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from dld_brain.config import read_tree
+from dld_brain.paper import DATA
+
 SPEECH = "tests/samples/AN4/wav/an4test_clstk/fddd/an5-fddd-b.flac"
 READMES = [Path("README.md"), *sorted(Path("recipes").glob("*/README.md"))]
 
@@ -51,6 +54,16 @@ def test_every_training_command_is_understood(path, hf_folder):
         for key, value in overrides.items():
             if isinstance(hparams[key], str):
                 assert hparams[key] == value, command
+
+
+@pytest.mark.parametrize("path", READMES, ids=str)
+def test_the_tables_that_a_readme_names_exist(path):
+    tables = read_tree(DATA)
+    for command in commands(path):
+        found = re.match(r"python -m dld_brain\.paper (\w+) --runs \S", command)
+        assert not command.startswith("python -m dld_brain.paper") or (
+            found and found[1] in tables
+        ), command
 
 
 def test_the_first_screen_gives_the_two_commands():
@@ -103,8 +116,10 @@ def shell_commands() -> list[str]:
 
 
 @pytest.mark.parametrize("command", shell_commands())
-def test_the_shell_examples_run(command, model, tmp_path):
+def test_the_shell_examples_run(command, model, finished_run, tmp_path):
     text = adapted(command, model).replace("OUT", str(tmp_path / "out"))
+    runs = f"{finished_run} --output {tmp_path}"
+    text = re.sub(r"results/LibriSpeech/\S+", runs, text)
     result = subprocess.run(
         [sys.executable, *shlex.split(text)[1:]],
         capture_output=True,

@@ -22,8 +22,8 @@ from timing import interleaved, machine, write_json
 
 from dld_brain.brain import DLDBrain
 from dld_brain.config import load_flat
-from dld_brain.gates import BernoulliGates
 from dld_brain.memory import keep_freed_memory
+from dld_brain.samplers import BernoulliGates
 from dld_brain.tasks import TranscriptionTask
 
 
@@ -130,7 +130,7 @@ def main() -> None:
         options.rounds,
     )
     sampler = brains["DLD"].gate_sampler
-    depths = [sum(sampler(i)) for i in range(2, n_steps)]
+    depths = [sum(sampler.gates(i)) for i in range(2, n_steps)]
     print(f"mean depth drawn: {statistics.mean(depths):.2f}")
     print("\n| step | mean ms | to CTC |\n|---|---|---|")
     plain = sum(seconds["CTC, full depth"])

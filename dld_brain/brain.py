@@ -7,17 +7,17 @@ Authors
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any, NamedTuple, Optional
+from typing import Any, NamedTuple, Optional, Union
 
 import speechbrain as sb
 import torch
 
-from dld_brain import losses
 from dld_brain.checkpoints import average_best, keep_epoch
 from dld_brain.encoders.gated import EncoderOutput
 from dld_brain.features import absolute_lengths, extract
-from dld_brain.gates import Gates, evenly_spread, gates_from_layers
+from dld_brain.gates import gates_from_layers, layers_computed
 from dld_brain.loop import Loop
+from dld_brain.samplers import GateSampler, Pass
 from dld_brain.stats import StageStats
 from dld_brain.tasks import Task
 from dld_brain.training_cost import TrainingClock
@@ -50,13 +50,13 @@ class Predictions(NamedTuple):
 
     Arguments
     ---------
-    students : dict of int to EncoderOutput
-        The student's output, by its number of open gates.
+    students : list of tuple of Pass and EncoderOutput
+        The student's runs, and what each gave.
     teacher : EncoderOutput, optional
         The teacher's, in training.
     """
 
-    students: dict[int, EncoderOutput]
+    students: list[tuple[Pass, EncoderOutput]]
     teacher: Optional[EncoderOutput] = None
 
 
@@ -64,12 +64,15 @@ class DLDBrain(Loop):
     """Trains a dynamic encoder: L = task_weight L_task + kl_weight KL (DLD).
 
     One class for the teacher (all gates open), random dropping (no
-    teacher) and DLD; L_task is CTC, or cross-entropy.
+    teacher) and DLD; L_task is CTC, or cross-entropy. With an
+    `in_place_weight` the shallower runs of a step learn from its full depth
+    as well, whose posteriors are detached: no second model, no further
+    forward pass (slimmable networks, https://arxiv.org/abs/1903.05134).
 
     Arguments
     ---------
-    gate_sampler : callable
-        step -> gates; see dld_brain.gates.
+    gate_sampler : GateSampler
+        Gates of a training step; see dld_brain.samplers.
     task : Task
         What the model is for: its loss and its metric.
     teacher : mapping of str to torch.nn.Module, optional
@@ -80,19 +83,31 @@ class DLDBrain(Loop):
         metric over them ranks it.
     **kwargs : dict
         Forwarded to `speechbrain.Brain`.
+
+    Raises
+    ------
+    ValueError
+        If the full depth is to teach, and the sampler does not run it.
     """
 
     def __init__(
         self,
         *,
-        gate_sampler: Any,
+        gate_sampler: GateSampler,
         task: Task,
         teacher: Optional[Mapping[str, torch.nn.Module]] = None,
         valid_depths: Optional[list[int]] = None,
         **kwargs,
     ) -> None:
         super().__init__(**kwargs)
+        if self.hparams.in_place_weight and not gate_sampler.has_full_depth:
+            raise ValueError(
+                f"`in_place_weight` needs gates that run the full depth in "
+                f"every step (--gates=sandwich), but {self.hparams.gates} do "
+                f"not"
+            )
         self.gate_sampler = gate_sampler
+        self.distill = self.hparams.distillations[self.hparams.distillation]
         self.task = task
         self.teacher = teacher["model"] if teacher else None
         if self.teacher is not None:
@@ -146,9 +161,9 @@ class DLDBrain(Loop):
         """
         batch = batch.to(self.device)
         feats, lengths = self.extract_features(batch, stage)
-        gates = self.gates(stage)
-        outs = self.modules.model(feats, lengths, gates)
-        students = {sum(g): out for g, out in zip(gates, outs)}
+        runs = self.runs(stage)
+        outs = self.modules.model(feats, lengths, [run.gates for run in runs])
+        students = list(zip(runs, outs))
         if stage != sb.Stage.TRAIN or self.teacher is None:
             return Predictions(students)
         with torch.no_grad():
@@ -182,8 +197,8 @@ class DLDBrain(Loop):
             feats, _ = self.hparams.fea_augment(feats, rel_lens)
         return feats, lengths
 
-    def gates(self, stage: sb.Stage) -> list[Gates]:
-        """Gates of this batch: drawn in training, else of `valid_depths`.
+    def runs(self, stage: sb.Stage) -> list[Pass]:
+        """Runs of this batch: drawn in training, else of `valid_depths`.
 
         Arguments
         ---------
@@ -192,13 +207,15 @@ class DLDBrain(Loop):
 
         Returns
         -------
-        list of tuple of bool
+        list of Pass
         """
         if stage == sb.Stage.TRAIN:
-            return [self.gate_sampler(self.optimizer_step)]
+            return self.gate_sampler(self.optimizer_step)
+        weight = 1 / len(self.valid_depths)
+        chosen = [self.gate_sampler.layers(n) for n in self.valid_depths]
         return [
-            gates_from_layers(evenly_spread(n, self.n_total), self.n_total)
-            for n in self.valid_depths
+            Pass(gates_from_layers(layers, self.n_total), weight)
+            for layers in chosen
         ]
 
     def compute_objectives(
@@ -222,26 +239,54 @@ class DLDBrain(Loop):
         """
         targets, target_lens = batch.targets
         target_lengths = absolute_lengths(target_lens, targets.shape[1])
-        terms = []
-        for out in predictions.students.values():
+        losses = []
+        for run, out in predictions.students:
             loss = self.task.loss(out, targets, target_lengths)
             self.stats.add(self.task.loss_name, loss)
-            terms.append(self.hparams.task_weight * loss)
-            if predictions.teacher is not None:
-                kl = losses.kl(
-                    predictions.teacher.log_probs, out.log_probs, out.lengths
-                )
-                self.stats.add("kl", kl)
-                terms.append(self.hparams.kl_weight * kl)
+            loss = self.hparams.task_weight * loss
+            loss = loss + self.distilled(run, out, predictions)
+            losses.append(run.weight * loss)
         self.stats.add_impossible(
             self.task.n_impossible(out, targets, target_lengths)
         )
         if stage != sb.Stage.TRAIN:
-            for n_layers, out in predictions.students.items():
+            for run, out in predictions.students:
                 answers = self.task.decode(out)
+                n_layers = sum(run.gates)
                 self.stats.score(n_layers, answers, batch.reference)
-        loss = torch.stack(terms).sum(0).mean() / len(predictions.students)
+        loss = torch.stack(losses).sum(0).mean()
         return loss * self.share_of_batch(len(targets), stage)
+
+    def distilled(
+        self, run: Pass, out: EncoderOutput, predictions: Predictions
+    ) -> Union[torch.Tensor, float]:
+        """What a run learns from its teachers.
+
+        Arguments
+        ---------
+        run : Pass
+            The run.
+        out : EncoderOutput
+            What it gave.
+        predictions : Predictions
+            Has the teacher's output, and that of the full depth.
+
+        Returns
+        -------
+        torch.Tensor or float
+            Weighted, nats, [B]; 0 where there is no teacher.
+        """
+        total = 0.0
+        if predictions.teacher is not None:
+            kl = self.distill(predictions.teacher.log_probs, *out)
+            self.stats.add("kl", kl)
+            total = total + self.hparams.kl_weight * kl
+        if self.hparams.in_place_weight and not all(run.gates):
+            full = next(o for r, o in predictions.students if all(r.gates))
+            kl = self.distill(full.log_probs.detach(), *out)
+            self.stats.add("in_place", kl)
+            total = total + self.hparams.in_place_weight * kl
+        return total
 
     def on_stage_start(
         self, stage: sb.Stage, epoch: Optional[int] = None
@@ -277,7 +322,8 @@ class DLDBrain(Loop):
         """
         wavs, wav_lens = batch.sig
         seconds = wav_lens.sum() * wavs.shape[1] / self.hparams.sample_rate
-        passes = 3 * sum(outputs.students)  # backward is twice forward
+        computed = layers_computed([run.gates for run, _ in outputs.students])
+        passes = 3 * computed  # backward is twice forward
         if self.teacher is not None:
             passes += self.n_total
         self.clock.count_batch(self.sum_over_ranks(seconds), passes)
@@ -350,7 +396,11 @@ class DLDBrain(Loop):
             Steps by the number of open gates; None if no step is known.
         """
         n_steps = self.last_meta().get("steps", 0)
-        counts = Counter(sum(self.gate_sampler(i)) for i in range(n_steps))
+        counts = Counter(
+            sum(run.gates)
+            for step in range(n_steps)
+            for run in self.gate_sampler(step)
+        )
         return dict(sorted(counts.items())) or None
 
     def last_meta(self) -> dict[str, Any]:

@@ -7,6 +7,8 @@ Authors
  * The dld_brain authors 2026
 """
 
+from typing import Optional
+
 import torch
 import torch.nn.functional as F
 
@@ -121,8 +123,16 @@ def kl(
     teacher_log_probs: torch.Tensor,
     student_log_probs: torch.Tensor,
     lengths: torch.Tensor,
+    temperature: float = 1.0,
+    neighbours: Optional[int] = None,
 ) -> torch.Tensor:
     """KL(teacher || student) of each utterance, padding left out (DLD).
+
+    With a temperature, of both posteriors to the power of 1 / temperature,
+    times its square (Hinton et al., https://arxiv.org/abs/1503.02531,
+    section 2). With `neighbours`, of the frames where the teacher's likeliest
+    token is no blank, and as many on each side, alone (Hilmes et al.,
+    https://arxiv.org/abs/2506.01503: symmetric selection).
 
     Arguments
     ---------
@@ -132,6 +142,10 @@ def kl(
         Log-probabilities of the student, [B, T, V].
     lengths : torch.Tensor
         Valid frames, [B].
+    temperature : float
+        1 for the paper's.
+    neighbours : int, optional
+        Frames kept on each side of a token; all frames if not given.
 
     Returns
     -------
@@ -150,17 +164,115 @@ def kl(
     >>> kl(p, q, torch.tensor([1]))
     tensor([0.1438])
     """
-    if teacher_log_probs.shape != student_log_probs.shape:
-        raise ValueError(
-            f"teacher and student must give the same [B, T, V], but give "
-            f"{list(teacher_log_probs.shape)} and "
-            f"{list(student_log_probs.shape)}"
-        )
-    per_frame = F.kl_div(
-        student_log_probs.float(),
-        teacher_log_probs.float(),
-        reduction="none",
-        log_target=True,
+    check_shapes(teacher_log_probs, student_log_probs)
+    teacher, student = teacher_log_probs.float(), student_log_probs.float()
+    if temperature != 1.0:
+        teacher = (teacher / temperature).log_softmax(-1)
+        student = (student / temperature).log_softmax(-1)
+    per_frame = temperature**2 * F.kl_div(
+        student, teacher, reduction="none", log_target=True
     ).sum(-1)  # [B, T, V] -> [B, T]
+    left_out = padding_mask(lengths, per_frame.shape[1])
+    if neighbours is not None:
+        left_out = left_out | ~near_tokens(
+            teacher_log_probs, lengths, neighbours
+        )
+    return per_frame.masked_fill(left_out, 0.0).sum(1)
+
+
+def l2(
+    teacher_log_probs: torch.Tensor,
+    student_log_probs: torch.Tensor,
+    lengths: torch.Tensor,
+) -> torch.Tensor:
+    """Squared distance of log-probabilities, mean over tokens.
+
+    As the DLD authors' earlier code aligns log-softmax outputs (ETF4ASR,
+    https://arxiv.org/abs/2505.16991), but for the sum over the frames of an
+    utterance, which is ours: the unit of the other losses here.
+
+    Arguments
+    ---------
+    teacher_log_probs : torch.Tensor
+        Log-probabilities of the teacher, [B, T, V].
+    student_log_probs : torch.Tensor
+        Log-probabilities of the student, [B, T, V].
+    lengths : torch.Tensor
+        Valid frames, [B].
+
+    Returns
+    -------
+    torch.Tensor
+        Squared nats, summed over the frames of an utterance, [B].
+
+    Raises
+    ------
+    ValueError
+        If teacher and student differ in shape.
+
+    Example
+    -------
+    >>> p = torch.tensor([[[0.5, 0.5]]]).log()
+    >>> q = p - torch.tensor([1.0, 3.0])
+    >>> l2(p, q, torch.tensor([1]))
+    tensor([5.])
+    """
+    check_shapes(teacher_log_probs, student_log_probs)
+    difference = teacher_log_probs.float() - student_log_probs.float()
+    per_frame = difference.square().mean(-1)
     padding = padding_mask(lengths, per_frame.shape[1])
     return per_frame.masked_fill(padding, 0.0).sum(1)
+
+
+def near_tokens(
+    log_probs: torch.Tensor, lengths: torch.Tensor, neighbours: int
+) -> torch.Tensor:
+    """Marks frames whose likeliest token is no blank, and those beside.
+
+    Arguments
+    ---------
+    log_probs : torch.Tensor
+        Log-probabilities, [B, T, V].
+    lengths : torch.Tensor
+        Valid frames, [B]: what stands in padding marks nothing.
+    neighbours : int
+        Frames on each side.
+
+    Returns
+    -------
+    torch.Tensor
+        [B, T], true where a frame is near.
+
+    Example
+    -------
+    >>> ids = torch.tensor([[0, 0, 5, 0, 0, 7]])
+    >>> log_probs = torch.nn.functional.one_hot(ids).float()
+    >>> near_tokens(log_probs, torch.tensor([5]), neighbours=1)
+    tensor([[False,  True,  True,  True, False, False]])
+    """
+    padding = padding_mask(lengths, log_probs.shape[1])
+    is_token = (log_probs.argmax(-1) != BLANK_ID) & ~padding
+    return F.max_pool1d(
+        is_token.float(), 2 * neighbours + 1, stride=1, padding=neighbours
+    ).bool()
+
+
+def check_shapes(teacher: torch.Tensor, student: torch.Tensor) -> None:
+    """Raises unless teacher and student have the same shape.
+
+    Arguments
+    ---------
+    teacher : torch.Tensor
+    student : torch.Tensor
+        Log-probabilities, [B, T, V].
+
+    Raises
+    ------
+    ValueError
+        If they have not.
+    """
+    if teacher.shape != student.shape:
+        raise ValueError(
+            f"teacher and student must give the same [B, T, V], but give "
+            f"{list(teacher.shape)} and {list(student.shape)}"
+        )

@@ -9,7 +9,7 @@ from speechbrain.dataio.batch import PaddedBatch
 
 from dld_brain.brain import DLDBrain
 from dld_brain.config import load_flat
-from dld_brain.gates import BernoulliGates
+from dld_brain.samplers import BernoulliGates
 from dld_brain.tasks import TranscriptionTask
 
 TINY = {
@@ -59,6 +59,7 @@ def tiny_brain(
     teacher: Optional[dict[str, Any]] = None,
     run_opts: Optional[dict[str, Any]] = None,
     checkpointer: Any = None,
+    gate_sampler: Any = None,
     **overrides: Any,
 ) -> DLDBrain:
     """A Brain round a tiny model."""
@@ -70,7 +71,7 @@ def tiny_brain(
         hparams=hparams,
         run_opts={"device": "cpu", **(run_opts or {})},
         checkpointer=checkpointer,
-        gate_sampler=BernoulliGates(TINY["n_total"], seed=3),
+        gate_sampler=gate_sampler or BernoulliGates(TINY["n_total"], seed=3),
         task=transcription(lambda out: ["A"] * len(out.lengths)),
         teacher=teacher,
     )

@@ -10,7 +10,8 @@ import torch
 from common import batch_of, noise, start, tiny_brain, tiny_modules
 from dld_brain import losses
 from dld_brain.checkpoints import AtomicCheckpointer
-from dld_brain.gates import BernoulliGates
+from dld_brain.gates import layers_computed
+from dld_brain.samplers import BernoulliGates, SandwichGates
 
 
 def gradients(brain):
@@ -35,7 +36,7 @@ def test_the_loss_is_ctc_plus_weighted_kl():
     brain.modules.eval()
     batch = batch_of(noise(3))
     predictions = brain.compute_forward(batch, sb.Stage.TRAIN)
-    (out,) = predictions.students.values()
+    ((_, out),) = predictions.students
     loss = brain.compute_objectives(predictions, batch, sb.Stage.TRAIN)
     n_tokens = torch.full((3,), 3)
     ctc = losses.ctc(*out, batch.targets.data, n_tokens)
@@ -44,6 +45,55 @@ def test_the_loss_is_ctc_plus_weighted_kl():
         float((0.5 * ctc + 3.0 * kl).detach().mean()), rel=1e-5
     )
     assert float(kl.mean()) > 0
+
+
+def test_a_sandwich_learns_from_its_own_full_depth(no_step):
+    sampler = SandwichGates(4, seed=3, part_weight=0.3)
+    settings = {"gates": "sandwich", "in_place_weight": 2.0}
+    brain = start(tiny_brain(gate_sampler=sampler, **settings))
+    batch = batch_of(noise(3))
+    predictions = brain.compute_forward(batch, sb.Stage.TRAIN)
+    runs, outs = zip(*predictions.students)
+    assert runs == tuple(sampler(0))
+    feats, lengths = brain.extract_features(batch, sb.Stage.TRAIN)
+    for run, out in predictions.students:  # what each gives alone
+        alone = brain.modules.model(feats, lengths, run.gates)
+        torch.testing.assert_close(out.log_probs, alone.log_probs)
+    loss = brain.compute_objectives(predictions, batch, sb.Stage.TRAIN)
+    n_tokens = torch.full((3,), 3)
+    expected = 0.0
+    for run, out in predictions.students:
+        expected = expected + run.weight * losses.ctc(
+            *out, batch.targets.data, n_tokens
+        )
+        kl = losses.kl(outs[0].log_probs, *out)  # of the full depth, 0
+        expected = expected + run.weight * 2.0 * kl
+    assert loss.item() == pytest.approx(expected.mean().item(), rel=1e-5)
+    # The full depth teaches, and is not taught by it.
+    (part,) = torch.autograd.grad(
+        brain.distilled(runs[1], outs[1], predictions).sum(),
+        [outs[0].log_probs],
+        allow_unused=True,
+        retain_graph=True,
+    )
+    assert part is None
+
+
+def test_in_place_without_the_full_depth_is_refused():
+    with pytest.raises(ValueError, match="`in_place_weight` needs gates that"):
+        tiny_brain(in_place_weight=1.0)
+
+
+def test_layers_that_runs_share_are_computed_once(no_step):
+    brain = start(tiny_brain(gate_sampler=SandwichGates(4, seed=3)))
+    calls = []
+    for layer in brain.modules.model.layers.layers:
+        layer.register_forward_hook(lambda *_: calls.append(1))
+    brain.step = 1
+    brain.fit_batch(batch_of(noise(2)))
+    gates = [run.gates for run in SandwichGates(4, seed=3)(0)]
+    assert len(calls) == layers_computed(gates) < sum(map(sum, gates))
+    assert brain.clock.spent.layer_passes == 3 * len(calls)
 
 
 def test_the_teacher_runs_at_full_depth_without_gradient(no_step):
@@ -80,7 +130,7 @@ def test_gates_follow_the_optimizer_step_and_closed_layers_stay(monkeypatch):
         brain.step = step + 1
         brain.fit_batch(batch_of(noise(2)))
         after = brain.modules.model.state_dict()
-        for i, is_open in enumerate(sampler(step)):
+        for i, is_open in enumerate(sampler.gates(step)):
             name = f"layers.layers.{i}.norm2.norm.weight"
             # Neither gradient, momentum nor decay moves a closed layer.
             assert torch.equal(before[name], after[name]) != is_open
@@ -181,8 +231,8 @@ def test_a_resumed_run_draws_the_gates_it_would_have_drawn(tmp_path):
     def run(folder, n_steps, gates):
         checkpointer = AtomicCheckpointer(folder)
         brain = start(tiny_brain(checkpointer=checkpointer), n_batches=6)
-        sampler = brain.gate_sampler
-        brain.gate_sampler = lambda s: gates.append(sampler(s)) or gates[-1]
+        draw = brain.gate_sampler.gates
+        brain.gate_sampler.gates = lambda s: gates.append(draw(s)) or gates[-1]
         for step in range(brain.optimizer_step, n_steps):
             brain.step = step + 1
             brain.fit_batch(batch_of(noise(2, seed=step)))
@@ -201,7 +251,7 @@ def test_a_resumed_run_draws_the_gates_it_would_have_drawn(tmp_path):
 
 def test_validation_scores_the_depths_asked_for():
     brain = tiny_brain()
-    assert [sum(g) for g in brain.gates(sb.Stage.VALID)] == [4]
+    assert [sum(r.gates) for r in brain.runs(sb.Stage.VALID)] == [4]
     brain.valid_depths = [2, 4]
     brain.on_stage_start(sb.Stage.VALID, 1)
     brain.evaluate_batch(batch_of(noise(2)), sb.Stage.VALID)

@@ -33,7 +33,7 @@ def train_steps(brain, batches):
             else p.grad.clone()
             for n, p in brain.modules.model.named_parameters()
         }
-        trace.append((sampler(step), grads))
+        trace.append((sampler.gates(step), grads))
         brain.zero_grad(set_to_none=True)
     return trace
 

@@ -8,11 +8,16 @@ import pytest
 import torch
 
 from dld_brain.gates import (
-    BernoulliGates,
-    UniformDepthGates,
     check_n_layers,
     evenly_spread,
     gates_from_layers,
+    layers_computed,
+)
+from dld_brain.samplers import (
+    BernoulliGates,
+    SandwichGates,
+    StochasticDepthGates,
+    UniformDepthGates,
 )
 
 
@@ -31,28 +36,28 @@ def test_evenly_spread_has_n_layers_with_first_and_last(n_total):
 
 def test_bernoulli_is_exact_at_its_ends():
     for step in range(50):
-        assert all(BernoulliGates(12, seed=1, p_open=1.0)(step))
+        assert all(BernoulliGates(12, seed=1, p_open=1.0).gates(step))
         # Never all closed: one layer, drawn uniformly, is left.
-        assert sum(BernoulliGates(12, seed=1, p_open=0.0)(step)) == 1
+        assert sum(BernoulliGates(12, seed=1, p_open=0.0).gates(step)) == 1
 
 
 def test_bernoulli_opens_each_layer_at_its_rate():
     sampler = BernoulliGates(12, seed=5, p_open=0.3)
-    rates = np.mean([sampler(step) for step in range(4000)], axis=0)
+    rates = np.mean([sampler.gates(step) for step in range(4000)], axis=0)
     # 5 standard deviations of a mean of 4000: 5 * sqrt(.21 / 4000) = 0.036
     assert np.abs(rates - 0.3).max() < 0.036
 
 
 def test_bernoulli_layers_are_independent():
     sampler = BernoulliGates(12, seed=5)
-    draws = np.array([sampler(step) for step in range(4000)])
+    draws = np.array([sampler.gates(step) for step in range(4000)])
     correlation = np.corrcoef(draws.T) - np.eye(12)
     assert np.abs(correlation).max() < 0.08
 
 
 def test_uniform_draws_every_depth_equally_often_and_evenly():
     sampler = UniformDepthGates(6, seed=2, min_layers=2)
-    draws = [sampler(step) for step in range(5000)]
+    draws = [sampler.gates(step) for step in range(5000)]
     counts = Counter(sum(gates) for gates in draws)
     assert set(counts) == {2, 3, 4, 5, 6}
     assert max(counts.values()) - min(counts.values()) < 150
@@ -61,7 +66,10 @@ def test_uniform_draws_every_depth_equally_often_and_evenly():
         assert layers == evenly_spread(len(layers), 6)
 
 
-@pytest.mark.parametrize("sampler_class", [BernoulliGates, UniformDepthGates])
+@pytest.mark.parametrize(
+    "sampler_class",
+    [BernoulliGates, StochasticDepthGates, UniformDepthGates, SandwichGates],
+)
 def test_gates_are_a_function_of_seed_and_step(sampler_class):
     first = [sampler_class(12, seed=7)(step) for step in range(20)]
     torch.manual_seed(99), np.random.seed(99), random.seed(99)
@@ -103,3 +111,51 @@ def test_samplers_refuse_what_is_no_probability_or_depth():
         gates_from_layers([], 12)
     with pytest.raises(ValueError, match="between 0 and 11, but is \\[12\\]"):
         gates_from_layers([12], 12)
+
+
+def test_stochastic_depth_opens_the_last_layer_least():
+    sampler = StochasticDepthGates(6, seed=5, p_last=0.4)
+    rates = np.mean([sampler.gates(step) for step in range(4000)], axis=0)
+    # 5 standard deviations of a mean of 4000: 5 * sqrt(.25 / 4000) = 0.04
+    expected = [0.9, 0.8, 0.7, 0.6, 0.5, 0.4]
+    assert np.abs(rates - expected).max() < 0.04
+    always = StochasticDepthGates(6, seed=5, p_last=1.0)
+    assert all(all(always.gates(step)) for step in range(50))
+
+
+def test_a_family_is_what_a_depth_runs():
+    prefixes = UniformDepthGates(6, seed=2, family="prefix")
+    random_ones = UniformDepthGates(6, seed=2, family="random")
+    for step in range(200):
+        gates = prefixes.gates(step)
+        n_layers = sum(gates)
+        assert gates == tuple(i < n_layers for i in range(6))
+        assert prefixes.layers(n_layers) == tuple(range(n_layers))
+    drawn = {g for g in map(random_ones.gates, range(2000)) if sum(g) == 3}
+    assert len(drawn) == 20  # all sets of 3 of 6
+    with pytest.raises(ValueError, match="`family` must be one of even, pref"):
+        UniformDepthGates(6, seed=2, family="odd")
+
+
+def test_a_sandwich_is_full_least_and_between():
+    sampler = SandwichGates(6, seed=2, min_layers=2, part_weight=0.3)
+    between = Counter()
+    for step in range(3000):
+        full, least, middle = sampler(step)
+        assert all(full.gates) and full.weight == 1.0
+        assert sum(least.gates) == 2 and least.weight == 0.3
+        assert middle.weight == 0.3
+        between[sum(middle.gates)] += 1
+    assert set(between) == {3, 4, 5}
+    assert max(between.values()) - min(between.values()) < 150
+    assert len(SandwichGates(2, seed=2)(0)) == 2  # nothing is between
+    assert len(SandwichGates(1, seed=2)(0)) == 1
+    with pytest.raises(ValueError, match="`part_weight` must be at least 0"):
+        SandwichGates(6, seed=2, part_weight=-1.0)
+
+
+def test_runs_that_begin_alike_share_their_layers():
+    full, two = (True,) * 4, (True, False, False, True)
+    assert layers_computed([full]) == 4
+    assert layers_computed([full, full]) == 4
+    assert layers_computed([full, two]) == 5

@@ -1,6 +1,7 @@
 """Every file of hparams/ is built and trained for two steps."""
 
 import ast
+import json
 from pathlib import Path
 
 import pytest
@@ -110,3 +111,32 @@ def test_public_functions_are_documented_and_typed(path):
         assert text, node.name
         for argument in named:
             assert f"{argument.arg} : " in text, node.name
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"gates": "stochastic_depth", "distillation": "near_tokens"},
+        {"gates": "uniform_random", "distillation": "l2"},
+        {"gates": "uniform_prefix", "layer_selection": "prefix"},
+        {"gates": "sandwich", "in_place_weight": 1.0, "kl_temperature": 2.0},
+    ],
+    ids=lambda changes: changes["gates"],
+)
+def test_methods_are_a_few_words_of_the_command_line(
+    changes, tmp_path, pretrained
+):
+    options = {"number_of_epochs": 1, "layer_importance": False, **changes}
+    main(
+        [
+            "hparams/conformer_dld.yaml",
+            *small(
+                teacher=pretrained, output_folder=f"{tmp_path}/1", **options
+            ),
+        ]
+    )
+    log = (tmp_path / "1/train_log.txt").read_text()
+    assert "train kl" in log
+    assert ("train in_place" in log) == ("in_place_weight" in changes)
+    report = json.loads((tmp_path / "1/depth_report.json").read_text())
+    assert report["gates"] == changes["gates"]

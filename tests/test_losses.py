@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.distributions import Categorical, kl_divergence
 
-from dld_brain.losses import ctc, ctc_frames_needed, kl, padding_mask
+from dld_brain.losses import ctc, ctc_frames_needed, kl, l2, padding_mask
 
 
 @pytest.fixture
@@ -103,3 +103,43 @@ def test_padding_mask_is_true_behind_the_length():
         [True, True],
         [False, False],
     ]
+
+
+def test_a_temperature_softens_both_and_keeps_the_scale():
+    teacher, student = (
+        torch.randn(2, 5, 4, generator=torch.Generator().manual_seed(i))
+        for i in (0, 1)
+    )
+    lengths = torch.tensor([5, 3])
+    found = kl(
+        teacher.log_softmax(-1), student.log_softmax(-1), lengths, temperature=2
+    )
+    p, q = (x / 2 for x in (teacher, student))
+    p, q = p.softmax(-1), q.softmax(-1)
+    per_frame = 4 * (p * (p / q).log()).sum(-1)
+    expected = [per_frame[0].sum(), per_frame[1, :3].sum()]
+    torch.testing.assert_close(found, torch.stack(expected))
+
+
+def test_frames_far_from_tokens_are_left_out():
+    ids = torch.tensor([[0, 0, 0, 5, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0, 0, 6]])
+    teacher = (8.0 * torch.nn.functional.one_hot(ids, 7)).log_softmax(-1)
+    student = torch.randn(2, 8, 7).log_softmax(-1)
+    lengths = torch.tensor([8, 6])  # the second's token is padding
+    found = kl(teacher, student, lengths, neighbours=1)
+    kept = kl(teacher[:, 2:5], student[:, 2:5], torch.tensor([3, 3]))
+    torch.testing.assert_close(found[0], kept[0])
+    assert found[1] == 0.0
+    torch.testing.assert_close(
+        kl(teacher, student, lengths, neighbours=8)[0],
+        kl(teacher, student, lengths)[0],
+    )
+
+
+def test_l2_is_that_of_log_probabilities_without_padding():
+    teacher = torch.zeros(2, 3, 4)
+    student = torch.full((2, 3, 4), 2.0)
+    assert l2(teacher, student, torch.tensor([3, 1])).tolist() == [12.0, 4.0]
+    assert l2(teacher, teacher, torch.tensor([3, 1])).tolist() == [0.0, 0.0]
+    with pytest.raises(ValueError, match="must give the same"):
+        l2(teacher, student[:, :2], torch.tensor([2, 1]))

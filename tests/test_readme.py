@@ -13,7 +13,11 @@ from dld_brain.config import read_tree
 from dld_brain.paper import DATA
 
 SPEECH = "tests/samples/AN4/wav/an4test_clstk/fddd/an5-fddd-b.flac"
-READMES = [Path("README.md"), *sorted(Path("recipes").glob("*/README.md"))]
+READMES = [
+    Path("README.md"),
+    Path("docs/methods.md"),
+    *sorted(Path("recipes").glob("*/README.md")),
+]
 
 
 def commands(path: Path) -> list[str]:

@@ -116,6 +116,42 @@ class GatedLayers(nn.Module):
             x = self.step(i, x, is_open, context)
         return self.norm(x)
 
+    def run_many(
+        self, x: torch.Tensor, many: list[Gates], **context
+    ) -> list[torch.Tensor]:
+        """Runs several sets of gates; what begins alike is computed once.
+
+        Arguments
+        ---------
+        x : torch.Tensor
+            Input of the first layer, [B, T, D].
+        many : list of tuple of bool
+            Gates of each run.
+        **context
+            What every layer gets beside its input.
+
+        Returns
+        -------
+        list of torch.Tensor
+            Outputs, [B, T, D].
+        """
+        outputs: list[torch.Tensor] = [x] * len(many)
+
+        def descend(i: int, x: torch.Tensor, runs: list[int]) -> None:
+            """Layer i on, for the runs that agree on the layers before."""
+            if i == len(self.layers):
+                for run in runs:
+                    outputs[run] = self.norm(x)
+                return
+            for is_open in (True, False):
+                rest = [run for run in runs if many[run][i] == is_open]
+                if rest:
+                    y = self.step(i, x, is_open, context)
+                    descend(i + 1, y, rest)
+
+        descend(0, x, list(range(len(many))))
+        return outputs
+
     def step(
         self, i: int, x: torch.Tensor, is_open: bool, context: dict[str, Any]
     ) -> torch.Tensor:
@@ -260,7 +296,8 @@ class DynamicEncoder(nn.Module):
         """Computes log-probabilities at the depth that the gates give.
 
         Several sets of gates are run in one call, as one step of training
-        has to under DistributedDataParallel; the stem is computed once.
+        has to under DistributedDataParallel; the stem, and layers in front
+        of the first that differs, are computed once.
 
         Arguments
         ---------
@@ -279,10 +316,8 @@ class DynamicEncoder(nn.Module):
         """
         x, lengths = self.stem(feats, lengths)
         if isinstance(gates, list):
-            return [
-                self.run_head(self.run_layers(x, lengths, one), lengths)
-                for one in gates
-            ]
+            many = self.layers.run_many(x, gates, **self.context(x, lengths))
+            return [self.run_head(y, lengths) for y in many]
         return self.run_head(self.run_layers(x, lengths, gates), lengths)
 
     def run_layers(

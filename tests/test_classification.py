@@ -8,9 +8,10 @@ import torch
 from speechbrain.dataio.encoder import CategoricalEncoder
 
 from common import batch_of, noise, tiny_modules
-from conftest import INTENTS, small_slu
+from conftest import INTENTS, small_slu, small_wavlm
 from dld_brain import losses
 from dld_brain.encoders.gated import EncoderOutput, MeanOverTime
+from dld_brain.export import main as export
 from dld_brain.pretrained import load_pretrained
 from dld_brain.tasks import ClassificationTask, find_task
 from pretrained_interfaces import DynamicEncoderASR, DynamicEncoderClassifier
@@ -204,3 +205,30 @@ def test_a_transcriber_is_no_teacher_of_a_classifier(pretrained, tmp_path):
 def test_a_classifier_is_not_loaded_as_a_transcriber(slu_run):
     with pytest.raises(ValueError, match="tokenizer"):
         DynamicEncoderASR.from_hparams(slu_run / "pretrained")
+
+
+def test_a_wavlm_classifies_as_well(hf_folder, tmp_path):
+    options = {
+        "corpus": "FluentSpeechCommands",
+        "data_folder": INTENTS,
+        "task": "classification",
+        "vocab_size": 4,
+        "source": hf_folder,
+        "number_of_epochs": 1,
+        "layer_importance": False,
+        "output_folder": f"{tmp_path}/1",
+    }
+    train_main(["hparams/wavlm_teacher.yaml", *small_wavlm(**options)])
+    model = DynamicEncoderClassifier.from_hparams(f"{tmp_path}/1/pretrained")
+    for n_layers in model.depths:
+        found = model.classify_file(WAV, n_layers=n_layers)
+        assert found.out_prob.shape == (1, 4)
+
+
+def test_an_export_of_a_classifier_is_refused(slu_run, tmp_path, capsys):
+    source = str(slu_run / "pretrained")
+    for command in ("submodel", "onnx"):
+        options = ["--source", source, "--output", str(tmp_path / command)]
+        assert export([command, *options, "--n_layers", "2"]) == 2
+        assert "must be a model that transcribes" in capsys.readouterr().err
+        assert not (tmp_path / command).exists()

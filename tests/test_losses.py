@@ -125,7 +125,7 @@ def test_frames_far_from_tokens_are_left_out():
     ids = torch.tensor([[0, 0, 0, 5, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0, 0, 6]])
     teacher = (8.0 * torch.nn.functional.one_hot(ids, 7)).log_softmax(-1)
     student = torch.randn(2, 8, 7).log_softmax(-1)
-    lengths = torch.tensor([8, 6])  # the second's token is padding
+    lengths = torch.tensor([8, 7])  # the second's token is padding
     found = kl(teacher, student, lengths, neighbours=1)
     kept = kl(teacher[:, 2:5], student[:, 2:5], torch.tensor([3, 3]))
     torch.testing.assert_close(found[0], kept[0])

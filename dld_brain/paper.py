@@ -26,8 +26,12 @@ from dld_brain.report import deepest
 from dld_brain.training_cost import with_before
 
 DATA = Path(__file__).with_name("paper.yaml")
-#: What a cell says of what the paper does not report.
+#: What a cell says where no number of the paper's is known.
 UNKNOWN = "not published"
+FOOTNOTE = (
+    f'"{UNKNOWN}": the paper gives no number, or its number could not be '
+    "recovered; dld_brain/paper.yaml says which."
+)
 #: Of a training: a count, the unit it is shown in, and how.
 COLUMNS = (
     ("seconds", 3600, ".2f"),
@@ -344,6 +348,7 @@ def write(name: str, folders: list[str], output: str) -> str:
             text += f"\n{cost_table(fit)}\n"
         if name.startswith("figure"):
             draw(Path(output, f"{name}.png"), spec, part, ours)
+    text += f"\n{FOOTNOTE}\n"
     Path(output, f"{name}.md").write_text(text)
     return text
 

@@ -134,6 +134,26 @@ def fitting(runs: list[Run], spec: Mapping[str, Any], corpus: str) -> list[Run]:
     ]
 
 
+def of_the_table(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows with the layers of the depth table: those that come first.
+
+    Arguments
+    ---------
+    rows : list of dict
+        Rows of a test set.
+
+    Returns
+    -------
+    list of dict
+
+    Example
+    -------
+    >>> of_the_table([{"selection": "even"}, {"selection": "random"}])
+    [{'selection': 'even'}]
+    """
+    return [r for r in rows if r["selection"] == rows[0]["selection"]]
+
+
 def measured(
     runs: list[Run], name: str, metric: str, by_epoch: bool
 ) -> Measured:
@@ -165,8 +185,7 @@ def measured(
                 for epoch, sets in run.report["epochs"].items()
             }
         for method, sets in parts.items():
-            rows = sets.get(name, [])
-            rows = [r for r in rows if r["selection"] == rows[0]["selection"]]
+            rows = of_the_table(sets.get(name, []))
             if method == "M_ref" and rows:
                 rows = [deepest(rows)]
             for row in rows:
@@ -257,8 +276,7 @@ def cost_table(runs: list[Run]) -> str:
         "|---|" + "---|" * 8,
     ]
     for run in runs:
-        rows = next(iter(run.report["sets"].values()))
-        rows = [r for r in rows if r["selection"] == rows[0]["selection"]]
+        rows = of_the_table(next(iter(run.report["sets"].values())))
         full = deepest(rows)["macs_per_second"]
         params = (f"{row['params'] / 1e6:.2f}" for row in rows)
         ratios = (f"{full / row['macs_per_second']:.2f}x" for row in rows)

@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from dld_brain.depth import Layers
 from dld_brain.features import absolute_lengths, extract
+from dld_brain.gates import gates_from_layers
 from dld_brain.tasks import Task
 
 #: Sets between two saves.
@@ -126,22 +127,13 @@ class LayerScores:
         self, batch: Stemmed, sets: list[Layers], sums: dict[Layers, float]
     ) -> None:
         """Adds the losses of a batch, shared beginnings computed once."""
-        stack = self.model.layers
+        gates = [gates_from_layers(layers, self.n_total) for layers in sets]
         context = self.model.context(batch.x, batch.lengths)
-
-        def descend(i: int, x: torch.Tensor, sets: list[Layers]) -> None:
-            """Layer i on, for the sets that agree on the layers before."""
-            if i == self.n_total:
-                out = self.model.run_head(stack.norm(x), batch.lengths)
-                loss = self.task.loss(out, batch.targets, batch.target_lengths)
-                sums[sets[0]] += float(loss.sum())
-                return
-            for is_open in (True, False):
-                rest = [s for s in sets if (i in s) == is_open]
-                if rest:
-                    descend(i + 1, stack.step(i, x, is_open, context), rest)
-
-        descend(0, batch.x, sets)
+        outputs = self.model.layers.run_many(batch.x, gates, **context)
+        for run, y in outputs:
+            out = self.model.run_head(y, batch.lengths)
+            loss = self.task.loss(out, batch.targets, batch.target_lengths)
+            sums[sets[run]] += float(loss.sum())
 
     def _load(self) -> dict[Layers, float]:
         """Reads what an interrupted search has left."""

@@ -258,3 +258,10 @@ def test_validation_scores_the_depths_asked_for():
     # References "A B", hypotheses "A": one of two words is missing.
     stats = brain.stats.summary(1.0)
     assert stats["WER"] == stats["WER n=2"] == stats["WER n=4"] == 50.0
+
+
+def test_a_run_with_too_few_gates_is_refused():
+    model = tiny_modules()["model"]
+    feats, lengths = torch.randn(1, 60, 20), torch.tensor([60])
+    with pytest.raises(ValueError, match="for each of the 4 layers, but has 2"):
+        model(feats, lengths, [(True,) * 4, (True, False)])

@@ -7,7 +7,7 @@ Authors
  * The dld_brain authors 2026
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, Optional, Union
 
 import torch
@@ -107,50 +107,63 @@ class GatedLayers(nn.Module):
         """
         if gates is None:
             gates = (True,) * len(self.layers)
-        if len(gates) != len(self.layers):
-            raise ValueError(
-                f"`gates` must have one entry for each of the "
-                f"{len(self.layers)} layers, but has {len(gates)}"
-            )
+        self._check(gates)
         for i, is_open in enumerate(gates):
             x = self.step(i, x, is_open, context)
         return self.norm(x)
 
     def run_many(
-        self, x: torch.Tensor, many: list[Gates], **context
-    ) -> list[torch.Tensor]:
+        self, x: torch.Tensor, many: Sequence[Gates], **context
+    ) -> Iterator[tuple[int, torch.Tensor]]:
         """Runs several sets of gates; what begins alike is computed once.
 
         Arguments
         ---------
         x : torch.Tensor
             Input of the first layer, [B, T, D].
-        many : list of tuple of bool
+        many : sequence of tuple of bool
             Gates of each run.
         **context
             What every layer gets beside its input.
 
-        Returns
-        -------
-        list of torch.Tensor
-            Outputs, [B, T, D].
-        """
-        outputs: list[torch.Tensor] = [x] * len(many)
+        Yields
+        ------
+        tuple of int and torch.Tensor
+            Which run, and its output, [B, T, D]; in no order, each as soon
+            as it is there, so that the outputs of thousands need not be
+            kept.
 
-        def descend(i: int, x: torch.Tensor, runs: list[int]) -> None:
+        Raises
+        ------
+        ValueError
+            If a run has not as many gates as there are layers.
+        """
+        for gates in many:
+            self._check(gates)
+
+        def descend(
+            i: int, x: torch.Tensor, runs: list[int]
+        ) -> Iterator[tuple[int, torch.Tensor]]:
             """Layer i on, for the runs that agree on the layers before."""
             if i == len(self.layers):
-                for run in runs:
-                    outputs[run] = self.norm(x)
+                x = self.norm(x)
+                yield from ((run, x) for run in runs)
                 return
             for is_open in (True, False):
                 rest = [run for run in runs if many[run][i] == is_open]
                 if rest:
                     y = self.step(i, x, is_open, context)
-                    descend(i + 1, y, rest)
+                    yield from descend(i + 1, y, rest)
 
-        descend(0, x, list(range(len(many))))
-        return outputs
+        yield from descend(0, x, list(range(len(many))))
+
+    def _check(self, gates: Gates) -> None:
+        """Raises unless there is one gate for each layer."""
+        if len(gates) != len(self.layers):
+            raise ValueError(
+                f"`gates` must have one entry for each of the "
+                f"{len(self.layers)} layers, but has {len(gates)}"
+            )
 
     def step(
         self, i: int, x: torch.Tensor, is_open: bool, context: dict[str, Any]
@@ -316,8 +329,12 @@ class DynamicEncoder(nn.Module):
         """
         x, lengths = self.stem(feats, lengths)
         if isinstance(gates, list):
-            many = self.layers.run_many(x, gates, **self.context(x, lengths))
-            return [self.run_head(y, lengths) for y in many]
+            context = self.context(x, lengths)
+            outputs = dict(self.layers.run_many(x, gates, **context))
+            return [
+                self.run_head(outputs[run], lengths)
+                for run in range(len(gates))
+            ]
         return self.run_head(self.run_layers(x, lengths, gates), lengths)
 
     def run_layers(

@@ -34,6 +34,7 @@ from dld_brain.start import (
     find_vocabulary,
     keep_teacher_report,
     keep_vocabulary,
+    layers_to_start_from,
     make_vocabulary,
 )
 from dld_brain.tasks import Task
@@ -209,7 +210,10 @@ def run(
     teacher = models.get(folders.get("teacher"))
     if "init_from" in folders:
         start = folders["init_from"]
-        copy_weights(models[start].modules, hparams["modules"], start)
+        source, target = models[start].modules, hparams["modules"]
+        sizes = (m["model"].n_total for m in (target, source))
+        layers = layers_to_start_from(hparams["init_layers"], *sizes)
+        copy_weights(source, target, start, layers)
 
     sb.create_experiment_directory(
         experiment_directory=hparams["output_folder"],

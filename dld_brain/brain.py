@@ -17,7 +17,7 @@ from dld_brain.encoders.gated import EncoderOutput
 from dld_brain.features import absolute_lengths, extract
 from dld_brain.gates import gates_from_layers, layers_computed
 from dld_brain.loop import Loop
-from dld_brain.samplers import GateSampler, Pass
+from dld_brain.samplers import GateSampler, Pass, with_intermediate
 from dld_brain.stats import StageStats
 from dld_brain.tasks import Task
 from dld_brain.training_cost import TrainingClock
@@ -135,11 +135,14 @@ class DLDBrain(Loop):
             super().init_optimizers()
             return
         model = self.plain_modules()["model"]
-        head = list(model.head.parameters())
-        parts = [m for name, m in model.named_children() if name != "head"]
-        rest = [p for part in parts for p in part.parameters()]
+        parts: dict[bool, list[torch.nn.Parameter]] = {True: [], False: []}
+        for name, module in model.named_children():
+            parts[name in ("head", "per_depth")] += module.parameters()
         self.optimizer = self.opt_class(
-            [{"params": rest}, {"params": head, "lr_factor": factor}]
+            [
+                {"params": parts[False]},
+                {"params": parts[True], "lr_factor": factor},
+            ]
         )
         self.optimizers_dict = {"opt_class": self.optimizer}
         if self.checkpointer is not None:
@@ -210,7 +213,8 @@ class DLDBrain(Loop):
         list of Pass
         """
         if stage == sb.Stage.TRAIN:
-            return self.gate_sampler(self.optimizer_step)
+            runs = self.gate_sampler(self.optimizer_step)
+            return with_intermediate(runs, self.hparams.intermediate_weight)
         weight = 1 / len(self.valid_depths)
         chosen = [self.gate_sampler.layers(n) for n in self.valid_depths]
         return [
@@ -244,7 +248,8 @@ class DLDBrain(Loop):
             loss = self.task.loss(out, targets, target_lengths)
             self.stats.add(self.task.loss_name, loss)
             loss = self.hparams.task_weight * loss
-            loss = loss + self.distilled(run, out, predictions)
+            if run.is_taught:
+                loss = loss + self.distilled(run, out, predictions)
             losses.append(run.weight * loss)
         self.stats.add_impossible(
             self.task.n_impossible(out, targets, target_lengths)

@@ -232,17 +232,24 @@ def layers_of(
     -------
     >>> layers_of({"layers.layers.4.w": 1, "head.w": 2}, (0, 4))
     {'layers.layers.1.w': 1, 'head.w': 2}
+    >>> layers_of({"per_depth.1.bias": 1, "per_depth.3.bias": 2}, (0, 4))
+    {'per_depth.1.bias': 1}
     """
-    prefix = "layers.layers."
-    numbers = {str(layer): str(i) for i, layer in enumerate(layers)}
+    numbers = {
+        # Layers are numbered anew; depths, of which the deeper go, stay.
+        "layers.layers.": {str(old): new for new, old in enumerate(layers)},
+        "per_depth.": {str(i): i for i in range(len(layers))},
+    }
     found = {}
     for name, value in state.items():
-        if name.startswith(prefix):
-            layer, _, rest = name.removeprefix(prefix).partition(".")
-            if layer not in numbers:
-                continue
-            name = f"{prefix}{numbers[layer]}.{rest}"
-        found[name] = value
+        for prefix, kept in numbers.items():
+            if name.startswith(prefix):
+                number, _, rest = name.removeprefix(prefix).partition(".")
+                if number in kept:
+                    found[f"{prefix}{kept[number]}.{rest}"] = value
+                break
+        else:
+            found[name] = value
     return found
 
 

@@ -101,6 +101,9 @@ class LayerChooser:
         Of random draws.
     path : str, optional
         File that losses are kept in.
+    trained : mapping of int to tuple of int, optional
+        Layers that training had for each depth; evenly spread ones if not
+        given.
     """
 
     def __init__(
@@ -114,6 +117,7 @@ class LayerChooser:
         batch_size: int = 8,
         seed: int = 0,
         path: Optional[str] = None,
+        trained: Optional[Mapping[int, Layers]] = None,
     ) -> None:
         self.modules = modules
         self.model_hash = model_hash
@@ -125,6 +129,8 @@ class LayerChooser:
         self.batch_size = batch_size
         self.seed = seed
         self.path = path
+        self.even = even_layers(self.n_total)
+        self.fixed = {"even": self.even, "trained": trained or self.even}
 
     def choose(self, strategy: str, is_nested: bool = False) -> DepthTable:
         """Runs a strategy.
@@ -146,8 +152,8 @@ class LayerChooser:
             If the strategy cannot do what is asked.
         """
         check_strategy(strategy, self.n_total, is_nested)
-        if strategy == "even":
-            return self._table(strategy, even_layers(self.n_total))
+        if strategy in self.fixed:
+            return self._table(strategy, self.fixed[strategy])
         part = part_of(self.dataset, self.n_utterances)
         scorer = LayerScores(
             self.modules,
@@ -201,7 +207,7 @@ class LayerChooser:
         sets = candidates.sets[:FINALISTS]
         if strategy == "random" or len(sets) == 1:
             return sets[:1]
-        even = even_layers(self.n_total)[len(sets[0])]
+        even = self.even[len(sets[0])]
         return list(dict.fromkeys([*sets, even]))
 
     def importance(self) -> list[float]:

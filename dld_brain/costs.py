@@ -24,7 +24,9 @@ PARTS = ("stem", "layers", "head")
 
 
 def executed_params(model: DynamicEncoder, gates: Gates) -> int:
-    """Parameters that take part at a depth: all but the closed layers'.
+    """Parameters that take part at a depth.
+
+    All but those of closed layers, and of the other depths' own.
 
     Arguments
     ---------
@@ -45,13 +47,31 @@ def executed_params(model: DynamicEncoder, gates: Gates) -> int:
     >>> executed_params(model, (True, False, False))
     9
     """
-    total = sum(p.numel() for p in model.parameters())
+    total = n_params(model)
+    if model.per_depth is not None:
+        total -= n_params(model.per_depth)
+        total += n_params(model.per_depth[sum(gates) - 1])
     for layer, is_open in zip(model.layers.layers, gates):
         if not is_open:
-            total -= sum(p.numel() for p in layer.parameters())
+            total -= n_params(layer)
             if model.layers.closed == "norm":
-                total += sum(p.numel() for p in layer.final_norm.parameters())
+                total += n_params(layer.final_norm)
     return total
+
+
+def n_params(module: nn.Module) -> int:
+    """Parameters of a module.
+
+    Arguments
+    ---------
+    module : torch.nn.Module
+        The module.
+
+    Returns
+    -------
+    int
+    """
+    return sum(p.numel() for p in module.parameters())
 
 
 @torch.no_grad()
@@ -94,7 +114,7 @@ def macs_by_part(
     with sdpa_kernel(SDPBackend.MATH):
         x, lengths = count("stem", model.stem, feats, lengths)
         x = count("layers", model.run_layers, x, lengths)
-        count("head", model.run_head, x, lengths)
+        count("head", model.run_head, x, lengths, model.n_total)
     return macs
 
 

@@ -70,7 +70,8 @@ def deepen(
         del inputs[first + 1 :]
         for i in range(first, model.n_total):
             inputs.append(stack.step(i, inputs[-1], i in layers, context))
-        out = model.run_head(stack.norm(inputs[-1]), lengths)
+        y = stack.norm(inputs[-1])
+        out = model.run_head(y, lengths, len(layers))
         yield Step(layers, out, sum(i >= first for i in layers))
         previous = layers
 

@@ -126,7 +126,7 @@ class DepthEvaluation:
                 with self.timed(result, "layers", layers):
                     y = self.run_layers(x, lengths, layers)
                 with self.timed(result, "head", layers):
-                    out = self.model.run_head(y, lengths)
+                    out = self.model.run_head(y, lengths, len(layers))
                     answers = self.task.decode(out)
                 result.answers[layers] += answers
                 result.entropies[layers] += mean_entropy(out).tolist()
@@ -163,7 +163,7 @@ class DepthEvaluation:
                 layers = rng.choice(self.n_total, n_layers, replace=False)
                 alone = x[i : i + 1, :length], lengths[i : i + 1]
                 y = self.run_layers(*alone, layers.tolist())
-                out = self.model.run_head(y, alone[1])
+                out = self.model.run_head(y, alone[1], n_layers)
                 answers = self.task.decode(out)
                 result.random_answers[n_layers, draw] += answers
 

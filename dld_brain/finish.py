@@ -93,6 +93,9 @@ def make_chooser(
         batch_size=hparams["test_batch_size"],
         seed=hparams["seed"],
         path=str(Path(hparams["save_folder"], "layer_scores.json")),
+        trained={
+            n: brain.gate_sampler.layers(n) for n in range(1, brain.n_total + 1)
+        },
     )
 
 

@@ -76,6 +76,45 @@ def prefix(n_layers: int, n_total: int) -> tuple[int, ...]:
     return tuple(range(n_layers))
 
 
+def nested(n_layers: int, n_total: int) -> tuple[int, ...]:
+    """Returns `n_layers` layers of `n_total`, those of smaller depths included.
+
+    The first layer, the last, and then always the one that lies farthest
+    from those there are, equals by their distance from the one before: about
+    as evenly spread as sets can be that contain each other.
+
+    Arguments
+    ---------
+    n_layers : int
+        How many layers run, 1 to `n_total`.
+    n_total : int
+        How many layers there are.
+
+    Returns
+    -------
+    tuple of int
+
+    Raises
+    ------
+    ValueError
+        If `n_layers` is not between 1 and `n_total`.
+
+    Example
+    -------
+    >>> [nested(n, 6) for n in (1, 2, 3, 4)]
+    [(0,), (0, 5), (0, 2, 5), (0, 2, 4, 5)]
+    """
+    check_n_layers(n_layers, n_total)
+    chosen = [0]
+    while len(chosen) < n_layers:
+        distances = {
+            i: (min(abs(i - j) for j in chosen), abs(i - chosen[-1]))
+            for i in range(n_total)
+        }
+        chosen.append(max(distances, key=distances.get))
+    return tuple(sorted(chosen))
+
+
 def layers_computed(many: Sequence[Gates]) -> int:
     """How many layers several runs of one input take.
 

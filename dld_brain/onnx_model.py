@@ -17,6 +17,7 @@ from torch import nn
 
 from dld_brain.depth import Layers
 from dld_brain.encoders.gated import DynamicEncoder
+from dld_brain.encoders.per_depth import folded_head
 from dld_brain.features import LogMel, extract
 
 #: ONNX operators that are quantised: matrix products, nothing else.
@@ -118,7 +119,7 @@ class OnnxModel(nn.Module):
 
 
 def cut(model: DynamicEncoder, layers: Layers) -> DynamicEncoder:
-    """The same model with some layers alone; weights are shared.
+    """The same model with some layers alone; their weights are shared.
 
     Arguments
     ---------
@@ -137,6 +138,8 @@ def cut(model: DynamicEncoder, layers: Layers) -> DynamicEncoder:
     stack._modules = dict(stack._modules)
     stack.layers = nn.ModuleList(model.layers.layers[i] for i in layers)
     found.layers = stack
+    found.head = folded_head(model.head, model.per_depth, len(layers))
+    found.per_depth = None
     return found
 
 

@@ -10,13 +10,14 @@ Authors
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Optional
 
 import torch
 from hyperpyyaml import load_hyperpyyaml
 from speechbrain.processing.features import InputNormalization
 
-from dld_brain.depth import DepthTable, checkpoint_hash
+from dld_brain.checkpoints import layers_of
+from dld_brain.depth import DepthTable, Layers, checkpoint_hash
 from dld_brain.tasks import Task, find_task
 
 FILES = (
@@ -25,6 +26,9 @@ FILES = (
     "normalize.ckpt",
     "depth_table.ckpt",
 )
+
+#: Weights that a model may have beside those of the model it starts from.
+ADDED = ("per_depth.", "router.")
 
 #: What inference needs beside the encoder.
 INFERENCE_YAML = """
@@ -216,11 +220,13 @@ def copy_weights(
     source: Mapping[str, torch.nn.Module],
     target: Mapping[str, torch.nn.Module],
     name: str,
+    layers: Optional[Layers] = None,
 ) -> None:
     """Starts a model from another: weights and feature statistics.
 
     The statistics stay as they are: student and teacher see one set of
-    features.
+    features. What depths have of their own, and a router, the model may have
+    beside the other's weights; they stay as they are made.
 
     Arguments
     ---------
@@ -230,14 +236,24 @@ def copy_weights(
         The same of the model that starts.
     name : str
         Where the source is from, for the message.
+    layers : tuple of int, optional
+        Layers of the source that the model has; all if not given.
 
     Raises
     ------
     ValueError
         If the two differ in shape.
     """
+    state = source["model"].state_dict()
+    if layers is not None:
+        state = layers_of(state, layers)
+    own = target["model"].state_dict()
+    state = {
+        **{k: v for k, v in own.items() if k.startswith(ADDED)},
+        **state,
+    }
     try:
-        target["model"].load_state_dict(source["model"].state_dict())
+        target["model"].load_state_dict(state)
     except RuntimeError as error:
         raise ValueError(
             f"the model must have the shape of {name}, from which it "

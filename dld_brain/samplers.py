@@ -9,20 +9,12 @@ Authors
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from dld_brain.gates import (
-    Gates,
-    check_n_layers,
-    evenly_spread,
-    gates_from_layers,
-    prefix,
-)
-
-#: One fixed set of layers for each depth, by the name of the family.
-FAMILIES = {"even": evenly_spread, "prefix": prefix}
+from dld_brain.gates import Gates, evenly_spread, gates_from_layers
 
 
 class Pass(NamedTuple):
@@ -34,10 +26,13 @@ class Pass(NamedTuple):
         One gate for each layer, at least one of them open.
     weight : float
         Of its loss.
+    is_taught : bool
+        Whether it learns from teachers, beside the task.
     """
 
     gates: Gates
     weight: float = 1.0
+    is_taught: bool = True
 
 
 class GateSampler(ABC):
@@ -256,174 +251,36 @@ class StochasticDepthGates(GateSampler):
         return opened(self.rates, self.rng(step))
 
 
-class UniformDepthGates(GateSampler):
-    """Draws the depth uniformly.
+def with_intermediate(runs: Sequence[Pass], weight: float) -> list[Pass]:
+    """Adds the task's loss half way through each run: intermediate CTC.
 
-    With a family of layers, each depth has one fixed set: the sub-models of
-    training are those of inference (https://arxiv.org/abs/2010.08265).
-
-    Arguments
-    ---------
-    n_total : int
-        How many layers there are.
-    seed : int
-        Key of the draws, beside the step.
-    min_layers : int
-        The least depth that is drawn.
-    family : str
-        even, prefix (the first n) or random (n layers, drawn uniformly).
-
-    Raises
-    ------
-    ValueError
-        If `min_layers` is not between 1 and `n_total`, or there is no such
-        family.
-
-    Example
-    -------
-    >>> sampler = UniformDepthGates(n_total=4, seed=1, min_layers=4)
-    >>> sampler.gates(step=7)
-    (True, True, True, True)
-    """
-
-    def __init__(
-        self,
-        n_total: int,
-        seed: int,
-        min_layers: int = 1,
-        family: str = "even",
-    ) -> None:
-        super().__init__(n_total, seed)
-        check_n_layers(min_layers, n_total)
-        known = (*FAMILIES, "random")
-        if family not in known:
-            raise ValueError(
-                f"`family` must be one of {', '.join(known)}, but is {family!r}"
-            )
-        self.min_layers = min_layers
-        self.family = family
-
-    def gates(self, step: int) -> Gates:
-        """Draws gates.
-
-        Arguments
-        ---------
-        step : int
-            The optimizer step, from 0.
-
-        Returns
-        -------
-        tuple of bool
-        """
-        return self.draw(step, self.min_layers, self.n_total)
-
-    def draw(self, step: int, least: int, most: int) -> Gates:
-        """Draws a depth, and its gates.
-
-        Arguments
-        ---------
-        step : int
-            The optimizer step, from 0.
-        least : int
-            The least depth.
-        most : int
-            The greatest.
-
-        Returns
-        -------
-        tuple of bool
-        """
-        rng = self.rng(step)
-        n_layers = int(rng.integers(least, most + 1))
-        layers = self.layers(n_layers)
-        if self.family == "random":
-            layers = rng.choice(self.n_total, n_layers, replace=False).tolist()
-        return gates_from_layers(layers, self.n_total)
-
-    def layers(self, n_layers: int) -> tuple[int, ...]:
-        """The layers that stand for a depth.
-
-        Arguments
-        ---------
-        n_layers : int
-            The depth.
-
-        Returns
-        -------
-        tuple of int
-        """
-        find = FAMILIES.get(self.family, evenly_spread)
-        return find(n_layers, self.n_total)
-
-
-class SandwichGates(UniformDepthGates):
-    """Runs the full depth, the least and one between in every step.
-
-    The sandwich rule (https://arxiv.org/abs/1903.05134), with the weights of
-    Xu et al. (https://arxiv.org/abs/2407.18930): 1 for the full depth and 0.3
-    for each of the others. With two depths there is none between.
+    Lee and Watanabe, https://arxiv.org/abs/2102.03216, eq. 7, but for a
+    scale: L + weight L_half, where theirs is (1 - w) L + w L_half. Half way
+    is behind half of the layers that run. That is a run of its own, whose
+    layers are all computed by the run that it is half of; it takes a head.
 
     Arguments
     ---------
-    n_total : int
-        How many layers there are.
-    seed : int
-        Key of the draws, beside the step.
-    min_layers : int
-        The least depth.
-    family : str
-        even, prefix or random: the layers of the depth between; those of
-        the least are even with random.
-    part_weight : float
-        Weight of the losses of the shallower depths.
+    runs : sequence of Pass
+        Runs of a step.
+    weight : float
+        Of the loss half way; 0 adds nothing.
 
-    Raises
-    ------
-    ValueError
-        As `UniformDepthGates`, or if `part_weight` is negative.
+    Returns
+    -------
+    list of Pass
 
     Example
     -------
-    >>> sampler = SandwichGates(n_total=4, seed=1)
-    >>> [(sum(p.gates), p.weight) for p in sampler(step=0)][:2]
-    [(4, 1.0), (1, 0.3)]
+    >>> runs = with_intermediate([Pass((True, False, True, True))], 0.5)
+    >>> [(run.gates, run.weight) for run in runs[1:]]
+    [((True, False, False, False), 0.5)]
     """
-
-    has_full_depth = True
-
-    def __init__(
-        self,
-        n_total: int,
-        seed: int,
-        min_layers: int = 1,
-        family: str = "even",
-        part_weight: float = 0.3,
-    ) -> None:
-        super().__init__(n_total, seed, min_layers, family)
-        if part_weight < 0:
-            raise ValueError(
-                f"`part_weight` must be at least 0, but is {part_weight}"
-            )
-        self.part_weight = part_weight
-
-    def __call__(self, step: int) -> list[Pass]:
-        """The runs of an optimizer step: full, least, between.
-
-        Arguments
-        ---------
-        step : int
-            The step, from 0.
-
-        Returns
-        -------
-        list of Pass
-        """
-        least = self.layers(self.min_layers)
-        runs = [Pass((True,) * self.n_total)]
-        if self.min_layers < self.n_total:
-            gates = gates_from_layers(least, self.n_total)
-            runs.append(Pass(gates, self.part_weight))
-        if self.min_layers + 1 < self.n_total:
-            gates = self.draw(step, self.min_layers + 1, self.n_total - 1)
-            runs.append(Pass(gates, self.part_weight))
-        return runs
+    halves = []
+    for run in runs if weight else ():
+        layers = [i for i, is_open in enumerate(run.gates) if is_open]
+        half = layers[: len(layers) // 2]
+        if half:
+            gates = gates_from_layers(half, len(run.gates))
+            halves.append(Pass(gates, weight * run.weight, is_taught=False))
+    return [*runs, *halves]

@@ -131,7 +131,7 @@ class LayerScores:
         context = self.model.context(batch.x, batch.lengths)
         outputs = self.model.layers.run_many(batch.x, gates, **context)
         for run, y in outputs:
-            out = self.model.run_head(y, batch.lengths)
+            out = self.model.run_head(y, batch.lengths, sum(gates[run]))
             loss = self.task.loss(out, batch.targets, batch.target_lengths)
             sums[sets[run]] += float(loss.sum())
 

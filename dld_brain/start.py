@@ -7,12 +7,15 @@ Authors
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 from speechbrain.utils.distributed import if_main_process
 
 from dld_brain import data
 from dld_brain.config import encoder_settings, resolve_key
+from dld_brain.depth import Layers
+from dld_brain.depth_samplers import FAMILIES
+from dld_brain.gates import gates_from_layers
 from dld_brain.pretrained import PretrainedModel, check_pretrained
 from dld_brain.tasks import Task, find_task
 
@@ -29,6 +32,9 @@ SHARED_KEYS = (
     "token_type",
     "num_workers",
 )
+#: What of the encoder is the student's own; and of one with fewer layers.
+OWN_KEYS = ("per_depth", "router")
+SIZED_KEYS = (*OWN_KEYS, "n_total")
 
 
 def find_model(
@@ -70,9 +76,12 @@ def find_model(
     recipe = Path(source)
     if not recipe.is_file():
         recipe = Path(hparams_file).parent / source
+    encoder = encoder_settings(hparams_file, overrides)
+    for key in OWN_KEYS if hparams["init_layers"] is None else SIZED_KEYS:
+        encoder.pop(key, None)
     settings = {
         **{key: hparams[key] for key in SHARED_KEYS},
-        **encoder_settings(hparams_file, overrides),
+        **encoder,
         **hparams["teacher_overrides"],
     }
     output_folder = resolve_key(str(recipe), "output_folder", settings)
@@ -82,6 +91,54 @@ def find_model(
         train(str(recipe), settings)
     check_pretrained(str(folder))
     return str(folder)
+
+
+def layers_to_start_from(
+    init_layers: Union[str, list[int], None], n_layers: int, n_total: int
+) -> Optional[Layers]:
+    """Layers of the model that a shallower one starts from.
+
+    Arguments
+    ---------
+    init_layers : str or list of int, optional
+        even, prefix or nested, or the layers; all if not given.
+    n_layers : int
+        Layers of the model that starts.
+    n_total : int
+        Layers of the model that it starts from.
+
+    Returns
+    -------
+    tuple of int
+        Or None, for all.
+
+    Raises
+    ------
+    ValueError
+        If there are not as many, or they are none of the model's.
+
+    Example
+    -------
+    >>> layers_to_start_from("even", 4, 12)
+    (0, 4, 7, 11)
+    """
+    if init_layers is None:
+        return None
+    if isinstance(init_layers, str):
+        if init_layers not in FAMILIES:
+            raise ValueError(
+                f"`init_layers` must be one of {', '.join(FAMILIES)}, or a "
+                f"list of layers, but is {init_layers!r}"
+            )
+        return FAMILIES[init_layers](n_layers, n_total)
+    layers = tuple(sorted(set(init_layers)))
+    gates_from_layers(layers, n_total)
+    if len(layers) != n_layers:
+        raise ValueError(
+            f"`init_layers` must name {n_layers} layers, as many as the "
+            f"model has, but has {list(init_layers)}"
+        )
+    return layers
 
 
 def find_vocabulary(

@@ -17,14 +17,24 @@ from typing import Optional
 import numpy as np
 from tqdm import tqdm
 
-from dld_brain.depth import Layers, even_layers
+from dld_brain.depth import Layers
 from dld_brain.gates import evenly_spread
 
 Scorer = Callable[[Iterable[Layers]], dict[Layers, float]]
 
 #: Most sets that "exhaustive" scores: all of 12 layers are 4095.
 EXHAUSTIVE_LIMIT = 5000
-STRATEGIES = ("even", "prefix", "random", "exhaustive", "greedy", "beam")
+STRATEGIES = (
+    "even",
+    "trained",
+    "prefix",
+    "random",
+    "exhaustive",
+    "greedy",
+    "beam",
+)
+#: Strategies that need no speech: each depth has its layers.
+FIXED = ("even", "trained")
 #: Strategies whose depths may be made to contain each other.
 NESTABLE = ("prefix", "greedy", "beam")
 
@@ -63,7 +73,7 @@ def find_candidates(
     Arguments
     ---------
     strategy : str
-        One of `STRATEGIES`.
+        One of `STRATEGIES` that are not `FIXED`.
     n_total : int
         Layers in the stack, L.
     scorer : callable
@@ -95,8 +105,6 @@ def find_candidates(
     [(2,), (1, 2), (0, 1, 2)]
     """
     check_strategy(strategy, n_total, is_nested)
-    if strategy == "even":
-        return {n: Candidates([s]) for n, s in even_layers(n_total).items()}
     if strategy == "prefix":
         depths = range(1, n_total + 1)
         return {n: Candidates([tuple(range(n))]) for n in depths}

@@ -10,8 +10,9 @@ import torch
 from common import batch_of, noise, start, tiny_brain, tiny_modules
 from dld_brain import losses
 from dld_brain.checkpoints import AtomicCheckpointer
+from dld_brain.depth_samplers import SandwichGates
 from dld_brain.gates import layers_computed
-from dld_brain.samplers import BernoulliGates, SandwichGates
+from dld_brain.samplers import BernoulliGates
 
 
 def gradients(brain):

@@ -15,7 +15,7 @@ from dld_brain.depth import DepthTable, checkpoint_hash, even_layers, make_table
 from dld_brain.features import absolute_lengths, extract
 from dld_brain.gates import gates_from_layers
 from dld_brain.search import LayerScores
-from dld_brain.strategies import STRATEGIES, find_candidates
+from dld_brain.strategies import FIXED, STRATEGIES, find_candidates
 
 TASK = transcription()
 SUBSETS = [
@@ -165,13 +165,16 @@ def test_every_strategy_gives_a_table(strategy, tmp_path):
         16000,
         n_utterances=2,
         path=str(tmp_path / "scores.json"),
+        trained={1: (2,), 2: (0, 1), 3: (0, 1, 2), 4: (0, 1, 2, 3)},
     )
     table = chooser.choose(strategy)
     assert table.depths == (1, 2, 3, 4)
     assert table.layers(4) == (0, 1, 2, 3)
     for row in table.rows:
         assert len(row.layers) == row.n_layers
-        assert (row.dev_rate is None) == (strategy == "even")
+        assert (row.dev_rate is None) == (strategy in FIXED)
+    if strategy == "trained":
+        assert table.layers(1) == (2,)
     params = [row.params for row in table.rows]
     assert params == sorted(params)
     table.save(str(tmp_path))

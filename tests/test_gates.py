@@ -7,18 +7,14 @@ import numpy as np
 import pytest
 import torch
 
+from dld_brain.depth_samplers import SandwichGates, UniformDepthGates
 from dld_brain.gates import (
     check_n_layers,
     evenly_spread,
     gates_from_layers,
     layers_computed,
 )
-from dld_brain.samplers import (
-    BernoulliGates,
-    SandwichGates,
-    StochasticDepthGates,
-    UniformDepthGates,
-)
+from dld_brain.samplers import BernoulliGates, StochasticDepthGates
 
 
 @pytest.mark.parametrize("n_total", [1, 2, 5, 12, 24])
@@ -133,7 +129,9 @@ def test_a_family_is_what_a_depth_runs():
         assert prefixes.layers(n_layers) == tuple(range(n_layers))
     drawn = {g for g in map(random_ones.gates, range(2000)) if sum(g) == 3}
     assert len(drawn) == 20  # all sets of 3 of 6
-    with pytest.raises(ValueError, match="`family` must be one of even, pref"):
+    with pytest.raises(
+        ValueError, match="`gate_family` must be one of even, pref"
+    ):
         UniformDepthGates(6, seed=2, family="odd")
 
 

@@ -117,8 +117,13 @@ def test_public_functions_are_documented_and_typed(path):
     "changes",
     [
         {"gates": "stochastic_depth", "distillation": "near_tokens"},
-        {"gates": "uniform_random", "distillation": "l2"},
-        {"gates": "uniform_prefix", "layer_selection": "prefix"},
+        {"gates": "uniform", "gate_family": "random", "distillation": "l2"},
+        {
+            "gates": "every_depth",
+            "gate_family": "prefix",
+            "per_depth": "head",
+            "layer_selection": "trained",
+        },
         {"gates": "sandwich", "in_place_weight": 1.0, "kl_temperature": 2.0},
     ],
     ids=lambda changes: changes["gates"],

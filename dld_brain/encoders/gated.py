@@ -265,6 +265,8 @@ class DynamicEncoder(nn.Module):
         layer that runs gets. It belongs to no layer.
     pool : torch.nn.Module, optional
         `pool(x, lengths)` in front of the head: for a classification.
+    per_depth : torch.nn.ModuleList, optional
+        What each depth has of its own at the head; see `make_per_depth`.
 
     Example
     -------
@@ -287,6 +289,7 @@ class DynamicEncoder(nn.Module):
         head: nn.Module,
         bias: Optional[nn.Module] = None,
         pool: Optional[nn.Module] = None,
+        per_depth: Optional[nn.ModuleList] = None,
     ) -> None:
         super().__init__()
         self.stem = stem
@@ -294,6 +297,7 @@ class DynamicEncoder(nn.Module):
         self.head = head
         self.bias = bias
         self.pool = pool
+        self.per_depth = per_depth
 
     @property
     def n_total(self) -> int:
@@ -332,10 +336,12 @@ class DynamicEncoder(nn.Module):
             context = self.context(x, lengths)
             outputs = dict(self.layers.run_many(x, gates, **context))
             return [
-                self.run_head(outputs[run], lengths)
+                self.run_head(outputs[run], lengths, sum(gates[run]))
                 for run in range(len(gates))
             ]
-        return self.run_head(self.run_layers(x, lengths, gates), lengths)
+        n_layers = self.n_total if gates is None else sum(gates)
+        x = self.run_layers(x, lengths, gates)
+        return self.run_head(x, lengths, n_layers)
 
     def run_layers(
         self,
@@ -387,7 +393,9 @@ class DynamicEncoder(nn.Module):
             context["bias"] = self.bias(x.shape[1])
         return context
 
-    def run_head(self, x: torch.Tensor, lengths: torch.Tensor) -> EncoderOutput:
+    def run_head(
+        self, x: torch.Tensor, lengths: torch.Tensor, n_layers: int
+    ) -> EncoderOutput:
         """From the last layer to log-probabilities.
 
         Arguments
@@ -396,6 +404,8 @@ class DynamicEncoder(nn.Module):
             Output of the layers, [B, T', D].
         lengths : torch.Tensor
             Valid frames, [B].
+        n_layers : int
+            Layers that ran: a depth may have parameters of its own.
 
         Returns
         -------
@@ -405,4 +415,8 @@ class DynamicEncoder(nn.Module):
         """
         if self.pool is not None:
             x, lengths = self.pool(x, lengths)
-        return EncoderOutput(self.head(x).log_softmax(-1), lengths)
+        if self.per_depth is None:
+            logits = self.head(x)
+        else:
+            logits = self.per_depth[n_layers - 1](self.head, x)
+        return EncoderOutput(logits.log_softmax(-1), lengths)

@@ -17,6 +17,7 @@ from torch import nn
 
 from dld_brain.encoders.gated import DynamicEncoder, GatedLayers, make_pool
 from dld_brain.encoders.huggingface import load_backbone, make_config
+from dld_brain.encoders.per_depth import make_per_depth
 from dld_brain.encoders.waveform import WaveformStem
 
 
@@ -225,6 +226,7 @@ def wavlm_encoder(
     normalize_wav: bool = False,
     freeze_stem: bool = True,
     task: str = "transcription",
+    per_depth: str = "none",
 ) -> DynamicEncoder:
     """Makes a dynamic encoder of a WavLM, wav2vec 2.0 or HuBERT model.
 
@@ -247,6 +249,8 @@ def wavlm_encoder(
         Whether the convolutions on the waveform are left as they are.
     task : str
         transcription or classification.
+    per_depth : str
+        What each depth has of its own; see `make_per_depth`.
 
     Returns
     -------
@@ -300,4 +304,7 @@ def wavlm_encoder(
         head=nn.Linear(hf_config.hidden_size, vocab_size),
         bias=bias,
         pool=make_pool(task),
+        per_depth=make_per_depth(
+            per_depth, len(layers), hf_config.hidden_size, vocab_size
+        ),
     )

@@ -1,0 +1,255 @@
+"""Parameters of each depth's own, in front of, or beside, the shared head.
+
+All are zero when made: a student that starts from a teacher starts as the
+teacher. A model of one depth needs none: `fold` puts them into its head.
+
+Authors
+ * The dld_brain authors 2026
+"""
+
+from typing import Optional
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+class OwnBias(nn.Module):
+    """A bias of the depth's own: head(x) + b_n.
+
+    Arguments
+    ---------
+    d_model : int
+        Width, D.
+    vocab_size : int
+        Outputs of the head, V.
+    """
+
+    def __init__(self, d_model: int, vocab_size: int) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(vocab_size))
+
+    def forward(self, head: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        """Runs the head.
+
+        Arguments
+        ---------
+        head : torch.nn.Module
+            The shared head.
+        x : torch.Tensor
+            [B, T', D].
+
+        Returns
+        -------
+        torch.Tensor
+            [B, T', V].
+        """
+        return head(x) + self.bias
+
+    def fold(
+        self, weight: torch.Tensor, bias: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """What a head has that gives the same.
+
+        Arguments
+        ---------
+        weight : torch.Tensor
+            Of the shared head, [V, D].
+        bias : torch.Tensor
+            Of the shared head, [V].
+
+        Returns
+        -------
+        tuple of torch.Tensor
+            Weight and bias.
+        """
+        return weight, bias + self.bias
+
+
+class OwnNorm(nn.Module):
+    """Scale and shift of the depth's own: head((1 + s_n) x + t_n).
+
+    They come on top of those of the norm that the last layer ends with: that
+    is a LayerNorm of each depth's own (slimmable networks,
+    https://arxiv.org/abs/1812.08928, have batch norms so).
+
+    Arguments
+    ---------
+    d_model : int
+        Width, D.
+    vocab_size : int
+        Outputs of the head, V.
+    """
+
+    def __init__(self, d_model: int, vocab_size: int) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.zeros(d_model))
+        self.shift = nn.Parameter(torch.zeros(d_model))
+
+    def forward(self, head: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        """Runs the head; see `OwnBias.forward`.
+
+        Arguments
+        ---------
+        head : torch.nn.Module
+            The shared head.
+        x : torch.Tensor
+            [B, T', D].
+
+        Returns
+        -------
+        torch.Tensor
+            [B, T', V].
+        """
+        return head(torch.addcmul(self.shift, x, 1 + self.scale))
+
+    def fold(
+        self, weight: torch.Tensor, bias: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """What a head has that gives the same: W (1 + s), b + W t.
+
+        Arguments
+        ---------
+        weight : torch.Tensor
+            Of the shared head, [V, D].
+        bias : torch.Tensor
+            Of the shared head, [V].
+
+        Returns
+        -------
+        tuple of torch.Tensor
+            Weight and bias.
+        """
+        return weight * (1 + self.scale), bias + weight @ self.shift
+
+
+class OwnHead(nn.Linear):
+    """A head of the depth's own, counted from the shared one.
+
+    As the exits of an early-exit Conformer (https://arxiv.org/abs/2309.09546)
+    have; the sum with the shared head is ours, so that it starts as that.
+
+    Arguments
+    ---------
+    d_model : int
+        Width, D.
+    vocab_size : int
+        Outputs of the head, V.
+    """
+
+    def __init__(self, d_model: int, vocab_size: int) -> None:
+        super().__init__(d_model, vocab_size)
+        nn.init.zeros_(self.weight)
+        nn.init.zeros_(self.bias)
+
+    def forward(self, head: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        """Runs both heads; see `OwnBias.forward`.
+
+        Arguments
+        ---------
+        head : torch.nn.Module
+            The shared head.
+        x : torch.Tensor
+            [B, T', D].
+
+        Returns
+        -------
+        torch.Tensor
+            [B, T', V].
+        """
+        return head(x) + F.linear(x, self.weight, self.bias)
+
+    def fold(
+        self, weight: torch.Tensor, bias: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """What a head has that gives the same: the sums.
+
+        Arguments
+        ---------
+        weight : torch.Tensor
+            Of the shared head, [V, D].
+        bias : torch.Tensor
+            Of the shared head, [V].
+
+        Returns
+        -------
+        tuple of torch.Tensor
+            Weight and bias.
+        """
+        return weight + self.weight, bias + self.bias
+
+
+#: What a depth can have of its own.
+KINDS = {"bias": OwnBias, "norm": OwnNorm, "head": OwnHead}
+
+
+def make_per_depth(
+    kind: str, n_total: int, d_model: int, vocab_size: int
+) -> Optional[nn.ModuleList]:
+    """Makes what each depth has of its own.
+
+    Arguments
+    ---------
+    kind : str
+        none, bias (V parameters a depth), norm (2 D) or head (V D + V).
+    n_total : int
+        Depths, L.
+    d_model : int
+        Width, D.
+    vocab_size : int
+        Outputs of the head, V.
+
+    Returns
+    -------
+    torch.nn.ModuleList
+        That of depth n is its entry n - 1; None if there is none.
+
+    Raises
+    ------
+    ValueError
+        If there is no such kind.
+
+    Example
+    -------
+    >>> own = make_per_depth("norm", n_total=3, d_model=4, vocab_size=5)
+    >>> x, head = torch.randn(1, 2, 4), nn.Linear(4, 5)
+    >>> torch.equal(own[1](head, x), head(x))  # as long as it is not trained
+    True
+    """
+    if kind == "none":
+        return None
+    if kind not in KINDS:
+        raise ValueError(
+            f"`per_depth` must be none, {', '.join(KINDS)}, but is {kind!r}"
+        )
+    return nn.ModuleList(
+        KINDS[kind](d_model, vocab_size) for _ in range(n_total)
+    )
+
+
+def folded_head(
+    head: nn.Linear, per_depth: Optional[nn.ModuleList], n_layers: int
+) -> nn.Linear:
+    """The head of a model that has one depth alone.
+
+    Arguments
+    ---------
+    head : torch.nn.Linear
+        The shared head.
+    per_depth : torch.nn.ModuleList, optional
+        What the depths have of their own.
+    n_layers : int
+        The depth.
+
+    Returns
+    -------
+    torch.nn.Linear
+        The shared head itself, where depths have nothing of their own.
+    """
+    if per_depth is None:
+        return head
+    folded = nn.Linear(head.in_features, head.out_features)
+    values = per_depth[n_layers - 1].fold(head.weight, head.bias)
+    for parameter, value in zip((folded.weight, folded.bias), values):
+        parameter.data.copy_(value)
+    return folded.to(head.weight.device)

@@ -15,12 +15,12 @@ import torch
 from dld_brain.checkpoints import average_best, keep_epoch
 from dld_brain.encoders.gated import EncoderOutput
 from dld_brain.features import absolute_lengths, extract
-from dld_brain.gates import gates_from_layers, layers_computed
+from dld_brain.gates import gates_from_layers
 from dld_brain.loop import Loop
 from dld_brain.samplers import GateSampler, Pass, with_intermediate
 from dld_brain.stats import StageStats
 from dld_brain.tasks import Task
-from dld_brain.training_cost import TrainingClock
+from dld_brain.training_cost import TrainingClock, layer_passes, peak_bytes
 
 
 def device_name(device: torch.device) -> str:
@@ -327,10 +327,9 @@ class DLDBrain(Loop):
         """
         wavs, wav_lens = batch.sig
         seconds = wav_lens.sum() * wavs.shape[1] / self.hparams.sample_rate
-        computed = layers_computed([run.gates for run, _ in outputs.students])
-        passes = 3 * computed  # backward is twice forward
-        if self.teacher is not None:
-            passes += self.n_total
+        runs = [run for run, _ in outputs.students]
+        n_teacher = 0 if self.teacher is None else self.teacher.n_total
+        passes = layer_passes(runs, n_teacher)
         self.clock.count_batch(self.sum_over_ranks(seconds), passes)
 
     def on_stage_end(
@@ -354,6 +353,8 @@ class DLDBrain(Loop):
         self.clock.lap()
         self.clock.spent.epochs = epoch
         self.clock.spent.steps = self.optimizer_step
+        peak = max(self.clock.spent.peak_bytes, peak_bytes(self.device))
+        self.clock.spent.peak_bytes = peak
         meta = {
             "epoch": epoch,
             "steps": self.optimizer_step,

@@ -5,16 +5,22 @@ Authors
 """
 
 import json
+import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
+import torch
 from speechbrain.utils.checkpoints import (
     mark_as_loader,
     mark_as_saver,
     register_checkpoint_hooks,
 )
+
+from dld_brain.gates import layers_computed
+from dld_brain.samplers import Pass
 
 #: What adds up over a training and those it started from.
 COUNTS = ("seconds", "epochs", "steps", "audio_hours", "layer_passes")
@@ -38,6 +44,8 @@ class Training:
         Layers that a batch was sent through, the teacher's included, over
         all batches. A backward pass counts as two forward ones: it has
         twice the matrix products.
+    peak_bytes : int
+        Most memory that was held: on a GPU by tensors, else by the process.
     device : str
         What it was trained on.
     before : dict, optional
@@ -49,8 +57,57 @@ class Training:
     steps: int = 0
     audio_hours: float = 0.0
     layer_passes: float = 0.0
+    peak_bytes: int = 0
     device: str = ""
     before: Optional[dict[str, Any]] = None
+
+
+def layer_passes(runs: Sequence[Pass], n_teacher: int) -> int:
+    """Layers that a batch is sent through in a step of training.
+
+    A backward pass counts as two forward ones: it has twice the matrix
+    products.
+
+    Arguments
+    ---------
+    runs : sequence of Pass
+        The student's runs; what begins alike is computed once.
+    n_teacher : int
+        Layers of the frozen teacher, 0 without one.
+
+    Returns
+    -------
+    int
+
+    Example
+    -------
+    >>> layer_passes([Pass((True, False, True))], n_teacher=3)
+    9
+    """
+    return 3 * layers_computed([run.gates for run in runs]) + n_teacher
+
+
+def peak_bytes(device: Union[str, torch.device]) -> int:
+    """The most memory that was held so far.
+
+    Arguments
+    ---------
+    device : str or torch.device
+        The device.
+
+    Returns
+    -------
+    int
+        Bytes: on a GPU of tensors, else of the process; 0 under Windows.
+    """
+    if torch.device(device).type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    if sys.platform == "win32":
+        return 0
+    import resource  # which Windows has not
+
+    unit = 1 if sys.platform == "darwin" else 1024  # getrusage(2)
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def with_before(training: Optional[dict[str, Any]], key: str) -> float:

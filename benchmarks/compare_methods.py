@@ -1,0 +1,381 @@
+"""Which way of training is best at which depth?
+
+> python benchmarks/compare_methods.py --corpus SpokenCommands \
+      --data_folder results/SpokenCommands/data --methods dld plus static
+> python benchmarks/compare_methods.py --corpus AN4 --data_folder /an4 \
+      --teacher results/AN4/conformer_teacher/1986/pretrained --equal compute
+
+Trains each method of methods.yaml with each seed from one teacher, by
+train.py; what is finished is not trained again, what was interrupted goes on.
+Writes <output>/<corpus>/<equal>.md, .png and .json; each run's report stays in
+its folder there.
+
+Authors
+ * The dld_brain authors 2026
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple, Optional
+
+from comparison import Row, differences, draw, read_row, table
+from timing import machine
+from tqdm import tqdm
+
+from dld_brain.config import REPOSITORY, load_flat, read_tree
+from dld_brain.pretrained import load_pretrained
+from dld_brain.samplers import with_intermediate
+from dld_brain.training_cost import layer_passes
+
+#: Steps that the compute of a method is averaged over.
+STEPS = 1000
+
+
+class Job(NamedTuple):
+    """A model to train.
+
+    Arguments
+    ---------
+    hparams : str
+        File of hparams/.
+    settings : dict
+        Flags of train.py.
+    folder : Path
+        Its output folder.
+    """
+
+    hparams: str
+    settings: dict[str, Any]
+    folder: Path
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it is trained and scored."""
+        return (self.folder / "depth_report.json").is_file()
+
+    def command(self, device: str) -> list[str]:
+        """The command that trains it.
+
+        Arguments
+        ---------
+        device : str
+            Where it is trained.
+
+        Returns
+        -------
+        list of str
+        """
+        flags = [
+            f"--{key}={value if isinstance(value, str) else json.dumps(value)}"
+            for key, value in self.settings.items()
+        ]
+        folder = f"--output_folder={self.folder}"
+        return ["train.py", self.hparams, *flags, folder, f"--device={device}"]
+
+    def train(self, device: str, threads: int) -> None:
+        """Trains it, with its output in stdout.txt.
+
+        Arguments
+        ---------
+        device : str
+            Where it is trained.
+        threads : int
+            Threads of the process.
+
+        Raises
+        ------
+        RuntimeError
+            If train.py fails.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        log = self.folder / "stdout.txt"
+        with open(log, "a", encoding="utf-8") as file:
+            code = subprocess.run(
+                [sys.executable, *self.command(device), "--noprogressbar"],
+                cwd=REPOSITORY,
+                env={**os.environ, "OMP_NUM_THREADS": str(threads)},
+                stdout=file,
+                stderr=subprocess.STDOUT,
+            ).returncode
+        if code:
+            raise RuntimeError(f"train.py ended with {code}: see {log}")
+
+
+def mean_passes(job: Job, n_teacher: int) -> float:
+    """Layer passes of a training step, mean over many.
+
+    Arguments
+    ---------
+    job : Job
+        The model.
+    n_teacher : int
+        Layers of its frozen teacher, if it has one.
+
+    Returns
+    -------
+    float
+    """
+    hparams = load_flat(job.hparams, job.settings)
+    n_total, seed = hparams["modules"]["model"].n_total, hparams["seed"]
+    make_sampler = hparams["gate_samplers"][hparams["gates"]]
+    sampler = make_sampler(n_total=n_total, seed=seed)
+    weight = hparams["intermediate_weight"]
+    n_teacher = n_teacher if hparams["teacher"] else 0
+    passes = [
+        layer_passes(with_intermediate(sampler(step), weight), n_teacher)
+        for step in range(STEPS)
+    ]
+    return sum(passes) / STEPS
+
+
+class Comparison:
+    """The models of a comparison.
+
+    Arguments
+    ---------
+    options : argparse.Namespace
+        The command line.
+    """
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options = options
+        content = read_tree(Path(__file__).with_name("methods.yaml"))
+        self.methods = content["methods"]
+        self.corpus = content["corpora"][options.corpus]
+        self.folder = Path(options.output, options.corpus).resolve()
+        self.shared = {
+            **content["shared"],
+            "corpus": options.corpus,
+            "data_folder": str(Path(options.data_folder).resolve()),
+            "test_depths": self.corpus["depths"],
+        }
+        self.teacher = Path(
+            options.teacher or self.folder / "teacher/pretrained"
+        ).resolve()
+
+    def teacher_job(self) -> Job:
+        """The teacher.
+
+        Returns
+        -------
+        Job
+        """
+        return Job(
+            "hparams/conformer_teacher.yaml",
+            {
+                **self.shared,
+                "seed": self.options.seeds[0],
+                **self.corpus["teacher"],
+                **settings_of(self.options),
+            },
+            self.teacher.parent,
+        )
+
+    def job(
+        self, method: str, seed: int, n_layers: Optional[int] = None
+    ) -> Job:
+        """A model.
+
+        Arguments
+        ---------
+        method : str
+            Key of methods.yaml.
+        seed : int
+            Its seed.
+        n_layers : int, optional
+            Depth of a model that has one depth alone.
+
+        Returns
+        -------
+        Job
+        """
+        entry = self.methods[method]
+        settings = {
+            **self.shared,
+            "seed": seed,
+            **self.corpus["student"],
+            **entry["settings"],
+            **settings_of(self.options),
+        }
+        folder = self.folder / f"equal_{self.options.equal}" / method
+        if n_layers is not None:
+            settings |= {"n_total": n_layers, "test_depths": [n_layers]}
+            folder = folder / f"n{n_layers}"
+        settings = {
+            key: str(self.teacher) if value == "TEACHER" else value
+            for key, value in settings.items()
+        }
+        return Job(entry["hparams"], settings, folder / str(seed))
+
+    def jobs(self, method: str) -> dict[int, list[Job]]:
+        """The models of a method, by seed.
+
+        Arguments
+        ---------
+        method : str
+            Key of methods.yaml.
+
+        Returns
+        -------
+        dict of int to list of Job
+            One for each depth, where each is a model of its own.
+        """
+        is_many = self.methods[method].get("one_model_a_depth", False)
+        depths = self.corpus["depths"] if is_many else [None]
+        return {
+            seed: [self.job(method, seed, n) for n in depths]
+            for seed in self.options.seeds
+        }
+
+    def with_equal_compute(self, job: Job) -> Job:
+        """The same model for as many epochs as the reference's compute buys.
+
+        Arguments
+        ---------
+        job : Job
+            The model.
+
+        Returns
+        -------
+        Job
+        """
+        n_teacher = load_pretrained(str(self.teacher)).modules["model"].n_total
+        reference = self.job(self.options.reference, self.options.seeds[0])
+        budget = mean_passes(reference, n_teacher)
+        share = budget / mean_passes(job, n_teacher)
+        epochs = max(1, round(share * job.settings["number_of_epochs"]))
+        settings = {**job.settings, "number_of_epochs": epochs}
+        return job._replace(settings=settings)
+
+    def run(self) -> None:
+        """Trains what is not trained yet."""
+        if not self.options.teacher and not self.teacher_job().is_done:
+            tqdm.write("training the teacher first")
+            self.teacher_job().train(self.options.device, self.options.threads)
+        todo = [
+            job
+            for method in self.options.methods
+            for jobs in self.jobs(method).values()
+            for job in jobs
+            if not job.is_done
+        ]
+        if self.options.equal == "compute":
+            todo = [self.with_equal_compute(job) for job in todo]
+        with ThreadPoolExecutor(self.options.jobs) as pool:
+            done = pool.map(
+                lambda job: job.train(
+                    self.options.device, self.options.threads
+                ),
+                todo,
+            )
+            for _ in tqdm(done, total=len(todo), desc="models"):
+                pass
+
+    def rows(self) -> list[Row]:
+        """What every method that has finished reached.
+
+        Returns
+        -------
+        list of Row
+        """
+        teacher = [[self.teacher]]
+        found = [read_row("the teacher, its own layers", teacher)]
+        for method, entry in self.methods.items():
+            runs = [
+                [job.folder for job in jobs]
+                for jobs in self.jobs(method).values()
+                if all(job.is_done for job in jobs)
+            ]
+            if runs:
+                found.append(read_row(entry["title"], runs))
+        return found
+
+    def write(self) -> str:
+        """Writes the table, the picture and the numbers.
+
+        Returns
+        -------
+        str
+            The Markdown.
+        """
+        rows = self.rows()
+        path = self.folder / f"equal_{self.options.equal}"
+        text = (
+            f"# {self.options.corpus}, equal {self.options.equal}\n\n"
+            f"{table(rows)}\n"
+        )
+        ours = self.methods["plus"]["title"]
+        if ours in [row.title for row in rows]:
+            text += f"\n{ours}, less the others:\n\n{differences(rows, ours)}\n"
+        path.with_suffix(".md").write_text(text)
+        content = {"machine": machine(), "rows": [r._asdict() for r in rows]}
+        path.with_suffix(".json").write_text(json.dumps(content, indent=2))
+        draw(rows, path.with_suffix(".png"), self.options.corpus)
+        return text
+
+
+def settings_of(options: argparse.Namespace) -> dict[str, Any]:
+    """Further flags of train.py.
+
+    Arguments
+    ---------
+    options : argparse.Namespace
+        The command line.
+
+    Returns
+    -------
+    dict of str to object
+    """
+    return dict(read_tree(options.settings))
+
+
+def parser() -> argparse.ArgumentParser:
+    """Makes the parser of the command line.
+
+    Returns
+    -------
+    argparse.ArgumentParser
+    """
+    folder = Path(__file__).parent
+    content = read_tree(folder / "methods.yaml")
+    found = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = found.add_argument
+    add("--corpus", required=True, choices=list(content["corpora"]))
+    add("--data_folder", required=True)
+    names = list(content["methods"])
+    add("--methods", nargs="*", default=names, choices=names)
+    add("--seeds", nargs="+", type=int, default=[1986, 1987, 1988])
+    add("--equal", choices=["updates", "compute"], default="updates")
+    add("--reference", default="dld", choices=names, help="of equal compute")
+    add("--teacher", help="folder `pretrained`; trained if not given")
+    add("--settings", default="{}", help="further flags, '{d_ffn: 64}'")
+    add("--output", default="results/methods")
+    add("--jobs", type=int, default=1, help="models trained at a time")
+    add("--threads", type=int, default=1, help="of each")
+    add("--device", default="cpu")
+    return found
+
+
+def main(arguments: Optional[list[str]] = None) -> None:
+    """Runs the benchmark.
+
+    Arguments
+    ---------
+    arguments : list of str, optional
+        The command line; that of the process if not given.
+    """
+    comparison = Comparison(parser().parse_args(arguments))
+    comparison.run()
+    print(comparison.write())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,234 @@
+"""Tables and the picture of a comparison of methods.
+
+Authors
+ * The dld_brain authors 2026
+"""
+
+import json
+import statistics
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dld_brain.plots import picture
+from dld_brain.training_cost import COUNTS
+
+#: Styles of the lines, one a method.
+STYLES = ("o-", "s--", "^:", "d-.", "v-", "P--", "*:", "X-.")
+
+
+class Row(NamedTuple):
+    """What a method reached.
+
+    Arguments
+    ---------
+    title : str
+        What it is called.
+    metric : str
+        WER or accuracy.
+    rates : dict of int to list of float
+        By depth, the metric with each seed, %.
+    spent : dict of str to float
+        Mean over the seeds: seconds, epochs, steps, hours of audio and layer
+        passes of a training; of several models, their sum, but for epochs
+        and steps.
+    peak_bytes : int
+        Most memory that a training held.
+    """
+
+    title: str
+    metric: str
+    rates: dict[int, list[float]]
+    spent: dict[str, float]
+    peak_bytes: int
+
+
+def read_report(folder: Path) -> dict[str, Any]:
+    """Reads what a run has found.
+
+    Arguments
+    ---------
+    folder : Path
+        Its folder.
+
+    Returns
+    -------
+    dict
+    """
+    return json.loads((folder / "depth_report.json").read_text())
+
+
+def read_row(title: str, runs: list[list[Path]]) -> Row:
+    """Reads what a method reached.
+
+    Arguments
+    ---------
+    title : str
+        What it is called.
+    runs : list of list of Path
+        For each seed, the folder of its model; or of the models for the
+        single depths.
+
+    Returns
+    -------
+    Row
+    """
+    reports = [[read_report(folder) for folder in models] for models in runs]
+    rates: dict[int, list[float]] = {}
+    for report in (report for models in reports for report in models):
+        (scores,) = report["sets"].values()
+        first = scores[0]["selection"]
+        for score in scores:
+            if score["selection"] == first:
+                value = score["rates"][report["metric"]]
+                rates.setdefault(score["n_layers"], []).append(value)
+    totals = [total([r["training"] for r in models]) for models in reports]
+    return Row(
+        title=title,
+        metric=reports[0][0]["metric"],
+        rates=dict(sorted(rates.items())),
+        spent={k: statistics.mean(t[k] for t in totals) for k in COUNTS},
+        peak_bytes=max(
+            report["training"].get("peak_bytes", 0)
+            for models in reports
+            for report in models
+        ),
+    )
+
+
+def total(trainings: list[dict[str, Any]]) -> dict[str, float]:
+    """What the models of a seed took together.
+
+    Arguments
+    ---------
+    trainings : list of dict
+        Fields of a Training, each.
+
+    Returns
+    -------
+    dict of str to float
+        Epochs and steps are those of one of them.
+    """
+    sums = {key: sum(t[key] for t in trainings) for key in COUNTS}
+    return {**sums, **{k: trainings[0][k] for k in ("epochs", "steps")}}
+
+
+def mean_and_deviation(values: list[float]) -> str:
+    """Formats the values of several seeds.
+
+    Arguments
+    ---------
+    values : list of float
+        The values.
+
+    Returns
+    -------
+    str
+
+    Example
+    -------
+    >>> mean_and_deviation([1.0, 3.0]), mean_and_deviation([2.0])
+    ('2.0 ± 1.4', '2.0')
+    """
+    mean = f"{statistics.mean(values):.1f}"
+    if len(values) == 1:
+        return mean
+    return f"{mean} ± {statistics.stdev(values):.1f}"
+
+
+def table(rows: list[Row]) -> str:
+    """The methods, their rates and what they took, as Markdown.
+
+    Arguments
+    ---------
+    rows : list of Row
+        The methods.
+
+    Returns
+    -------
+    str
+    """
+    depths = sorted({n for row in rows for n in row.rates})
+    head = [f"{rows[0].metric} %", "seeds", *map(str, depths)]
+    head += ["epochs", "updates", "layer passes", "minutes", "peak GiB"]
+    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+    for row in rows:
+        cells = [row.title, str(max(map(len, row.rates.values())))]
+        for n in depths:
+            values = row.rates.get(n)
+            cells.append(mean_and_deviation(values) if values else "")
+        spent = row.spent
+        cells += [
+            f"{spent['epochs']:.0f}",
+            f"{spent['steps']:.0f}",
+            f"{spent['layer_passes']:,.0f}",
+            f"{spent['seconds'] / 60:.1f}",
+            f"{row.peak_bytes / 2**30:.2f}",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def differences(rows: list[Row], ours: str) -> str:
+    """How far one method is from the others, in points, as Markdown.
+
+    Arguments
+    ---------
+    rows : list of Row
+        The methods.
+    ours : str
+        Title of the one.
+
+    Returns
+    -------
+    str
+    """
+    (own,) = (row for row in rows if row.title == ours)
+    depths = list(own.rates)
+    head = ["points", *map(str, depths)]
+    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+    for row in rows:
+        if row.title == ours:
+            continue
+        cells = [row.title]
+        for n in depths:
+            other = row.rates.get(n)
+            difference = statistics.mean(own.rates[n]) - (
+                statistics.mean(other) if other else float("nan")
+            )
+            cells.append(f"{difference:+.1f}" if other else "")
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def draw(rows: list[Row], path: Path, title: str) -> None:
+    """Draws the methods against depth.
+
+    Arguments
+    ---------
+    rows : list of Row
+        The methods.
+    path : Path
+        PNG file to write.
+    title : str
+        Title of the figure.
+    """
+    with picture(
+        path,
+        xlabel="layers that run, n",
+        ylabel=f"{rows[0].metric}, %, log scale",
+        title=title,
+    ) as axes:
+        for i, row in enumerate(rows):
+            many = len(next(iter(row.rates.values()))) > 1
+            axes.errorbar(
+                list(row.rates),
+                [statistics.mean(v) for v in row.rates.values()],
+                yerr=[
+                    statistics.stdev(v) if many else 0.0
+                    for v in row.rates.values()
+                ],
+                fmt=STYLES[i % len(STYLES)],
+                label=row.title,
+            )
+        axes.set_yscale("log")
+        axes.legend(fontsize="x-small")

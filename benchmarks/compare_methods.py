@@ -127,7 +127,9 @@ def mean_passes(job: Job, n_teacher: int) -> float:
     weight = hparams["intermediate_weight"]
     n_teacher = n_teacher if hparams["teacher"] else 0
     passes = [
-        layer_passes(with_intermediate(sampler(step), weight), n_teacher)
+        layer_passes(
+            with_intermediate(sampler(step), weight), n_total, n_teacher
+        )
         for step in range(STEPS)
     ]
     return sum(passes) / STEPS

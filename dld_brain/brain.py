@@ -5,22 +5,24 @@ Authors
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, NamedTuple, Optional, Union
 
 import speechbrain as sb
 import torch
 
-from dld_brain.checkpoints import average_best, keep_epoch
-from dld_brain.encoders.gated import EncoderOutput
+from dld_brain.checkpoints import average_weights, keep_epoch
+from dld_brain.encoders.gated import EncoderOutput, RoutedOutput
 from dld_brain.features import absolute_lengths, extract
-from dld_brain.gates import gates_from_layers
 from dld_brain.loop import Loop
-from dld_brain.samplers import GateSampler, Pass, with_intermediate
+from dld_brain.samplers import GateSampler, Pass, Routed, with_intermediate
 from dld_brain.stats import StageStats
 from dld_brain.tasks import Task
 from dld_brain.training_cost import TrainingClock, layer_passes, peak_bytes
+
+#: What ranks the checkpoints that are kept and averaged.
+ORDERS = {"best": {"min_key": "error"}, "last": {"max_key": "steps"}}
 
 
 def device_name(device: torch.device) -> str:
@@ -45,6 +47,22 @@ def device_name(device: torch.device) -> str:
     return str(device)
 
 
+def depth_of(run: Pass) -> int:
+    """The depth of a run.
+
+    Arguments
+    ---------
+    run : Pass
+        The run.
+
+    Returns
+    -------
+    int
+        Open gates; 0 where a router decides, for each utterance anew.
+    """
+    return 0 if isinstance(run.gates, Routed) else sum(run.gates)
+
+
 class Predictions(NamedTuple):
     """What a batch gives.
 
@@ -54,10 +72,14 @@ class Predictions(NamedTuple):
         The student's runs, and what each gave.
     teacher : EncoderOutput, optional
         The teacher's, in training.
+    rates : sequence of torch.Tensor
+        Of runs whose router decided, the probability that a layer runs,
+        [L, B].
     """
 
     students: list[tuple[Pass, EncoderOutput]]
     teacher: Optional[EncoderOutput] = None
+    rates: Sequence[torch.Tensor] = ()
 
 
 class DLDBrain(Loop):
@@ -114,6 +136,7 @@ class DLDBrain(Loop):
             self.teacher.to(self.device).eval().requires_grad_(False)
         self.n_total = self.modules.model.n_total
         self.valid_depths = valid_depths or [self.n_total]
+        self.order = ORDERS[self.hparams.averaged]
         self.stats = StageStats(self.task, self.valid_depths)
         self.clock = TrainingClock()
         self.clock.spent.device = device_name(self.device)
@@ -129,19 +152,23 @@ class DLDBrain(Loop):
             )
 
     def init_optimizers(self) -> None:
-        """Makes the optimizer; the head may learn at a rate of its own."""
-        factor = self.hparams.head_lr_factor
-        if factor == 1.0:
+        """Makes the optimizer; head and router may have rates of their own."""
+        factors = {
+            "head": self.hparams.head_lr_factor,
+            "per_depth": self.hparams.head_lr_factor,
+            "router": self.hparams.router_lr_factor,
+        }
+        groups: dict[float, list[torch.nn.Parameter]] = {}
+        for name, part in self.plain_modules()["model"].named_children():
+            factor = factors.get(name, 1.0)
+            groups.setdefault(factor, []).extend(part.parameters())
+        if set(groups) == {1.0}:
             super().init_optimizers()
             return
-        model = self.plain_modules()["model"]
-        parts: dict[bool, list[torch.nn.Parameter]] = {True: [], False: []}
-        for name, module in model.named_children():
-            parts[name in ("head", "per_depth")] += module.parameters()
         self.optimizer = self.opt_class(
             [
-                {"params": parts[False]},
-                {"params": parts[True], "lr_factor": factor},
+                {"params": parameters, "lr_factor": factor}
+                for factor, parameters in groups.items()
             ]
         )
         self.optimizers_dict = {"opt_class": self.optimizer}
@@ -166,11 +193,16 @@ class DLDBrain(Loop):
         feats, lengths = self.extract_features(batch, stage)
         runs = self.runs(stage)
         outs = self.modules.model(feats, lengths, [run.gates for run in runs])
-        students = list(zip(runs, outs))
+        rates = [out.rates for out in outs if isinstance(out, RoutedOutput)]
+        students = [
+            (run, out.out if isinstance(out, RoutedOutput) else out)
+            for run, out in zip(runs, outs)
+        ]
         if stage != sb.Stage.TRAIN or self.teacher is None:
-            return Predictions(students)
+            return Predictions(students, rates=rates)
         with torch.no_grad():
-            return Predictions(students, self.teacher(feats, lengths))
+            taught = self.teacher(feats, lengths)
+        return Predictions(students, taught, rates)
 
     def extract_features(
         self, batch: Any, stage: sb.Stage
@@ -215,12 +247,9 @@ class DLDBrain(Loop):
         if stage == sb.Stage.TRAIN:
             runs = self.gate_sampler(self.optimizer_step)
             return with_intermediate(runs, self.hparams.intermediate_weight)
-        weight = 1 / len(self.valid_depths)
-        chosen = [self.gate_sampler.layers(n) for n in self.valid_depths]
-        return [
-            Pass(gates_from_layers(layers, self.n_total), weight)
-            for layers in chosen
-        ]
+        return self.gate_sampler.validation(
+            self.optimizer_step, self.valid_depths
+        )
 
     def compute_objectives(
         self, predictions: Predictions, batch: Any, stage: sb.Stage
@@ -257,9 +286,13 @@ class DLDBrain(Loop):
         if stage != sb.Stage.TRAIN:
             for run, out in predictions.students:
                 answers = self.task.decode(out)
-                n_layers = sum(run.gates)
-                self.stats.score(n_layers, answers, batch.reference)
+                self.stats.score(depth_of(run), answers, batch.reference)
         loss = torch.stack(losses).sum(0).mean()
+        for rates in predictions.rates:
+            self.stats.add("open_rate", rates.mean(0))
+            loss = loss + self.hparams.router_penalty * (
+                (rates.mean() - self.hparams.open_rate).square()
+            )
         return loss * self.share_of_batch(len(targets), stage)
 
     def distilled(
@@ -286,8 +319,12 @@ class DLDBrain(Loop):
             kl = self.distill(predictions.teacher.log_probs, *out)
             self.stats.add("kl", kl)
             total = total + self.hparams.kl_weight * kl
-        if self.hparams.in_place_weight and not all(run.gates):
-            full = next(o for r, o in predictions.students if all(r.gates))
+        if self.hparams.in_place_weight and depth_of(run) != self.n_total:
+            full = next(
+                out
+                for other, out in predictions.students
+                if depth_of(other) == self.n_total
+            )
             kl = self.distill(full.log_probs.detach(), *out)
             self.stats.add("in_place", kl)
             total = total + self.hparams.in_place_weight * kl
@@ -329,7 +366,7 @@ class DLDBrain(Loop):
         seconds = wav_lens.sum() * wavs.shape[1] / self.hparams.sample_rate
         runs = [run for run, _ in outputs.students]
         n_teacher = 0 if self.teacher is None else self.teacher.n_total
-        passes = layer_passes(runs, n_teacher)
+        passes = layer_passes(runs, self.n_total, n_teacher)
         self.clock.count_batch(self.sum_over_ranks(seconds), passes)
 
     def on_stage_end(
@@ -369,7 +406,7 @@ class DLDBrain(Loop):
                 "error": error,
                 "training": asdict(self.clock.spent),
             },
-            min_keys=["error"],
+            **{f"{key}s": [value] for key, value in self.order.items()},
             num_to_keep=self.hparams.avg_checkpoints,
             # SpeechBrain appends to its default list at each call, and
             # sorts all checkpoints by each entry of it.
@@ -381,7 +418,7 @@ class DLDBrain(Loop):
             )
 
     def load_average(self) -> None:
-        """Loads the mean of the best checkpoints into the model.
+        """Loads the mean of the best, or last, checkpoints into the model.
 
         Raises
         ------
@@ -389,8 +426,8 @@ class DLDBrain(Loop):
             If there is no checkpoint.
         """
         n = self.hparams.avg_checkpoints
-        state = average_best(self.checkpointer, "model", "error", n)
-        self.checkpointer.recover_if_possible(min_key="error")
+        state = average_weights(self.checkpointer, "model", n, **self.order)
+        self.checkpointer.recover_if_possible(**self.order)
         self.plain_modules()["model"].load_state_dict(state, strict=True)
 
     def gates_seen(self) -> Optional[dict[int, int]]:
@@ -403,7 +440,7 @@ class DLDBrain(Loop):
         """
         n_steps = self.last_meta().get("steps", 0)
         counts = Counter(
-            sum(run.gates)
+            depth_of(run)
             for step in range(n_steps)
             for run in self.gate_sampler(step)
         )

@@ -242,6 +242,8 @@ def layers_of(
     }
     found = {}
     for name, value in state.items():
+        if name.startswith("router."):  # it decides on all layers
+            continue
         for prefix, kept in numbers.items():
             if name.startswith(prefix):
                 number, _, rest = name.removeprefix(prefix).partition(".")
@@ -253,10 +255,10 @@ def layers_of(
     return found
 
 
-def average_best(
-    checkpointer: Checkpointer, name: str, min_key: str, n: int
+def average_weights(
+    checkpointer: Checkpointer, name: str, n: int, **order: str
 ) -> dict[str, torch.Tensor]:
-    """Averages the weights of the best checkpoints.
+    """Averages the weights of some checkpoints.
 
     Arguments
     ---------
@@ -264,10 +266,10 @@ def average_best(
         Where they are.
     name : str
         Recoverable to average.
-    min_key : str
-        Meta key that ranks them, the least first.
     n : int
         How many, at most.
+    **order : str
+        min_key or max_key: the meta key that ranks them.
 
     Returns
     -------
@@ -279,12 +281,11 @@ def average_best(
     ValueError
         If there is none.
     """
-    checkpoints = checkpointer.find_checkpoints(
-        min_key=min_key, max_num_checkpoints=n
-    )
+    checkpoints = checkpointer.find_checkpoints(max_num_checkpoints=n, **order)
     if not checkpoints:
+        (key,) = order.values()
         raise ValueError(
             f"{checkpointer.checkpoints_dir} must hold a checkpoint with "
-            f"{min_key}, but has none: train first, without --test_only"
+            f"{key}, but has none: train first, without --test_only"
         )
     return average_checkpoints(checkpoints, name)

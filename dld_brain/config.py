@@ -12,6 +12,7 @@ Authors
 
 import difflib
 import io
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Optional, Union
 
@@ -25,6 +26,43 @@ INCLUDES = ("encoder", "recipe")
 ENCODERS = "hparams/shared"
 
 Overrides = Union[str, dict[str, Any], None]
+
+
+def choice(hparams: dict[str, Any], key: str, options: Iterable[str]) -> str:
+    """The value of a key that is one of several.
+
+    Arguments
+    ---------
+    hparams : dict
+        Hyperparameters.
+    key : str
+        The key.
+    options : iterable of str
+        What it can be.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    ValueError
+        If it is another.
+
+    Example
+    -------
+    >>> choice({"gates": "odd"}, "gates", ["full", "uniform"])
+    Traceback (most recent call last):
+    ...
+    ValueError: `gates` must be one of full, uniform, but is 'odd'
+    """
+    options = list(options)
+    if hparams[key] not in options:
+        raise ValueError(
+            f"`{key}` must be one of {', '.join(options)}, but is "
+            f"{hparams[key]!r}"
+        )
+    return hparams[key]
 
 
 def read_tree(source: Any) -> dict[str, Any]:

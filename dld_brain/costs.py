@@ -48,6 +48,8 @@ def executed_params(model: DynamicEncoder, gates: Gates) -> int:
     9
     """
     total = n_params(model)
+    if model.router is not None:
+        total -= n_params(model.router)
     if model.per_depth is not None:
         total -= n_params(model.per_depth)
         total += n_params(model.per_depth[sum(gates) - 1])

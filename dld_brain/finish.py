@@ -11,13 +11,16 @@ from typing import Any, Optional
 from speechbrain.dataio.dataloader import make_dataloader
 
 from dld_brain import data, report
-from dld_brain.brain import DLDBrain
+from dld_brain.brain import ORDERS, DLDBrain
 from dld_brain.checkpoints import epoch_file, load_state_strictly
 from dld_brain.choose import LayerChooser, check_splits
+from dld_brain.config import choice
 from dld_brain.depth import DepthTable, Layers
+from dld_brain.encoders.router import InputRouter, ScoredLayers
 from dld_brain.escalate import default_ladder, escalation_curve
 from dld_brain.evaluate import DepthEvaluation, default_depths
 from dld_brain.pretrained import save_hyperparams, save_weights
+from dld_brain.routing import routing_curve
 from dld_brain.scores import DepthScore
 from dld_brain.strategies import check_strategy
 from dld_brain.tasks import Task
@@ -34,8 +37,8 @@ def check_finish(hparams: dict[str, Any]) -> None:
     Raises
     ------
     ValueError
-        If a strategy cannot be run, or would see test speech, or an epoch
-        is to be kept that there is not.
+        If a strategy cannot be run, or would see test speech, an epoch is
+        to be kept that there is not, or a choice is none.
     """
     last = hparams["number_of_epochs"]
     for epoch in hparams["keep_epochs"]:
@@ -44,6 +47,12 @@ def check_finish(hparams: dict[str, Any]) -> None:
                 f"`keep_epochs` must be between 1 and `number_of_epochs` "
                 f"({last}), but has {epoch}"
             )
+    for key, options in (
+        ("gates", hparams["gate_samplers"]),
+        ("distillation", hparams["distillations"]),
+        ("averaged", ORDERS),
+    ):
+        choice(hparams, key, options)
     n_total = hparams["modules"]["model"].n_total
     check_strategy(hparams["layer_selection"], n_total, hparams["nested"])
     for strategy in hparams["compare_selections"]:
@@ -93,10 +102,25 @@ def make_chooser(
         batch_size=hparams["test_batch_size"],
         seed=hparams["seed"],
         path=str(Path(hparams["save_folder"], "layer_scores.json")),
-        trained={
-            n: brain.gate_sampler.layers(n) for n in range(1, brain.n_total + 1)
-        },
+        trained=trained_layers(brain),
     )
+
+
+def trained_layers(brain: DLDBrain) -> dict[int, Layers]:
+    """The layers that training had for each depth, or has learnt.
+
+    Arguments
+    ---------
+    brain : DLDBrain
+        The Brain.
+
+    Returns
+    -------
+    dict of int to tuple of int
+    """
+    router = brain.plain_modules()["model"].router
+    source = router if isinstance(router, ScoredLayers) else brain.gate_sampler
+    return {n: source.layers(n) for n in range(1, brain.n_total + 1)}
 
 
 def make_evaluation(
@@ -254,7 +278,8 @@ def evaluate(
     )
     loaders = test_sets(hparams, task, csv_folder)
     ladder = [table.layers(n) for n in default_ladder(depths[0], depths)]
-    sets, curves, unknown = {}, {}, {}
+    sets, curves, unknown, routing = {}, {}, {}, {}
+    is_routed = isinstance(evaluation.model.router, InputRouter)
     folder = hparams["output_folder"]
     for name, loader in loaders.items():
         result = evaluation.answer(loader, name)
@@ -263,6 +288,8 @@ def evaluate(
         report.write_details(folder, name, task, layers, result)
         curves[name] = escalation_curve(result, ladder, brain.n_total, task)
         unknown[name] = task.unknown(result.references)
+        if is_routed:
+            routing[name] = routing_curve(evaluation, loader, name)
     return report.Report(
         experiment=Path(folder).parent.name,
         seed=hparams["seed"],
@@ -281,6 +308,7 @@ def evaluate(
         ),
         gates_seen=brain.gates_seen(),
         escalation=curves,
+        routing=routing or None,
         unknown_labels={k: v for k, v in unknown.items() if v} or None,
     )
 

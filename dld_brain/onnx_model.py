@@ -139,7 +139,7 @@ def cut(model: DynamicEncoder, layers: Layers) -> DynamicEncoder:
     stack.layers = nn.ModuleList(model.layers.layers[i] for i in layers)
     found.layers = stack
     found.head = folded_head(model.head, model.per_depth, len(layers))
-    found.per_depth = None
+    found.per_depth = found.router = None
     return found
 
 

@@ -8,9 +8,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import cycle
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 from dld_brain.escalate import EscalationPoint
+from dld_brain.routing import RoutingPoint
 from dld_brain.scores import DepthScore
 
 #: One for each way of choosing layers.
@@ -122,12 +123,13 @@ def plot_speed(
         axes.legend()
 
 
-def plot_escalation(
+def plot_adaptive(
     sets: Mapping[str, list[DepthScore]],
-    curves: Mapping[str, list[EscalationPoint]],
+    curves: Mapping[str, list[Union[EscalationPoint, RoutingPoint]]],
     path: Path,
     title: str,
     metric: str,
+    name_of_curve: str,
 ) -> None:
     """Draws the metric against the layers computed, beside that of fixed depths.
 
@@ -135,7 +137,7 @@ def plot_escalation(
     ---------
     sets : mapping of str to list of DepthScore
         Scores by test set.
-    curves : mapping of str to list of EscalationPoint
+    curves : mapping of str to list of EscalationPoint or RoutingPoint
         What each threshold gives, by test set.
     path : Path
         PNG file to write.
@@ -143,6 +145,8 @@ def plot_escalation(
         Title of the figure.
     metric : str
         What is drawn.
+    name_of_curve : str
+        What decides on the layers of an utterance.
     """
     with picture(
         path,
@@ -157,7 +161,7 @@ def plot_escalation(
             label = f"{name}, fixed depth"
             axes.plot(*fixed, "o-", color=f"C{i}", label=label)
             climbs = [p.mean_computed for p in points], [p.rate for p in points]
-            label = f"{name}, deeper where unsure"
+            label = f"{name}, {name_of_curve}"
             axes.plot(*climbs, "x--", color=f"C{i}", label=label)
         axes.set_ylim(bottom=0)
         axes.legend()

@@ -14,12 +14,13 @@ from dld_brain.costs import PARTS
 from dld_brain.depth import Layers
 from dld_brain.escalate import EscalationPoint
 from dld_brain.plots import (
+    plot_adaptive,
     plot_depth,
-    plot_escalation,
     plot_gates,
     plot_importance,
     plot_speed,
 )
+from dld_brain.routing import RoutingPoint
 from dld_brain.scores import Answers, DepthScore
 from dld_brain.tasks import Task
 from dld_brain.training_cost import COUNTS, with_before
@@ -175,6 +176,8 @@ class Report:
         Training steps by the number of open gates.
     escalation : dict of str to list of EscalationPoint, optional
         By test set, what going deeper where unsure gives.
+    routing : dict of str to list of RoutingPoint, optional
+        By test set, what the thresholds of a router of inputs give.
     unknown_labels : dict of str to dict of str to int, optional
         By test set, labels that training data has not and how often they
         are there; no answer is right.
@@ -195,6 +198,7 @@ class Report:
     layer_importance: Optional[list[float]] = None
     gates_seen: Optional[dict[int, int]] = None
     escalation: Optional[dict[str, list[EscalationPoint]]] = None
+    routing: Optional[dict[str, list[RoutingPoint]]] = None
     unknown_labels: Optional[dict[str, dict[str, int]]] = None
 
     @property
@@ -235,7 +239,12 @@ class Report:
             plot_gates(self.gates_seen, path / "gates_seen.png", self.title)
         if self.escalation is not None:
             file = path / "escalation.png"
-            plot_escalation(self.sets, self.escalation, file, *labels)
+            plot_adaptive(
+                self.sets, self.escalation, file, *labels, "deeper where unsure"
+            )
+        if self.routing is not None:
+            file = path / "routing.png"
+            plot_adaptive(self.sets, self.routing, file, *labels, "routed")
         return self.markdown()
 
     def markdown(self) -> str:
@@ -277,6 +286,15 @@ class Report:
             ) + "".join(
                 f"| {p.max_entropy:.4f} | {p.mean_depth:.2f} "
                 f"| {p.mean_computed:.2f} | {p.rate:.2f} |\n"
+                for p in points
+            )
+        for name, points in (self.routing or {}).items():
+            text += (
+                f"\n## Layers that the input decides: {name}\n\n"
+                f"| threshold | mean depth | {self.metric} % |\n"
+                f"|---|---|---|\n"
+            ) + "".join(
+                f"| {p.threshold:g} | {p.mean_depth:.2f} | {p.rate:.2f} |\n"
                 for p in points
             )
         for name, labels in (self.unknown_labels or {}).items():

@@ -10,11 +10,30 @@ Authors
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Union
 
 import numpy as np
 
 from dld_brain.gates import Gates, evenly_spread, gates_from_layers
+
+
+class Routed(NamedTuple):
+    """Takes the place of gates: the model's router decides.
+
+    Arguments
+    ---------
+    step : int
+        The optimizer step: keys the draws, anneals.
+    seed : int
+        Key of the draws, beside it.
+    threshold : float
+        Outside of training, an utterance runs the layers whose probability
+        is higher.
+    """
+
+    step: int = 0
+    seed: int = 0
+    threshold: float = 0.5
 
 
 class Pass(NamedTuple):
@@ -22,15 +41,16 @@ class Pass(NamedTuple):
 
     Arguments
     ---------
-    gates : tuple of bool
-        One gate for each layer, at least one of them open.
+    gates : tuple of bool or Routed
+        One gate for each layer, at least one of them open; or the model's
+        router decides.
     weight : float
         Of its loss.
     is_taught : bool
         Whether it learns from teachers, beside the task.
     """
 
-    gates: Gates
+    gates: Union[Gates, Routed]
     weight: float = 1.0
     is_taught: bool = True
 
@@ -95,6 +115,26 @@ class GateSampler(ABC):
         list of Pass
         """
         return [Pass(self.gates(step))]
+
+    def validation(self, step: int, depths: Sequence[int]) -> list[Pass]:
+        """The runs that a checkpoint is judged by.
+
+        Arguments
+        ---------
+        step : int
+            The optimizer step.
+        depths : sequence of int
+            Depths asked for.
+
+        Returns
+        -------
+        list of Pass
+        """
+        chosen = [self.layers(n) for n in depths]
+        return [
+            Pass(gates_from_layers(layers, self.n_total), 1 / len(depths))
+            for layers in chosen
+        ]
 
     def layers(self, n_layers: int) -> tuple[int, ...]:
         """The layers that stand for a depth in validation.
@@ -251,6 +291,87 @@ class StochasticDepthGates(GateSampler):
         return opened(self.rates, self.rng(step))
 
 
+class RoutedGates(GateSampler):
+    """Lets the model's router decide, beside the full depth if it is to run.
+
+    Arguments
+    ---------
+    n_total : int
+        How many layers there are.
+    seed : int
+        Key of the router's draws, beside the step.
+    full_weight : float
+        Weight of the loss of the full depth; 0 does not run it. Xu et al.
+        (https://arxiv.org/abs/2407.18930) have 1, and 0.3 for the other.
+    part_weight : float
+        Weight of the loss of the router's run.
+
+    Example
+    -------
+    >>> RoutedGates(n_total=2, seed=1)(step=7)
+    [Pass(gates=Routed(step=7, seed=1, threshold=0.5), weight=1.0, ...)]
+    """
+
+    def __init__(
+        self,
+        n_total: int,
+        seed: int,
+        full_weight: float = 0.0,
+        part_weight: float = 1.0,
+    ) -> None:
+        super().__init__(n_total, seed)
+        self.full_weight = full_weight
+        self.part_weight = part_weight
+        self.has_full_depth = full_weight > 0
+
+    def gates(self, step: int) -> Gates:
+        """The full depth.
+
+        Arguments
+        ---------
+        step : int
+            The optimizer step, from 0.
+
+        Returns
+        -------
+        tuple of bool
+        """
+        return (True,) * self.n_total
+
+    def __call__(self, step: int) -> list[Pass]:
+        """The runs of an optimizer step.
+
+        Arguments
+        ---------
+        step : int
+            The step, from 0.
+
+        Returns
+        -------
+        list of Pass
+        """
+        runs = [Pass(Routed(step, self.seed), self.part_weight)]
+        if self.has_full_depth:
+            runs.insert(0, Pass(self.gates(step), self.full_weight))
+        return runs
+
+    def validation(self, step: int, depths: Sequence[int]) -> list[Pass]:
+        """The run that a checkpoint is judged by: the router's.
+
+        Arguments
+        ---------
+        step : int
+            The optimizer step.
+        depths : sequence of int
+            Not used.
+
+        Returns
+        -------
+        list of Pass
+        """
+        return [Pass(Routed(step, self.seed))]
+
+
 def with_intermediate(runs: Sequence[Pass], weight: float) -> list[Pass]:
     """Adds the task's loss half way through each run: intermediate CTC.
 
@@ -278,6 +399,8 @@ def with_intermediate(runs: Sequence[Pass], weight: float) -> list[Pass]:
     """
     halves = []
     for run in runs if weight else ():
+        if isinstance(run.gates, Routed):
+            continue
         layers = [i for i, is_open in enumerate(run.gates) if is_open]
         half = layers[: len(layers) // 2]
         if half:

@@ -82,14 +82,15 @@ class StageStats:
         Arguments
         ---------
         n_layers : int
-            The depth.
+            The depth; 0 where a router decided.
         answers : list of str
             What was recognised.
         references : list of str
             What was said or meant.
         """
-        self.pairs[n_layers][0].extend(references)
-        self.pairs[n_layers][1].extend(answers)
+        pairs = self.pairs.setdefault(n_layers, ([], []))
+        pairs[0].extend(references)
+        pairs[1].extend(answers)
 
     def summary(self, loss: float) -> dict[str, float]:
         """What is logged.

@@ -20,7 +20,7 @@ from speechbrain.utils.checkpoints import (
 )
 
 from dld_brain.gates import layers_computed
-from dld_brain.samplers import Pass
+from dld_brain.samplers import Pass, Routed
 
 #: What adds up over a training and those it started from.
 COUNTS = ("seconds", "epochs", "steps", "audio_hours", "layer_passes")
@@ -62,7 +62,7 @@ class Training:
     before: Optional[dict[str, Any]] = None
 
 
-def layer_passes(runs: Sequence[Pass], n_teacher: int) -> int:
+def layer_passes(runs: Sequence[Pass], n_total: int, n_teacher: int) -> int:
     """Layers that a batch is sent through in a step of training.
 
     A backward pass counts as two forward ones: it has twice the matrix
@@ -71,7 +71,10 @@ def layer_passes(runs: Sequence[Pass], n_teacher: int) -> int:
     Arguments
     ---------
     runs : sequence of Pass
-        The student's runs; what begins alike is computed once.
+        The student's runs; what begins alike is computed once, and all
+        layers where a router decides.
+    n_total : int
+        Layers of the student, L.
     n_teacher : int
         Layers of the frozen teacher, 0 without one.
 
@@ -81,10 +84,12 @@ def layer_passes(runs: Sequence[Pass], n_teacher: int) -> int:
 
     Example
     -------
-    >>> layer_passes([Pass((True, False, True))], n_teacher=3)
+    >>> layer_passes([Pass((True, False, True))], n_total=3, n_teacher=3)
     9
     """
-    return 3 * layers_computed([run.gates for run in runs]) + n_teacher
+    fixed = [run.gates for run in runs if not isinstance(run.gates, Routed)]
+    n_routed = n_total * (len(runs) - len(fixed))
+    return 3 * (layers_computed(fixed) + n_routed) + n_teacher
 
 
 def peak_bytes(device: Union[str, torch.device]) -> int:

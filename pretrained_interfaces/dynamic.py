@@ -117,6 +117,7 @@ class DynamicDepth(Pretrained):
                 table.read(Path(source, FILE))
                 table.layers(n_layers)
             overrides |= {"n_total": n_layers, "n_layers": n_layers}
+            overrides["router"] = "none"
         found = super().from_hparams(
             source, hparams_file, overrides=overrides, **kwargs
         )

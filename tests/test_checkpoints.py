@@ -7,7 +7,7 @@ import torch
 
 from dld_brain.checkpoints import (
     AtomicCheckpointer,
-    average_best,
+    average_weights,
     load_state_strictly,
 )
 
@@ -62,14 +62,14 @@ def test_the_best_checkpoints_are_averaged(tmp_path, model):
     for value, wer in ((1.0, 9.0), (2.0, 3.0), (4.0, 5.0)):
         model.weight.data.fill_(value)
         checkpointer.save_checkpoint(meta={"WER": wer})
-    average = average_best(checkpointer, "model", "WER", 2)
+    average = average_weights(checkpointer, "model", 2, min_key="WER")
     assert torch.equal(average["weight"], torch.full((2, 2), 3.0))
 
 
 def test_averaging_nothing_says_what_to_do(tmp_path, model):
     checkpointer = AtomicCheckpointer(tmp_path, {"model": model})
     with pytest.raises(ValueError, match="train first, without --test_only"):
-        average_best(checkpointer, "model", "WER", 2)
+        average_weights(checkpointer, "model", 2, min_key="WER")
 
 
 @pytest.mark.parametrize(

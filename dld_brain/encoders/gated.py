@@ -13,8 +13,10 @@ from typing import Any, NamedTuple, Optional, Union
 import torch
 from torch import nn
 
+from dld_brain.encoders.router import Decide, Router
 from dld_brain.gates import Gates
 from dld_brain.losses import padding_mask
+from dld_brain.samplers import Routed
 
 CLOSED = ("identity", "norm")
 
@@ -33,6 +35,27 @@ class EncoderOutput(NamedTuple):
 
     log_probs: torch.Tensor
     lengths: torch.Tensor
+
+
+class RoutedOutput(NamedTuple):
+    """What an encoder gives whose router decided.
+
+    Arguments
+    ---------
+    out : EncoderOutput
+        Log-probabilities and lengths.
+    gates : torch.Tensor
+        Of each layer and utterance, [L, B]; outside of training 0 or 1.
+    rates : torch.Tensor
+        The probabilities behind them, [L, B].
+    """
+
+    out: EncoderOutput
+    gates: torch.Tensor
+    rates: torch.Tensor
+
+
+Output = Union[EncoderOutput, RoutedOutput]
 
 
 class GatedLayers(nn.Module):
@@ -157,6 +180,63 @@ class GatedLayers(nn.Module):
 
         yield from descend(0, x, list(range(len(many))))
 
+    def run_routed(
+        self, x: torch.Tensor, decide: Decide, **context
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Runs what a router decides, for each utterance by itself.
+
+        In training every layer is computed and weighed by its gate,
+        y + g (f(y) - y), so that the gate has a gradient; outside, a layer
+        is computed for the utterances that run it alone.
+
+        Arguments
+        ---------
+        x : torch.Tensor
+            Input of the first layer, [B, T, D].
+        decide : callable
+            Layer and its input -> Decision.
+        **context
+            What every layer gets beside its input.
+
+        Returns
+        -------
+        tuple of torch.Tensor
+            Output of the last layer, [B, T, D]; gates and rates, [L, B].
+        """
+        decisions = []
+        for i in range(len(self.layers)):
+            decision = decide(i, x)
+            decisions.append(decision)
+            closed = self.step(i, x, False, context)
+            if self.training:
+                gate = decision.gate.to(x.dtype).view(-1, 1, 1)
+                x = closed + gate * (self.step(i, x, True, context) - closed)
+            else:
+                x = self._step_some(i, x, closed, decision.gate > 0, context)
+        gates, rates = (torch.stack(values) for values in zip(*decisions))
+        return self.norm(x), gates, rates
+
+    def _step_some(
+        self,
+        i: int,
+        x: torch.Tensor,
+        closed: torch.Tensor,
+        is_open: torch.Tensor,
+        context: dict[str, Any],
+    ) -> torch.Tensor:
+        """Computes a layer for the utterances that run it, [B] of bool."""
+        if is_open.all():
+            return self.step(i, x, True, context)
+        if not is_open.any():
+            return closed
+        padding = context["padding"]
+        part = None if padding is None else padding[is_open]
+        found = closed.clone()
+        found[is_open] = self.layers[i](
+            x[is_open], **{**context, "padding": part}
+        )
+        return found
+
     def _check(self, gates: Gates) -> None:
         """Raises unless there is one gate for each layer."""
         if len(gates) != len(self.layers):
@@ -267,6 +347,8 @@ class DynamicEncoder(nn.Module):
         `pool(x, lengths)` in front of the head: for a classification.
     per_depth : torch.nn.ModuleList, optional
         What each depth has of its own at the head; see `make_per_depth`.
+    router : Router, optional
+        What decides where a run is `Routed`.
 
     Example
     -------
@@ -290,6 +372,7 @@ class DynamicEncoder(nn.Module):
         bias: Optional[nn.Module] = None,
         pool: Optional[nn.Module] = None,
         per_depth: Optional[nn.ModuleList] = None,
+        router: Optional[Router] = None,
     ) -> None:
         super().__init__()
         self.stem = stem
@@ -298,6 +381,7 @@ class DynamicEncoder(nn.Module):
         self.bias = bias
         self.pool = pool
         self.per_depth = per_depth
+        self.router = router
 
     @property
     def n_total(self) -> int:
@@ -308,8 +392,8 @@ class DynamicEncoder(nn.Module):
         self,
         feats: torch.Tensor,
         lengths: torch.Tensor,
-        gates: Union[Gates, list[Gates], None] = None,
-    ) -> Union[EncoderOutput, list[EncoderOutput]]:
+        gates: Union[Gates, Routed, list[Union[Gates, Routed]], None] = None,
+    ) -> Union[Output, list[Output]]:
         """Computes log-probabilities at the depth that the gates give.
 
         Several sets of gates are run in one call, as one step of training
@@ -322,26 +406,93 @@ class DynamicEncoder(nn.Module):
             Features, [B, T, F].
         lengths : torch.Tensor
             Valid frames, [B], whole numbers.
-        gates : tuple of bool or list of them, optional
-            One gate for each layer; all open if not given.
+        gates : tuple of bool, Routed, or list of them, optional
+            One gate for each layer; all open if not given. Or the router
+            decides.
 
         Returns
         -------
-        EncoderOutput or list of EncoderOutput
+        EncoderOutput, RoutedOutput, or list of them
             Log-probabilities [B, T', V] and lengths [B]; of a list of
             gates, a list.
         """
         x, lengths = self.stem(feats, lengths)
         if isinstance(gates, list):
-            context = self.context(x, lengths)
-            outputs = dict(self.layers.run_many(x, gates, **context))
-            return [
-                self.run_head(outputs[run], lengths, sum(gates[run]))
-                for run in range(len(gates))
-            ]
+            return self.run_list(x, lengths, gates)
+        if isinstance(gates, Routed):
+            return self.run_routed(x, lengths, gates)
         n_layers = self.n_total if gates is None else sum(gates)
         x = self.run_layers(x, lengths, gates)
         return self.run_head(x, lengths, n_layers)
+
+    def run_list(
+        self,
+        x: torch.Tensor,
+        lengths: torch.Tensor,
+        many: list[Union[Gates, Routed]],
+    ) -> list[Output]:
+        """Several runs; what those with fixed gates share is computed once.
+
+        Arguments
+        ---------
+        x : torch.Tensor
+            Output of the stem, [B, T', D].
+        lengths : torch.Tensor
+            Valid frames there, [B].
+        many : list of tuple of bool or Routed
+            Gates of each run.
+
+        Returns
+        -------
+        list of EncoderOutput or RoutedOutput
+        """
+        fixed = [gates for gates in many if not isinstance(gates, Routed)]
+        context = self.context(x, lengths)
+        outputs = dict(self.layers.run_many(x, fixed, **context))
+        heads = iter(
+            self.run_head(outputs[run], lengths, sum(gates))
+            for run, gates in enumerate(fixed)
+        )
+        return [
+            self.run_routed(x, lengths, gates)
+            if isinstance(gates, Routed)
+            else next(heads)
+            for gates in many
+        ]
+
+    def run_routed(
+        self, x: torch.Tensor, lengths: torch.Tensor, routed: Routed
+    ) -> RoutedOutput:
+        """Runs the layers that the router decides.
+
+        Arguments
+        ---------
+        x : torch.Tensor
+            Output of the stem, [B, T', D].
+        lengths : torch.Tensor
+            Valid frames there, [B].
+        routed : Routed
+            The run.
+
+        Returns
+        -------
+        RoutedOutput
+
+        Raises
+        ------
+        ValueError
+            If the model has no router.
+        """
+        if self.router is None:
+            raise ValueError(
+                "the model must have a router where no gates are given to "
+                "it, but has none: train one with --router=global"
+            )
+        decide = self.router.begin(x, lengths, routed)
+        context = self.context(x, lengths)
+        y, gates, rates = self.layers.run_routed(x, decide, **context)
+        out = self.run_head(y, lengths, self.n_total)
+        return RoutedOutput(out, gates, rates)
 
     def run_layers(
         self,

@@ -18,6 +18,7 @@ from torch import nn
 from dld_brain.encoders.gated import DynamicEncoder, GatedLayers, make_pool
 from dld_brain.encoders.huggingface import load_backbone, make_config
 from dld_brain.encoders.per_depth import make_per_depth
+from dld_brain.encoders.router import make_router
 from dld_brain.encoders.waveform import WaveformStem
 
 
@@ -227,6 +228,8 @@ def wavlm_encoder(
     freeze_stem: bool = True,
     task: str = "transcription",
     per_depth: str = "none",
+    router: str = "none",
+    **router_options: Any,
 ) -> DynamicEncoder:
     """Makes a dynamic encoder of a WavLM, wav2vec 2.0 or HuBERT model.
 
@@ -251,6 +254,10 @@ def wavlm_encoder(
         transcription or classification.
     per_depth : str
         What each depth has of its own; see `make_per_depth`.
+    router : str
+        What may decide which layers run; see `make_router`.
+    **router_options : dict
+        Of it.
 
     Returns
     -------
@@ -306,5 +313,12 @@ def wavlm_encoder(
         pool=make_pool(task),
         per_depth=make_per_depth(
             per_depth, len(layers), hf_config.hidden_size, vocab_size
+        ),
+        router=make_router(
+            router,
+            len(layers),
+            hf_config.hidden_size,
+            per_depth,
+            **router_options,
         ),
     )

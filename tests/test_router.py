@@ -1,0 +1,178 @@
+"""Routers: what they learn, and that what they decide is what runs."""
+
+import pytest
+import speechbrain as sb
+import torch
+
+from common import batch_of, noise, start, tiny_brain, tiny_modules
+from dld_brain.checkpoints import layers_of
+from dld_brain.encoders.router import (
+    InputRouter,
+    LayerMask,
+    RelaxedTopK,
+    relaxed_top_k,
+)
+from dld_brain.gates import gates_from_layers
+from dld_brain.samplers import Pass, Routed, RoutedGates, with_intermediate
+
+KINDS = ["top_k", "mask", "global", "local"]
+INPUT = torch.randn(3, 30, 16), torch.tensor([30, 20, 25])
+
+
+def model_with(router, **overrides):
+    """A tiny model in eval mode."""
+    return tiny_modules(router=router, **overrides)["model"]
+
+
+def decided(model, threshold):
+    """Gates of each utterance, and what it gives with them."""
+    with torch.no_grad():
+        found = model.run_routed(*INPUT, Routed(threshold=threshold))
+    return found.gates.bool().T.tolist(), found.out
+
+
+@pytest.mark.parametrize("closed", ["identity", "norm"])
+@pytest.mark.parametrize("kind", ["global", "local"])
+@torch.no_grad()
+def test_an_utterance_runs_the_layers_that_are_decided(kind, closed):
+    model = model_with(kind, closed=closed)
+    for net in model.router.nets:  # utterances that differ
+        torch.nn.init.normal_(net[-1].weight, std=1.0)
+        torch.nn.init.zeros_(net[-1].bias)
+    gates, out = decided(model, 0.5)
+    assert len({tuple(g) for g in gates}) > 1
+    x, lengths = INPUT
+    for i, (own, length) in enumerate(zip(gates, lengths)):
+        alone = x[i : i + 1, :length], lengths[i : i + 1]
+        y = model.run_layers(*alone, tuple(own))
+        expected = model.run_head(y, alone[1], sum(own)).log_probs
+        torch.testing.assert_close(
+            out.log_probs[i : i + 1, :length], expected, atol=1e-5, rtol=1e-4
+        )
+
+
+@pytest.mark.parametrize("kind", ["global", "local"])
+def test_thresholds_go_from_one_layer_to_all(kind):
+    model = model_with(kind)
+    depths = [
+        [sum(g) for g in decided(model, threshold)[0]]
+        for threshold in (0.0, 0.85, 1.0)
+    ]
+    assert depths[0] == [4, 4, 4]
+    assert depths[-1] == [1, 1, 1]  # never all closed
+
+
+def test_a_closed_layer_is_not_computed():
+    model = model_with("global")
+    calls = []
+    for layer in model.layers.layers:
+        layer.register_forward_hook(lambda *a: calls.append(len(a[1][0])))
+    decided(model, 1.0)
+    assert calls == [3]  # the last, for all three
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_losses_reach_the_router(kind):
+    settings = {"router": kind, "anneal_steps": 1, "router_penalty": 100.0}
+    brain = tiny_brain(
+        modules=tiny_modules(**settings),
+        gate_sampler=RoutedGates(4, seed=3, full_weight=1.0, part_weight=0.3),
+        **settings,
+    )
+    start(brain)
+    brain.optimizer_step = 2  # k = 2
+    batch = batch_of(noise(3))
+    predictions = brain.compute_forward(batch, sb.Stage.TRAIN)
+    assert [run.weight for run, _ in predictions.students] == [1.0, 0.3]
+    (rates,) = predictions.rates
+    assert rates.shape == (4, 3)
+    loss = brain.compute_objectives(predictions, batch, sb.Stage.TRAIN)
+    without = tiny_brain(
+        modules=brain.modules, gate_sampler=brain.gate_sampler, **settings
+    )
+    without.hparams.router_penalty = 0.0
+    plain = without.compute_objectives(predictions, batch, sb.Stage.TRAIN)
+    expected = 100.0 * (rates.mean() - 0.5) ** 2
+    assert loss.item() == pytest.approx((plain + expected).item(), rel=1e-5)
+    for name, parameter in brain.modules.model.router.named_parameters():
+        (grad,) = torch.autograd.grad(plain, [parameter], retain_graph=True)
+        assert grad.abs().sum() > 0, name  # of the task's loss alone
+
+
+def test_gates_are_a_function_of_seed_and_step():
+    router = InputRouter(4, 16)
+    x, lengths = INPUT
+
+    def gates(routed):
+        torch.rand(3)  # the global generator says nothing
+        decide = router.begin(x, lengths, routed)
+        return torch.stack([decide(i, x).gate for i in range(4)]).tolist()
+
+    runs = {step: gates(Routed(step, seed=7)) for step in range(40)}
+    assert runs == {step: gates(Routed(step, seed=7)) for step in range(40)}
+    assert runs != {step: gates(Routed(step, seed=8)) for step in range(40)}
+    assert {0.0, 1.0} == {g for r in runs.values() for row in r for g in row}
+
+
+def test_relaxed_top_k_is_exact_where_scores_are_far_apart():
+    scores = torch.tensor([0.0, 5.0, 3.0, -2.0])
+    for k, expected in (
+        (1, [0, 1, 0, 0]),
+        (2, [0, 1, 1, 0]),
+        (3, [1, 1, 1, 0]),
+    ):
+        torch.testing.assert_close(
+            relaxed_top_k(scores, k, temperature=0.1),
+            torch.tensor(expected).float(),
+            atol=1e-4,
+            rtol=0,
+        )
+    soft = relaxed_top_k(torch.zeros(4), 3, temperature=0.1)
+    torch.testing.assert_close(soft, torch.full((4,), 0.75), atol=1e-4, rtol=0)
+
+
+def test_the_mask_and_the_top_k_are_what_evaluation_runs():
+    mask, top = LayerMask(4), RelaxedTopK(4, min_layers=2, anneal_steps=1)
+    for router in (mask, top):
+        router.eval()
+        router.scores.data = torch.tensor([1.0, -2.0, 3.0, -1.0])
+        assert router.gates(step=99)[0].tolist() == [1.0, 0.0, 1.0, 0.0]
+        assert [router.layers(n) for n in (1, 2, 3)] == [
+            (2,),
+            (0, 2),
+            (0, 2, 3),
+        ]
+    mask.scores.data = torch.full((4,), -1.0)
+    assert mask.gates(step=0)[0].sum() == 1  # never all closed
+
+
+def test_a_submodel_needs_no_router():
+    model = model_with("global")
+    state = layers_of(model.state_dict(), (0, 2))
+    tiny_modules(n_total=2)["model"].load_state_dict(state, strict=True)
+
+
+def test_routed_runs_stand_beside_fixed_ones():
+    model = model_with("mask")
+    model.router.scores.data = torch.tensor([1.0, -2.0, 3.0, -1.0])
+    feats, lengths = torch.randn(2, 60, 20), torch.tensor([60, 50])
+    fixed = gates_from_layers((0, 2), 4)
+    with torch.no_grad():
+        first, routed, again = model(feats, lengths, [fixed, Routed(), fixed])
+    torch.testing.assert_close(routed.out, first)
+    torch.testing.assert_close(again, first)
+    with pytest.raises(ValueError, match="must have a router"):
+        model_with("none")(feats, lengths, [Routed()])
+
+
+def test_what_does_not_go_together_is_refused():
+    with pytest.raises(ValueError, match="`per_depth` must be none with a rou"):
+        model_with("global", per_depth="head")
+    with pytest.raises(ValueError, match="`router` must be one of none, top_k"):
+        model_with("odd")
+    with pytest.raises(ValueError, match="`anneal_steps` must be at least 1"):
+        model_with("top_k", anneal_steps=0)
+
+
+def test_nothing_is_half_way_through_a_routed_run():
+    assert len(with_intermediate([Pass(Routed())], 0.3)) == 1

@@ -2,19 +2,32 @@
 
 import random
 from collections import Counter
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
-from dld_brain.depth_samplers import SandwichGates, UniformDepthGates
+from dld_brain.depth import DepthRow, DepthTable
+from dld_brain.depth_samplers import (
+    EveryDepthGates,
+    SandwichGates,
+    UniformDepthGates,
+)
 from dld_brain.gates import (
     check_n_layers,
     evenly_spread,
     gates_from_layers,
     layers_computed,
+    nested,
 )
-from dld_brain.samplers import BernoulliGates, StochasticDepthGates
+from dld_brain.samplers import (
+    BernoulliGates,
+    Pass,
+    RoutedGates,
+    StochasticDepthGates,
+    with_intermediate,
+)
 
 
 @pytest.mark.parametrize("n_total", [1, 2, 5, 12, 24])
@@ -64,7 +77,14 @@ def test_uniform_draws_every_depth_equally_often_and_evenly():
 
 @pytest.mark.parametrize(
     "sampler_class",
-    [BernoulliGates, StochasticDepthGates, UniformDepthGates, SandwichGates],
+    [
+        BernoulliGates,
+        StochasticDepthGates,
+        UniformDepthGates,
+        SandwichGates,
+        partial(EveryDepthGates, family="random"),
+        RoutedGates,
+    ],
 )
 def test_gates_are_a_function_of_seed_and_step(sampler_class):
     first = [sampler_class(12, seed=7)(step) for step in range(20)]
@@ -135,6 +155,59 @@ def test_a_family_is_what_a_depth_runs():
         UniformDepthGates(6, seed=2, family="odd")
 
 
+@pytest.mark.parametrize("n_total", [1, 2, 5, 12, 24])
+def test_nested_sets_contain_each_other_and_are_spread(n_total):
+    smaller = ()
+    for n_layers in range(1, n_total + 1):
+        layers = nested(n_layers, n_total)
+        assert len(set(layers)) == n_layers and set(smaller) < set(layers)
+        assert layers == tuple(sorted(layers))
+        smaller = layers
+    if n_total > 2:  # a half of the layers leaves no gap of three
+        assert np.diff(nested(n_total // 2 + 1, n_total)).max() <= 3
+
+
+def test_a_table_says_which_layers_are_trained(tmp_path):
+    rows = [DepthRow(n, list(range(6 - n, 6)), 9, 1e8, 36) for n in range(1, 7)]
+    DepthTable("0" * 32, "mine", rows).save(str(tmp_path))
+    settings = {"family": "table", "table": str(tmp_path)}
+    sampler = UniformDepthGates(6, seed=2, **settings)
+    assert sampler.layers(2) == (4, 5)
+    gates = {sampler.gates(step) for step in range(200)}
+    assert gates == {gates_from_layers(row.layers, 6) for row in rows}
+    with pytest.raises(
+        FileNotFoundError, match="`gate_table` must be a folder"
+    ):
+        UniformDepthGates(6, seed=2, family="table")
+    with pytest.raises(ValueError, match="`layers` must name at least one"):
+        UniformDepthGates(4, seed=2, **settings)  # of another model
+
+
+def test_every_depth_runs_each_once():
+    sampler = EveryDepthGates(6, 1, min_layers=2, depth_step=2, family="prefix")
+    runs = sampler(step=3)
+    assert [run.gates for run in runs] == [
+        gates_from_layers(range(n), 6) for n in (2, 4, 6)
+    ]
+    assert {run.weight for run in runs} == {1.0}
+    # No more layers than the full depth has.
+    assert layers_computed([run.gates for run in runs]) == 6
+    with pytest.raises(ValueError, match="`depth_step` must be at least 1"):
+        EveryDepthGates(6, 1, depth_step=0)
+
+
+def test_half_way_is_behind_half_of_the_layers_that_run():
+    runs = [Pass((True,) * 4, 2.0), Pass((False, True, False, False))]
+    found = with_intermediate(runs, 0.3)
+    assert found[:2] == runs
+    assert found[2:] == [Pass((True, True, False, False), 0.6, False)]
+    # It computes no layer that is not computed anyway.
+    assert layers_computed([run.gates for run in found]) == layers_computed(
+        [run.gates for run in runs]
+    )
+    assert with_intermediate(runs, 0.0) == runs
+
+
 def test_a_sandwich_is_full_least_and_between():
     sampler = SandwichGates(6, seed=2, min_layers=2, part_weight=0.3)
     between = Counter()
@@ -148,6 +221,11 @@ def test_a_sandwich_is_full_least_and_between():
     assert max(between.values()) - min(between.values()) < 150
     assert len(SandwichGates(2, seed=2)(0)) == 2  # nothing is between
     assert len(SandwichGates(1, seed=2)(0)) == 1
+    depths = {
+        tuple(sum(run.gates) for run in SandwichGates(6, 2, n_between=9)(step))
+        for step in range(20)
+    }
+    assert {tuple(sorted(d)) for d in depths} == {(1, 2, 3, 4, 5, 6)}
     with pytest.raises(ValueError, match="`part_weight` must be at least 0"):
         SandwichGates(6, seed=2, part_weight=-1.0)
 

@@ -149,12 +149,13 @@ class Comparison:
         content = read_tree(Path(__file__).with_name("methods.yaml"))
         self.methods = content["methods"]
         self.corpus = content["corpora"][options.corpus]
+        self.depths = options.depths or list(self.corpus["depths"])
         self.folder = Path(options.output, options.corpus).resolve()
         self.shared = {
             **content["shared"],
             "corpus": options.corpus,
             "data_folder": str(Path(options.data_folder).resolve()),
-            "test_depths": self.corpus["depths"],
+            "test_depths": self.depths,
         }
         self.teacher = Path(
             options.teacher or self.folder / "teacher/pretrained"
@@ -228,7 +229,7 @@ class Comparison:
             One for each depth, where each is a model of its own.
         """
         is_many = self.methods[method].get("one_model_a_depth", False)
-        depths = self.corpus["depths"] if is_many else [None]
+        depths = self.depths if is_many else [None]
         return {
             seed: [self.job(method, seed, n) for n in depths]
             for seed in self.options.seeds
@@ -354,6 +355,9 @@ def parser() -> argparse.ArgumentParser:
     add("--data_folder", required=True)
     names = list(content["methods"])
     add("--methods", nargs="*", default=names, choices=names)
+    add(
+        "--depths", nargs="+", type=int, help="those of the corpus if not given"
+    )
     add("--seeds", nargs="+", type=int, default=[1986, 1987, 1988])
     add("--equal", choices=["updates", "compute"], default="updates")
     add("--reference", default="dld", choices=names, help="of equal compute")

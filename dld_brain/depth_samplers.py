@@ -17,11 +17,17 @@ from dld_brain.gates import (
     gates_from_layers,
     nested,
     prefix,
+    prefix_and_last,
 )
 from dld_brain.samplers import GateSampler, Pass
 
 #: One fixed set of layers for each depth, by the name of the family.
-FAMILIES = {"even": evenly_spread, "prefix": prefix, "nested": nested}
+FAMILIES = {
+    "even": evenly_spread,
+    "prefix": prefix,
+    "prefix_and_last": prefix_and_last,
+    "nested": nested,
+}
 #: The others: n layers drawn anew, and those of a trained model's table.
 OTHERS = ("random", "table")
 
@@ -43,11 +49,16 @@ class DepthSampler(GateSampler):
     depth_step : int
         From one depth to the next, counted from the full depth down.
     family : str
-        even, prefix (the first n), nested (each depth contains the smaller
-        ones), random (n layers, drawn uniformly), or table.
+        even, prefix (the first n), prefix_and_last (the first n - 1 and the
+        last), nested (each depth contains the smaller ones), random (n
+        layers, drawn uniformly), or table.
     table : str, optional
         With family table, the folder `pretrained` whose depth table has the
         layers.
+    depth_power : float
+        Of several runs in a step, that of depth n weighs (L / n) to this
+        power: layers that many depths share learn from the shallow ones
+        most. Ours.
 
     Raises
     ------
@@ -66,6 +77,7 @@ class DepthSampler(GateSampler):
         depth_step: int = 1,
         family: str = "even",
         table: Optional[str] = None,
+        depth_power: float = 0.0,
     ) -> None:
         super().__init__(n_total, seed)
         check_n_layers(min_layers, n_total)
@@ -80,6 +92,7 @@ class DepthSampler(GateSampler):
                 f"{family!r}"
             )
         self.family = family
+        self.depth_power = depth_power
         #: Depths that are trained, rising.
         self.depths = list(range(n_total, min_layers - 1, -depth_step))[::-1]
         self.table = read_gate_table(table) if family == "table" else None
@@ -121,6 +134,27 @@ class DepthSampler(GateSampler):
         if self.family == "random":
             layers = rng.choice(self.n_total, n_layers, replace=False).tolist()
         return gates_from_layers(layers, self.n_total)
+
+    def run_at(
+        self, n_layers: int, rng: np.random.Generator, weight: float = 1.0
+    ) -> Pass:
+        """One of several runs of a step.
+
+        Arguments
+        ---------
+        n_layers : int
+            The depth.
+        rng : numpy.random.Generator
+            What draws.
+        weight : float
+            Of its loss, but for `depth_power`.
+
+        Returns
+        -------
+        Pass
+        """
+        weight *= (self.n_total / n_layers) ** self.depth_power
+        return Pass(self.gates_at(n_layers, rng), weight)
 
 
 def read_gate_table(folder: Optional[str]) -> DepthTable:
@@ -211,8 +245,7 @@ class SandwichGates(DepthSampler):
     part_weight : float
         Weight of the losses of the shallower depths.
     **options : dict
-        As `DepthSampler`. With family random, the least depth has evenly
-        spread layers.
+        As `DepthSampler`.
 
     Raises
     ------
@@ -276,17 +309,14 @@ class SandwichGates(DepthSampler):
         runs = [Pass(self.gates(step))]
         shallower = self.depths[:-1]
         if shallower:
-            least = gates_from_layers(self.layers(shallower[0]), self.n_total)
-            runs.append(Pass(least, self.part_weight))
+            runs.append(self.run_at(shallower[0], rng, self.part_weight))
         n_drawn = min(self.n_between, len(shallower[1:]))
         drawn = rng.choice(shallower[1:], n_drawn, replace=False).tolist()
-        return runs + [
-            Pass(self.gates_at(n, rng), self.part_weight) for n in drawn
-        ]
+        return runs + [self.run_at(n, rng, self.part_weight) for n in drawn]
 
 
 class EveryDepthGates(DepthSampler):
-    """Runs every depth in every step, all losses at weight 1.
+    """Runs every depth in every step.
 
     With the prefix family and a head for each depth, the early-exit
     Conformer (https://arxiv.org/abs/2309.09546): the runs begin alike and
@@ -337,4 +367,4 @@ class EveryDepthGates(DepthSampler):
         list of Pass
         """
         rng = self.rng(step)
-        return [Pass(self.gates_at(n, rng)) for n in self.depths]
+        return [self.run_at(n, rng) for n in self.depths]

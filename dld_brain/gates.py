@@ -76,6 +76,40 @@ def prefix(n_layers: int, n_total: int) -> tuple[int, ...]:
     return tuple(range(n_layers))
 
 
+def prefix_and_last(n_layers: int, n_total: int) -> tuple[int, ...]:
+    """Returns the first `n_layers` - 1 layers of `n_total`, and the last.
+
+    Every layer but the last has the input that it has at full depth, as in
+    an early-exit model; the last one turns what any of them gives into what
+    the head reads. One layer alone is layer 0.
+
+    Arguments
+    ---------
+    n_layers : int
+        How many layers run, 1 to `n_total`.
+    n_total : int
+        How many layers there are.
+
+    Returns
+    -------
+    tuple of int
+
+    Raises
+    ------
+    ValueError
+        If `n_layers` is not between 1 and `n_total`.
+
+    Example
+    -------
+    >>> prefix_and_last(4, 12)
+    (0, 1, 2, 11)
+    """
+    if n_layers == 1:
+        return prefix(n_layers, n_total)
+    check_n_layers(n_layers, n_total)
+    return (*range(n_layers - 1), n_total - 1)
+
+
 def nested(n_layers: int, n_total: int) -> tuple[int, ...]:
     """Returns `n_layers` layers of `n_total`, those of smaller depths included.
 

@@ -24,7 +24,14 @@ from pretrained_interfaces.classifier import DynamicEncoderClassifier
 from pretrained_interfaces.dynamic import DynamicDepth
 
 #: Options of `DynamicEncoderASR.transcribe`.
-BUDGET = ("n_layers", "max_rtf", "max_latency", "best_effort", "max_entropy")
+BUDGET = (
+    "n_layers",
+    "max_rtf",
+    "max_latency",
+    "best_effort",
+    "max_entropy",
+    "open_threshold",
+)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -70,6 +77,11 @@ def parser() -> argparse.ArgumentParser:
         "--max_entropy",
         type=float,
         help="go deeper from n_layers where less sure, nats per frame",
+    )
+    command.add_argument(
+        "--open_threshold",
+        type=float,
+        help="the router's layers whose probability is higher",
     )
     command = commands.add_parser(
         "calibrate", parents=[shared], help="measure every depth here"

@@ -16,7 +16,9 @@ from speechbrain.inference.ASR import EncoderASR
 from dld_brain.confidence import mean_confidence, mean_entropy
 from dld_brain.decode import relative
 from dld_brain.encoders.gated import EncoderOutput
+from dld_brain.encoders.router import InputRouter
 from dld_brain.escalate import Step, deepen, default_ladder
+from dld_brain.samplers import Routed
 from pretrained_interfaces.budget import Budget, Calibrated
 from pretrained_interfaces.dynamic import DynamicDepth
 from pretrained_interfaces.transcription import Transcription
@@ -96,6 +98,7 @@ class DynamicEncoderASR(Calibrated, DynamicDepth, EncoderASR):
         best_effort: bool = False,
         max_entropy: Optional[float] = None,
         ladder: Optional[Sequence[int]] = None,
+        open_threshold: Optional[float] = None,
         savedir: Optional[str] = None,
     ) -> Transcription:
         """Transcribes an audio file; says what it took.
@@ -121,6 +124,9 @@ class DynamicEncoderASR(Calibrated, DynamicDepth, EncoderASR):
         ladder : sequence of int, optional
             Depths that are tried with `max_entropy`, rising; by default the
             first, one half way, and the deepest.
+        open_threshold : float, optional
+            Of a model whose router looks at the input: layers run whose
+            probability is higher, in [0, 1).
         savedir : str, optional
             Where to keep what is fetched.
 
@@ -137,15 +143,26 @@ class DynamicEncoderASR(Calibrated, DynamicDepth, EncoderASR):
         """
         budget = Budget(max_rtf, max_latency, best_effort)
         # Before the file is read.
-        budget.check(n_layers=n_layers, max_entropy=max_entropy)
+        budget.check(
+            n_layers=n_layers,
+            max_entropy=max_entropy,
+            open_threshold=open_threshold,
+        )
         self.layers(n_layers)
+        if open_threshold is not None:
+            self._check_router(
+                open_threshold, n_layers=n_layers, max_entropy=max_entropy
+            )
         rungs = self._rungs(n_layers, max_entropy, ladder)
         waveform = self.load_audio(path, savedir)
         seconds = len(waveform) / self.hparams.sample_rate
         if budget.is_given:
             rungs = [self.depth_for(seconds, budget)]
         started = time.perf_counter()
-        step, n_computed = self._climb(waveform, rungs, max_entropy)
+        if open_threshold is None:
+            step, n_computed = self._climb(waveform, rungs, max_entropy)
+        else:
+            step, n_computed = self._route(waveform, open_threshold)
         text = self.texts(step.out)[0][0]
         return Transcription(
             text=text,
@@ -157,6 +174,33 @@ class DynamicEncoderASR(Calibrated, DynamicDepth, EncoderASR):
             entropy=float(mean_entropy(step.out)),
             layers_computed=n_computed,
         )
+
+    def _check_router(self, open_threshold: float, **others: object) -> None:
+        """Raises unless the model's router can decide on its own."""
+        if not isinstance(self.mods.model.router, InputRouter):
+            raise ValueError(
+                "`open_threshold` needs a model whose router looks at the "
+                "input: train one with --gates=routed --router=global"
+            )
+        if not 0 <= open_threshold < 1:
+            raise ValueError(
+                f"`open_threshold` must be at least 0 and less than 1, but "
+                f"is {open_threshold}"
+            )
+        for name, value in others.items():
+            if value is not None:
+                raise ValueError(f"give `open_threshold` or `{name}`, not both")
+
+    def _route(
+        self, waveform: torch.Tensor, open_threshold: float
+    ) -> tuple[Step, int]:
+        """Runs the layers that the router decides."""
+        feats, lengths = self.features(waveform.unsqueeze(0), torch.ones(1))
+        routed = Routed(threshold=open_threshold)
+        with self.inference_ctx:
+            found = self.mods.model(feats, lengths, routed)
+        layers = tuple(found.gates[:, 0].nonzero()[:, 0].tolist())
+        return Step(layers, found.out, len(layers)), len(layers)
 
     def _rungs(
         self,

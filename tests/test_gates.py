@@ -167,6 +167,26 @@ def test_nested_sets_contain_each_other_and_are_spread(n_total):
         assert np.diff(nested(n_total // 2 + 1, n_total)).max() <= 3
 
 
+def test_a_family_of_early_exits_shares_all_but_the_last_layer():
+    sampler = EveryDepthGates(
+        6, 1, min_layers=2, family="prefix_and_last", depth_power=2.0
+    )
+    runs = sampler(step=0)
+    assert [sampler.layers(n) for n in (1, 2, 3, 6)] == [
+        (0,),
+        (0, 5),
+        (0, 1, 5),
+        (0, 1, 2, 3, 4, 5),
+    ]
+    # Layers 0 to 4 once, and the last for each of 5 depths.
+    assert layers_computed([run.gates for run in runs]) == 5 + 5
+    assert [run.weight for run in runs] == [
+        (6 / n) ** 2 for n in (2, 3, 4, 5, 6)
+    ]
+    part = SandwichGates(6, 1, part_weight=0.5, depth_power=1.0)(step=0)
+    assert [run.weight for run in part[:2]] == [1.0, 0.5 * 6]
+
+
 def test_a_table_says_which_layers_are_trained(tmp_path):
     rows = [DepthRow(n, list(range(6 - n, 6)), 9, 1e8, 36) for n in range(1, 7)]
     DepthTable("0" * 32, "mine", rows).save(str(tmp_path))

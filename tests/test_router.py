@@ -1,11 +1,15 @@
 """Routers: what they learn, and that what they decide is what runs."""
 
+import json
+
 import pytest
 import speechbrain as sb
 import torch
 
 from common import batch_of, noise, start, tiny_brain, tiny_modules
+from conftest import small
 from dld_brain.checkpoints import layers_of
+from dld_brain.depth import DepthTable
 from dld_brain.encoders.router import (
     InputRouter,
     LayerMask,
@@ -13,8 +17,14 @@ from dld_brain.encoders.router import (
     relaxed_top_k,
 )
 from dld_brain.gates import gates_from_layers
+from dld_brain.pretrained import load_pretrained
+from dld_brain.routing import THRESHOLDS
 from dld_brain.samplers import Pass, Routed, RoutedGates, with_intermediate
+from pretrained_interfaces import DynamicEncoderASR
+from pretrained_interfaces.__main__ import main as shell
+from train import main
 
+SPEECH = "tests/samples/AN4/wav/an4test_clstk/fddd/an5-fddd-b.flac"
 KINDS = ["top_k", "mask", "global", "local"]
 INPUT = torch.randn(3, 30, 16), torch.tensor([30, 20, 25])
 
@@ -176,3 +186,104 @@ def test_what_does_not_go_together_is_refused():
 
 def test_nothing_is_half_way_through_a_routed_run():
     assert len(with_intermediate([Pass(Routed())], 0.3)) == 1
+
+
+@pytest.fixture(scope="module")
+def routed_model(tmp_path_factory, pretrained):
+    """A model whose router looks at the input, trained for two epochs."""
+    folder = tmp_path_factory.mktemp("routed")
+    main(
+        [
+            "hparams/conformer_rd.yaml",
+            *small(
+                output_folder=f"{folder}/1",
+                number_of_epochs=2,
+                init_from=pretrained,
+                gates="routed",
+                router="local",
+                router_penalty=100.0,
+            ),
+        ]
+    )
+    return folder / "1/pretrained"
+
+
+def test_the_report_shows_every_threshold(routed_model):
+    report = json.loads((routed_model / "depth_report.json").read_text())
+    (points,) = report["routing"].values()
+    assert [p["threshold"] for p in points] == list(THRESHOLDS)
+    depths = [p["mean_depth"] for p in points]
+    assert depths == sorted(depths, reverse=True)
+    assert (routed_model / "routing.png").is_file()
+    assert (
+        "Layers that the input decides"
+        in (routed_model / "depth_report.md").read_text()
+    )
+
+
+def test_a_model_transcribes_with_the_layers_that_its_router_decides(
+    routed_model, capsys
+):
+    asr = DynamicEncoderASR.from_hparams(source=routed_model)
+    found = asr.transcribe(SPEECH, open_threshold=0.0)
+    assert found.layers == (0, 1, 2) and found.layers_computed == 3
+    assert found.text == asr.transcribe_file(SPEECH)
+    assert asr.transcribe(SPEECH, open_threshold=0.999).n_layers == 1
+    with pytest.raises(ValueError, match="`open_threshold` must be at least 0"):
+        asr.transcribe(SPEECH, open_threshold=1.0)
+    with pytest.raises(ValueError, match="`open_threshold` or `n_layers`, not"):
+        asr.transcribe(SPEECH, n_layers=2, open_threshold=0.5)
+    source = ["transcribe", "--source", str(routed_model)]
+    assert shell([*source, "--open_threshold", "0.5", SPEECH]) == 0
+    assert capsys.readouterr().out.startswith(SPEECH)
+    # The layers of one depth alone need no router.
+    alone = DynamicEncoderASR.from_hparams(source=routed_model, n_layers=2)
+    assert alone.transcribe_file(SPEECH) == asr.transcribe_file(SPEECH, 2)
+    with pytest.raises(
+        ValueError, match="`open_threshold` needs a model whose"
+    ):
+        alone.transcribe(SPEECH, open_threshold=0.5)
+
+
+def test_layers_are_learnt_and_then_trained(tmp_path, pretrained):
+    learnt = tmp_path / "learnt/1"
+    options = {"number_of_epochs": 2, "init_from": pretrained}
+    main(
+        [
+            "hparams/conformer_rd.yaml",
+            *small(
+                **options,
+                output_folder=learnt,
+                gates="routed",
+                router="top_k",
+                router_min_layers=1,
+                anneal_steps=1,
+                full_weight=1.0,
+                part_weight=0.3,
+                router_lr_factor=1000.0,
+                averaged="last",
+                avg_checkpoints=1,
+                layer_selection="trained",
+            ),
+        ]
+    )
+    table = DepthTable()
+    table.read(learnt / "pretrained/depth_table.ckpt")
+    assert set(table.layers(1)) < set(table.layers(2))
+    options["init_from"] = learnt / "pretrained"
+    main(
+        [
+            "hparams/conformer_rd.yaml",
+            *small(
+                **options,
+                output_folder=tmp_path / "sandwich/1",
+                gates="sandwich",
+                gate_family="table",
+                gate_table=learnt / "pretrained",
+                layer_selection="trained",
+            ),
+        ]
+    )
+    model = load_pretrained(str(tmp_path / "sandwich/1/pretrained"))
+    assert model.table.layers(2) == table.layers(2)
+    assert model.modules["model"].router is None

@@ -1,0 +1,117 @@
+"""The comparison of methods, on tiny models."""
+
+import json
+import sys
+
+import pytest
+
+from conftest import REPOSITORY
+from train import main as train
+
+sys.path.insert(0, str(REPOSITORY / "benchmarks"))
+
+import compare_methods  # noqa: E402
+from comparison import Row, differences, table  # noqa: E402
+
+SETTINGS = """{vocab_size: 11, n_total: 3, d_model: 32, d_ffn: 64, n_heads: 2,
+kernel_size: 7, number_of_epochs: 2, valid_depths: [], avg_checkpoints: 1}"""
+
+
+@pytest.fixture
+def compare(monkeypatch, tmp_path):
+    """Runs the script on its sample corpus, in this process."""
+    trained = []
+
+    def run(job, device, threads):
+        trained.append(job)
+        train([*job.command(device)[1:], "--noprogressbar"])
+
+    monkeypatch.setattr(compare_methods.Job, "train", run)
+
+    def call(*options):
+        trained.clear()
+        compare_methods.main(
+            [
+                *("--corpus", "AN4", "--data_folder", "tests/samples/AN4"),
+                *("--settings", SETTINGS, "--output", str(tmp_path)),
+                *("--depths", "2", "3", "--seeds", "1", "2", *options),
+            ]
+        )
+        return list(trained)
+
+    return call
+
+
+def cells(path, title):
+    """Cells of a method's row."""
+    (line,) = (
+        line
+        for line in path.read_text().splitlines()
+        if line.startswith(f"| {title} |")
+    )
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_methods_are_compared_by_seed_and_depth(compare, tmp_path, capsys):
+    jobs = compare("--methods", "static", "dld")
+    # The teacher, a model for each depth, and one for all; of both seeds.
+    assert len(jobs) == 1 + 2 * 2 + 2
+    path = tmp_path / "AN4/equal_updates.md"
+    report = json.loads(path.with_suffix(".json").read_text())
+    static, dld = report["rows"][1:]
+    for row in (static, dld):
+        assert {n: len(v) for n, v in row["rates"].items()} == {"2": 2, "3": 2}
+        assert row["spent"]["epochs"] == 2 and row["peak_bytes"] > 2**20
+    # 2 models of 2 and 3 layers, each 3 passes of a batch.
+    steps = dld["spent"]["steps"]
+    assert static["spent"]["layer_passes"] == 3 * (2 + 3) * steps
+    found = cells(path, "static, each depth trained alone")
+    assert found[1] == "2" and "±" in found[2] and "±" in found[3]
+    assert path.with_suffix(".png").is_file()
+    assert capsys.readouterr().out.endswith(path.read_text() + "\n")
+    assert compare("--methods", "static", "dld") == []  # all are there
+    (depth,) = (tmp_path / "AN4/equal_updates/static/n2/1").glob("wer_*_n2.txt")
+    assert depth.is_file()
+
+
+def test_equal_compute_trades_epochs_for_passes(compare, tmp_path):
+    (teacher,) = compare("--methods")
+    jobs = compare(
+        *("--methods", "rd", "--equal", "compute", "--reference", "static"),
+        *("--seeds", "1"),
+    )
+    (job,) = jobs
+    # 3 layers at 3 passes, for the 1.7 or so that Bernoulli gates open.
+    assert job.settings["number_of_epochs"] in (3, 4)
+    assert cells(
+        tmp_path / "AN4/equal_compute.md", "RD from the teacher, no KL"
+    )
+
+
+def test_every_method_of_the_file_is_understood(compare, pretrained, tmp_path):
+    options = compare_methods.parser().parse_args(
+        [
+            *("--corpus", "AN4", "--data_folder", "tests/samples/AN4"),
+            *("--settings", SETTINGS, "--teacher", str(pretrained)),
+            *("--output", str(tmp_path)),
+        ]
+    )
+    comparison = compare_methods.Comparison(options)
+    for method in comparison.methods:
+        job = comparison.job(method, seed=1)
+        assert compare_methods.mean_passes(job, n_teacher=3) > 0
+
+
+def test_a_table_says_how_far_methods_are_apart():
+    spent = dict.fromkeys(
+        ("seconds", "epochs", "steps", "audio_hours", "layer_passes"), 60.0
+    )
+    ours = Row("ours", "WER", {2: [10.0, 12.0], 4: [5.0]}, spent, 2**30)
+    other = Row("other", "WER", {4: [7.5]}, spent, 2**31)
+    assert table([ours, other]).splitlines()[2:] == [
+        "| ours | 2 | 11.0 ± 1.4 | 5.0 | 60 | 60 | 60 | 1.0 | 1.00 |",
+        "| other | 1 |  | 7.5 | 60 | 60 | 60 | 1.0 | 2.00 |",
+    ]
+    assert differences([ours, other], "ours").splitlines()[2:] == [
+        "| other |  | -2.5 |"
+    ]

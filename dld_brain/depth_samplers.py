@@ -13,11 +13,11 @@ from dld_brain.depth import FILE, DepthTable
 from dld_brain.gates import (
     Gates,
     check_n_layers,
+    ends,
     evenly_spread,
     gates_from_layers,
     nested,
     prefix,
-    prefix_and_last,
 )
 from dld_brain.samplers import GateSampler, Pass
 
@@ -25,7 +25,7 @@ from dld_brain.samplers import GateSampler, Pass
 FAMILIES = {
     "even": evenly_spread,
     "prefix": prefix,
-    "prefix_and_last": prefix_and_last,
+    "ends": ends,
     "nested": nested,
 }
 #: The others: n layers drawn anew, and those of a trained model's table.
@@ -49,12 +49,14 @@ class DepthSampler(GateSampler):
     depth_step : int
         From one depth to the next, counted from the full depth down.
     family : str
-        even, prefix (the first n), prefix_and_last (the first n - 1 and the
-        last), nested (each depth contains the smaller ones), random (n
-        layers, drawn uniformly), or table.
+        even, prefix (the first n), ends (the first and the last), nested
+        (each depth contains the smaller ones), random (n layers, drawn
+        uniformly), or table.
     table : str, optional
         With family table, the folder `pretrained` whose depth table has the
         layers.
+    n_last : int
+        Of family ends, how many of the last layers a depth has, at most.
     depth_power : float
         Of several runs in a step, that of depth n weighs (L / n) to this
         power: layers that many depths share learn from the shallow ones
@@ -65,8 +67,9 @@ class DepthSampler(GateSampler):
     FileNotFoundError
         If there is no such table.
     ValueError
-        If `min_layers` is not between 1 and `n_total`, `depth_step` is less
-        than 1, there is no such family, or the table has no such depth.
+        If `min_layers` is not between 1 and `n_total`, `depth_step` or
+        `n_last` is less than 1, there is no such family, or the table has
+        no such depth.
     """
 
     def __init__(
@@ -77,14 +80,14 @@ class DepthSampler(GateSampler):
         depth_step: int = 1,
         family: str = "even",
         table: Optional[str] = None,
+        n_last: int = 2,
         depth_power: float = 0.0,
     ) -> None:
         super().__init__(n_total, seed)
         check_n_layers(min_layers, n_total)
-        if depth_step < 1:
-            raise ValueError(
-                f"`depth_step` must be at least 1, but is {depth_step}"
-            )
+        for name, value in (("depth_step", depth_step), ("n_last", n_last)):
+            if value < 1:
+                raise ValueError(f"`{name}` must be at least 1, but is {value}")
         known = (*FAMILIES, *OTHERS)
         if family not in known:
             raise ValueError(
@@ -92,6 +95,7 @@ class DepthSampler(GateSampler):
                 f"{family!r}"
             )
         self.family = family
+        self.n_last = n_last
         self.depth_power = depth_power
         #: Depths that are trained, rising.
         self.depths = list(range(n_total, min_layers - 1, -depth_step))[::-1]
@@ -113,6 +117,8 @@ class DepthSampler(GateSampler):
         """
         if self.table is not None:
             return self.table.layers(n_layers)
+        if self.family == "ends":
+            return ends(n_layers, self.n_total, self.n_last)
         find = FAMILIES.get(self.family, evenly_spread)
         return find(n_layers, self.n_total)
 

@@ -76,12 +76,13 @@ def prefix(n_layers: int, n_total: int) -> tuple[int, ...]:
     return tuple(range(n_layers))
 
 
-def prefix_and_last(n_layers: int, n_total: int) -> tuple[int, ...]:
-    """Returns the first `n_layers` - 1 layers of `n_total`, and the last.
+def ends(n_layers: int, n_total: int, n_last: int = 2) -> tuple[int, ...]:
+    """Returns `n_layers` layers of `n_total` from both ends of the stack.
 
-    Every layer but the last has the input that it has at full depth, as in
-    an early-exit model; the last one turns what any of them gives into what
-    the head reads. One layer alone is layer 0.
+    The last `n_last` layers, but no more than half of the depth, and for the
+    rest the first ones. Those have the input that they have at full depth,
+    as in an early-exit model; the last ones turn what any of them gives into
+    what the head reads. One layer alone is layer 0.
 
     Arguments
     ---------
@@ -89,6 +90,8 @@ def prefix_and_last(n_layers: int, n_total: int) -> tuple[int, ...]:
         How many layers run, 1 to `n_total`.
     n_total : int
         How many layers there are.
+    n_last : int
+        How many of the last ones, at most.
 
     Returns
     -------
@@ -101,13 +104,15 @@ def prefix_and_last(n_layers: int, n_total: int) -> tuple[int, ...]:
 
     Example
     -------
-    >>> prefix_and_last(4, 12)
-    (0, 1, 2, 11)
+    >>> [ends(n, 12) for n in (1, 2, 3, 6)]
+    [(0,), (0, 11), (0, 1, 11), (0, 1, 2, 3, 10, 11)]
+    >>> ends(6, 12, n_last=1)
+    (0, 1, 2, 3, 4, 11)
     """
-    if n_layers == 1:
-        return prefix(n_layers, n_total)
     check_n_layers(n_layers, n_total)
-    return (*range(n_layers - 1), n_total - 1)
+    n_last = min(n_last, n_layers // 2)
+    first = range(n_layers - n_last)
+    return (*first, *range(n_total - n_last, n_total))
 
 
 def nested(n_layers: int, n_total: int) -> tuple[int, ...]:

@@ -16,6 +16,7 @@ from dld_brain.depth_samplers import (
 )
 from dld_brain.gates import (
     check_n_layers,
+    ends,
     evenly_spread,
     gates_from_layers,
     layers_computed,
@@ -167,10 +168,20 @@ def test_nested_sets_contain_each_other_and_are_spread(n_total):
         assert np.diff(nested(n_total // 2 + 1, n_total)).max() <= 3
 
 
-def test_a_family_of_early_exits_shares_all_but_the_last_layer():
-    sampler = EveryDepthGates(
-        6, 1, min_layers=2, family="prefix_and_last", depth_power=2.0
-    )
+@pytest.mark.parametrize("n_last", [1, 2, 9])
+def test_ends_are_first_and_last_layers(n_last):
+    for n_layers in range(1, 13):
+        layers = ends(n_layers, 12, n_last)
+        assert len(set(layers)) == n_layers
+        assert layers == tuple(sorted(layers))
+        n_tail = min(n_last, n_layers // 2)
+        assert layers[: n_layers - n_tail] == tuple(range(n_layers - n_tail))
+        assert all(i >= 12 - n_tail for i in layers[n_layers - n_tail :])
+
+
+def test_depths_of_both_ends_share_all_but_the_last_layer():
+    settings = {"min_layers": 2, "family": "ends", "n_last": 1}
+    sampler = EveryDepthGates(6, 1, **settings, depth_power=2.0)
     runs = sampler(step=0)
     assert [sampler.layers(n) for n in (1, 2, 3, 6)] == [
         (0,),

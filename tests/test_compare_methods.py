@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from conftest import REPOSITORY
+from dld_brain.config import load_flat
 from train import main as train
 
 sys.path.insert(0, str(REPOSITORY / "benchmarks"))
@@ -100,6 +101,10 @@ def test_every_method_of_the_file_is_understood(compare, pretrained, tmp_path):
     for method in comparison.methods:
         job = comparison.job(method, seed=1)
         assert compare_methods.mean_passes(job, n_teacher=3) > 0
+        # All start from the one teacher, and none trains its own.
+        hparams = load_flat(job.hparams, job.settings)
+        assert hparams["init_from"] == str(pretrained)
+        assert hparams["teacher"] in (None, str(pretrained))
 
 
 def test_a_table_says_how_far_methods_are_apart():

@@ -13,7 +13,7 @@ import speechbrain as sb
 import torch
 
 from dld_brain.checkpoints import average_weights, keep_epoch
-from dld_brain.encoders.gated import EncoderOutput, RoutedOutput
+from dld_brain.encoders.dynamic import EncoderOutput, RoutedOutput
 from dld_brain.features import absolute_lengths, extract
 from dld_brain.loop import Loop
 from dld_brain.samplers import GateSampler, Pass, Routed, with_intermediate

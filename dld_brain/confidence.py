@@ -6,7 +6,7 @@ Authors
 
 import torch
 
-from dld_brain.encoders.gated import EncoderOutput
+from dld_brain.encoders.dynamic import EncoderOutput
 from dld_brain.losses import padding_mask
 
 

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from dld_brain.encoders.gated import DynamicEncoder
+from dld_brain.encoders.dynamic import DynamicEncoder
 from dld_brain.features import extract
 from dld_brain.gates import Gates
 

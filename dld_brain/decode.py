@@ -11,7 +11,7 @@ import torch
 from sentencepiece import SentencePieceProcessor
 from speechbrain.decoders.ctc import CTCBeamSearcher, ctc_greedy_decode
 
-from dld_brain.encoders.gated import EncoderOutput
+from dld_brain.encoders.dynamic import EncoderOutput
 from dld_brain.losses import BLANK_ID
 
 DECODINGS = ("greedy", "beam")

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from dld_brain.depth import Layers
-from dld_brain.encoders.gated import DynamicEncoder, EncoderOutput
+from dld_brain.encoders.dynamic import DynamicEncoder, EncoderOutput
 from dld_brain.scores import Answers
 from dld_brain.tasks import Task
 

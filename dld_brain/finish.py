@@ -16,7 +16,8 @@ from dld_brain.checkpoints import epoch_file, load_state_strictly
 from dld_brain.choose import LayerChooser, check_splits
 from dld_brain.config import choice
 from dld_brain.depth import DepthTable, Layers
-from dld_brain.encoders.router import InputRouter, ScoredLayers
+from dld_brain.encoders.input_router import InputRouter
+from dld_brain.encoders.scored_layers import ScoredLayers
 from dld_brain.escalate import default_ladder, escalation_curve
 from dld_brain.evaluate import DepthEvaluation, default_depths
 from dld_brain.pretrained import save_hyperparams, save_weights

@@ -16,7 +16,7 @@ from speechbrain.processing.features import STFT
 from torch import nn
 
 from dld_brain.depth import Layers
-from dld_brain.encoders.gated import DynamicEncoder
+from dld_brain.encoders.dynamic import DynamicEncoder
 from dld_brain.encoders.per_depth import folded_head
 from dld_brain.features import LogMel, extract
 

@@ -12,7 +12,7 @@ from speechbrain.dataio import audio_io
 from tqdm import tqdm
 
 from dld_brain.depth import Layers
-from dld_brain.encoders.gated import EncoderOutput
+from dld_brain.encoders.dynamic import EncoderOutput
 from dld_brain.features import extract, min_samples
 from dld_brain.gates import gates_from_layers
 from dld_brain.pretrained import PretrainedModel, load_pretrained

@@ -12,7 +12,7 @@ from typing import Any, Optional
 
 from dld_brain.costs import executed_params, macs_at
 from dld_brain.depth import Layers
-from dld_brain.encoders.gated import DynamicEncoder
+from dld_brain.encoders.dynamic import DynamicEncoder
 from dld_brain.gates import gates_from_layers
 from dld_brain.tasks import Task
 

@@ -19,7 +19,7 @@ from speechbrain.nnet.containers import LengthsCapableSequential
 from torch import nn
 
 from dld_brain.depth import Layers
-from dld_brain.encoders.gated import DynamicEncoder
+from dld_brain.encoders.dynamic import DynamicEncoder
 from dld_brain.encoders.waveform import WaveformStem
 from dld_brain.onnx_model import cut
 

@@ -15,8 +15,8 @@ from speechbrain.inference.ASR import EncoderASR
 
 from dld_brain.confidence import mean_confidence, mean_entropy
 from dld_brain.decode import relative
-from dld_brain.encoders.gated import EncoderOutput
-from dld_brain.encoders.router import InputRouter
+from dld_brain.encoders.dynamic import EncoderOutput
+from dld_brain.encoders.input_router import InputRouter
 from dld_brain.escalate import Step, deepen, default_ladder
 from dld_brain.samplers import Routed
 from pretrained_interfaces.budget import Budget, Calibrated

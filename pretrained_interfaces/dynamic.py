@@ -11,7 +11,7 @@ import torch
 from speechbrain.inference.interfaces import Pretrained
 
 from dld_brain.depth import FILE, DepthTable
-from dld_brain.encoders.gated import EncoderOutput
+from dld_brain.encoders.dynamic import EncoderOutput
 from dld_brain.features import extract, min_samples
 from dld_brain.gates import check_n_layers, gates_from_layers
 from pretrained_interfaces.inputs import (

@@ -10,8 +10,8 @@ from common import batch_of, noise, start, tiny_brain, tiny_modules
 from conftest import small
 from dld_brain.checkpoints import layers_of
 from dld_brain.depth import DepthTable
-from dld_brain.encoders.router import (
-    InputRouter,
+from dld_brain.encoders.input_router import InputRouter
+from dld_brain.encoders.scored_layers import (
     LayerMask,
     RelaxedTopK,
     relaxed_top_k,

@@ -15,10 +15,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from dld_brain.encoders.gated import DynamicEncoder, GatedLayers, make_pool
+from dld_brain.encoders.dynamic import DynamicEncoder
+from dld_brain.encoders.gated import GatedLayers
 from dld_brain.encoders.huggingface import load_backbone, make_config
 from dld_brain.encoders.per_depth import make_per_depth
-from dld_brain.encoders.router import make_router
+from dld_brain.encoders.pool import make_pool
+from dld_brain.encoders.routers import make_router
 from dld_brain.encoders.waveform import WaveformStem
 
 

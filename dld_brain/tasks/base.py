@@ -11,7 +11,7 @@ from typing import Any, Optional
 
 import torch
 
-from dld_brain.encoders.gated import EncoderOutput
+from dld_brain.encoders.dynamic import EncoderOutput
 
 Rates = dict[str, float]
 

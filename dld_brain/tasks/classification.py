@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from speechbrain.dataio.encoder import CategoricalEncoder
 from speechbrain.utils.metric_stats import ClassificationStats
 
-from dld_brain.encoders.gated import EncoderOutput
+from dld_brain.encoders.dynamic import EncoderOutput
 from dld_brain.tasks.base import Rates, Task, check_column
 
 #: Id of a label that training data has not: it costs nothing in validation.

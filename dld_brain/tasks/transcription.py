@@ -16,7 +16,7 @@ from speechbrain.utils.metric_stats import ErrorRateStats
 
 from dld_brain import losses
 from dld_brain.decode import Decoder, make_decoder
-from dld_brain.encoders.gated import EncoderOutput
+from dld_brain.encoders.dynamic import EncoderOutput
 from dld_brain.losses import BLANK_ID
 from dld_brain.tasks.base import Rates, Task
 

@@ -19,7 +19,7 @@ import json
 import os
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any, NamedTuple, Optional
 
@@ -256,7 +256,13 @@ class Comparison:
         return job._replace(settings=settings)
 
     def run(self) -> None:
-        """Trains what is not trained yet."""
+        """Trains what is not trained yet.
+
+        Raises
+        ------
+        RuntimeError
+            If a training fails, once the others have ended.
+        """
         if not self.options.teacher and not self.teacher_job().is_done:
             tqdm.write("training the teacher first")
             self.teacher_job().train(self.options.device, self.options.threads)
@@ -270,14 +276,19 @@ class Comparison:
         if self.options.equal == "compute":
             todo = [self.with_equal_compute(job) for job in todo]
         with ThreadPoolExecutor(self.options.jobs) as pool:
-            done = pool.map(
-                lambda job: job.train(
-                    self.options.device, self.options.threads
-                ),
-                todo,
+            where = self.options.device, self.options.threads
+            running = [pool.submit(job.train, *where) for job in todo]
+            for done in tqdm(
+                as_completed(running), total=len(todo), desc="models"
+            ):
+                if done.exception() is not None:
+                    tqdm.write(str(done.exception()))
+        failed = [str(job.folder) for job in todo if not job.is_done]
+        if failed:
+            raise RuntimeError(
+                f"{len(failed)} of {len(todo)} models are not trained; the "
+                f"same command goes on: {', '.join(failed)}"
             )
-            for _ in tqdm(done, total=len(todo), desc="models"):
-                pass
 
     def rows(self) -> list[Row]:
         """What every method that has finished reached.

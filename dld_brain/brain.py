@@ -19,32 +19,15 @@ from dld_brain.loop import Loop
 from dld_brain.samplers import GateSampler, Pass, Routed, with_intermediate
 from dld_brain.stats import StageStats
 from dld_brain.tasks import Task
-from dld_brain.training_cost import TrainingClock, layer_passes, peak_bytes
+from dld_brain.training_cost import (
+    TrainingClock,
+    device_name,
+    layer_passes,
+    peak_bytes,
+)
 
 #: What ranks the checkpoints that are kept and averaged.
 ORDERS = {"best": {"min_key": "error"}, "last": {"max_key": "steps"}}
-
-
-def device_name(device: torch.device) -> str:
-    """Names what a model is trained on.
-
-    Arguments
-    ---------
-    device : str or torch.device
-        The device.
-
-    Returns
-    -------
-    str
-
-    Example
-    -------
-    >>> device_name("cpu")
-    'cpu'
-    """
-    if torch.device(device).type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return str(device)
 
 
 def depth_of(run: Pass) -> int:
@@ -151,29 +134,18 @@ class DLDBrain(Loop):
                 }
             )
 
-    def init_optimizers(self) -> None:
-        """Makes the optimizer; head and router may have rates of their own."""
-        factors = {
+    def lr_factors(self) -> dict[str, float]:
+        """Learning rates of head and router, relative to that of the rest.
+
+        Returns
+        -------
+        dict of str to float
+        """
+        return {
             "head": self.hparams.head_lr_factor,
             "per_depth": self.hparams.head_lr_factor,
             "router": self.hparams.router_lr_factor,
         }
-        groups: dict[float, list[torch.nn.Parameter]] = {}
-        for name, part in self.plain_modules()["model"].named_children():
-            factor = factors.get(name, 1.0)
-            groups.setdefault(factor, []).extend(part.parameters())
-        if set(groups) == {1.0}:
-            super().init_optimizers()
-            return
-        self.optimizer = self.opt_class(
-            [
-                {"params": parameters, "lr_factor": factor}
-                for factor, parameters in groups.items()
-            ]
-        )
-        self.optimizers_dict = {"opt_class": self.optimizer}
-        if self.checkpointer is not None:
-            self.checkpointer.add_recoverable("optimizer", self.optimizer)
 
     def compute_forward(self, batch: Any, stage: sb.Stage) -> Predictions:
         """audio -> features -> stem -> gated layers -> head.

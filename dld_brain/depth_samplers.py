@@ -19,7 +19,7 @@ from dld_brain.gates import (
     nested,
     prefix,
 )
-from dld_brain.samplers import GateSampler, Pass
+from dld_brain.samplers import GateSampler, OneRun, Pass
 
 #: One fixed set of layers for each depth, by the name of the family.
 FAMILIES = {
@@ -197,7 +197,7 @@ def read_gate_table(folder: Optional[str]) -> DepthTable:
     return table
 
 
-class UniformDepthGates(DepthSampler):
+class UniformDepthGates(DepthSampler, OneRun):
     """Draws the depth uniformly.
 
     Arguments
@@ -285,20 +285,6 @@ class SandwichGates(DepthSampler):
         self.n_between = n_between
         self.part_weight = part_weight
 
-    def gates(self, step: int) -> Gates:
-        """The full depth.
-
-        Arguments
-        ---------
-        step : int
-            The optimizer step, from 0.
-
-        Returns
-        -------
-        tuple of bool
-        """
-        return (True,) * self.n_total
-
     def __call__(self, step: int) -> list[Pass]:
         """The runs of an optimizer step: full, least, between.
 
@@ -312,7 +298,7 @@ class SandwichGates(DepthSampler):
         list of Pass
         """
         rng = self.rng(step)
-        runs = [Pass(self.gates(step))]
+        runs = [Pass((True,) * self.n_total)]
         shallower = self.depths[:-1]
         if shallower:
             runs.append(self.run_at(shallower[0], rng, self.part_weight))
@@ -345,20 +331,6 @@ class EveryDepthGates(DepthSampler):
     """
 
     has_full_depth = True
-
-    def gates(self, step: int) -> Gates:
-        """The full depth.
-
-        Arguments
-        ---------
-        step : int
-            The optimizer step, from 0.
-
-        Returns
-        -------
-        tuple of bool
-        """
-        return (True,) * self.n_total
 
     def __call__(self, step: int) -> list[Pass]:
         """The runs of an optimizer step.

@@ -19,7 +19,8 @@ class Loop(sb.Brain):
     - all parameter groups of the optimizer are clipped, together, not the
       first alone;
     - batches by seconds are reshuffled every epoch on one process, too;
-    - the learning rate is set before a step, not after it;
+    - the learning rate is set before a step, not after it, and parts of the
+      model may have one of their own;
     - `share_of_batch` makes the mean over ranks one over utterances;
     - DDP is told that parameters may be unused: a closed layer has no
       gradient.
@@ -38,6 +39,36 @@ class Loop(sb.Brain):
         hparams = self.hparams
         self.lr_scheduler = hparams.schedules[hparams.schedule]
         self.n_train_batches = 0
+
+    def lr_factors(self) -> dict[str, float]:
+        """Learning rates of parts of the model, relative to that of the rest.
+
+        Returns
+        -------
+        dict of str to float
+            By the name of a child of `modules.model`.
+        """
+        return {}
+
+    def init_optimizers(self) -> None:
+        """Makes the optimizer, of a group for each learning rate."""
+        factors = self.lr_factors()
+        groups: dict[float, list[torch.nn.Parameter]] = {}
+        for name, part in self.plain_modules()["model"].named_children():
+            factor = factors.get(name, 1.0)
+            groups.setdefault(factor, []).extend(part.parameters())
+        if set(groups) == {1.0}:
+            super().init_optimizers()
+            return
+        self.optimizer = self.opt_class(
+            [
+                {"params": parameters, "lr_factor": factor}
+                for factor, parameters in groups.items()
+            ]
+        )
+        self.optimizers_dict = {"opt_class": self.optimizer}
+        if self.checkpointer is not None:
+            self.checkpointer.add_recoverable("optimizer", self.optimizer)
 
     def fit_batch(self, batch: Any) -> torch.Tensor:
         """One batch; the last group of an epoch is stepped on as well.

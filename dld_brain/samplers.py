@@ -88,20 +88,6 @@ class GateSampler(ABC):
         return np.random.default_rng([self.seed, step])
 
     @abstractmethod
-    def gates(self, step: int) -> Gates:
-        """Draws gates.
-
-        Arguments
-        ---------
-        step : int
-            The optimizer step, from 0.
-
-        Returns
-        -------
-        tuple of bool
-            One gate for each layer, at least one of them open.
-        """
-
     def __call__(self, step: int) -> list[Pass]:
         """The runs of an optimizer step.
 
@@ -114,7 +100,6 @@ class GateSampler(ABC):
         -------
         list of Pass
         """
-        return [Pass(self.gates(step))]
 
     def validation(self, step: int, depths: Sequence[int]) -> list[Pass]:
         """The runs that a checkpoint is judged by.
@@ -149,6 +134,47 @@ class GateSampler(ABC):
         tuple of int
         """
         return evenly_spread(n_layers, self.n_total)
+
+
+class OneRun(GateSampler):
+    """Draws the gates of one run a step.
+
+    Arguments
+    ---------
+    n_total : int
+        How many layers there are.
+    seed : int
+        Key of the draws, beside the step.
+    """
+
+    @abstractmethod
+    def gates(self, step: int) -> Gates:
+        """Draws gates.
+
+        Arguments
+        ---------
+        step : int
+            The optimizer step, from 0.
+
+        Returns
+        -------
+        tuple of bool
+            One gate for each layer, at least one of them open.
+        """
+
+    def __call__(self, step: int) -> list[Pass]:
+        """The run of an optimizer step.
+
+        Arguments
+        ---------
+        step : int
+            The step, from 0.
+
+        Returns
+        -------
+        list of Pass
+        """
+        return [Pass(self.gates(step))]
 
 
 def opened(rates: np.ndarray, rng: np.random.Generator) -> Gates:
@@ -200,7 +226,7 @@ def check_probability(name: str, value: float) -> None:
         raise ValueError(f"`{name}` must be between 0 and 1, but is {value}")
 
 
-class BernoulliGates(GateSampler):
+class BernoulliGates(OneRun):
     """Opens each layer by itself with probability `p_open` (DLD, eq. 1).
 
     Arguments
@@ -244,7 +270,7 @@ class BernoulliGates(GateSampler):
         return opened(np.full(self.n_total, self.p_open), self.rng(step))
 
 
-class StochasticDepthGates(GateSampler):
+class StochasticDepthGates(OneRun):
     """Opens layer l of L with probability 1 - l / L (1 - p_last).
 
     The linear schedule of stochastic depth (https://arxiv.org/abs/1603.09382,
@@ -324,20 +350,6 @@ class RoutedGates(GateSampler):
         self.part_weight = part_weight
         self.has_full_depth = full_weight > 0
 
-    def gates(self, step: int) -> Gates:
-        """The full depth.
-
-        Arguments
-        ---------
-        step : int
-            The optimizer step, from 0.
-
-        Returns
-        -------
-        tuple of bool
-        """
-        return (True,) * self.n_total
-
     def __call__(self, step: int) -> list[Pass]:
         """The runs of an optimizer step.
 
@@ -352,7 +364,8 @@ class RoutedGates(GateSampler):
         """
         runs = [Pass(Routed(step, self.seed), self.part_weight)]
         if self.has_full_depth:
-            runs.insert(0, Pass(self.gates(step), self.full_weight))
+            full = (True,) * self.n_total
+            runs.insert(0, Pass(full, self.full_weight))
         return runs
 
     def validation(self, step: int, depths: Sequence[int]) -> list[Pass]:

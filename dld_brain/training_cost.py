@@ -92,6 +92,28 @@ def layer_passes(runs: Sequence[Pass], n_total: int, n_teacher: int) -> int:
     return 3 * (layers_computed(fixed) + n_routed) + n_teacher
 
 
+def device_name(device: Union[str, torch.device]) -> str:
+    """Names what a model is trained on.
+
+    Arguments
+    ---------
+    device : str or torch.device
+        The device.
+
+    Returns
+    -------
+    str
+
+    Example
+    -------
+    >>> device_name("cpu")
+    'cpu'
+    """
+    if torch.device(device).type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return str(device)
+
+
 def peak_bytes(device: Union[str, torch.device]) -> int:
     """The most memory that was held so far.
 

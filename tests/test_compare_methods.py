@@ -75,6 +75,22 @@ def test_methods_are_compared_by_seed_and_depth(compare, tmp_path, capsys):
     assert depth.is_file()
 
 
+def test_a_model_that_fails_does_not_stop_the_others(compare, monkeypatch):
+    train_it = compare_methods.Job.train
+
+    def fail_once(job, device, threads):
+        if job.settings["seed"] == 1 and job.hparams.endswith("rd.yaml"):
+            raise RuntimeError("train.py ended with 1")
+        train_it(job, device, threads)
+
+    monkeypatch.setattr(compare_methods.Job, "train", fail_once)
+    with pytest.raises(RuntimeError, match="1 of 2 models are not trained"):
+        compare("--methods", "rd")
+    monkeypatch.setattr(compare_methods.Job, "train", train_it)
+    (job,) = compare("--methods", "rd")  # what is left
+    assert job.settings["seed"] == 1
+
+
 def test_equal_compute_trades_epochs_for_passes(compare, tmp_path):
     (teacher,) = compare("--methods")
     jobs = compare(

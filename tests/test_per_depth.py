@@ -110,7 +110,10 @@ def test_a_shallower_model_starts_from_some_layers():
 @pytest.mark.parametrize(
     "layers, message",
     [
-        ("odd", "`init_layers` must be one of even, prefix, ends, nested, or a list"),
+        (
+            "odd",
+            "`init_layers` must be one of even, prefix, ends, nested, or a list",
+        ),
         ([0, 1, 2], "`init_layers` must name 2 layers"),
         ([0, 9], "between 0 and 3, but is"),
     ],

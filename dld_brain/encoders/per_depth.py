@@ -13,21 +13,39 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+#: Parameters of a depth, by what it has of its own: names and shapes, of the
+#: head's outputs V and the width D.
+KINDS = {"bias": {"bias": "V"}, "norm": {"scale": "D", "shift": "D"}}
+KINDS["head"] = {"weight": "VD", "bias": "V"}
 
-class OwnBias(nn.Module):
-    """A bias of the depth's own: head(x) + b_n.
+
+class Own(nn.Module):
+    """What one depth has of its own: head((1 + s) x + t) + W x + b.
+
+    Of kind "norm", s and t: on top of those of the norm that the last layer
+    ends with, a LayerNorm of the depth's own (slimmable networks,
+    https://arxiv.org/abs/1812.08928, have batch norms so). Of kind "head", W
+    and b: as the exits of an early-exit Conformer have
+    (https://arxiv.org/abs/2309.09546), but for the sum with the shared head,
+    which is ours, so that it starts as that. Of kind "bias", b.
 
     Arguments
     ---------
+    kind : str
+        bias, norm or head.
     d_model : int
         Width, D.
     vocab_size : int
         Outputs of the head, V.
     """
 
-    def __init__(self, d_model: int, vocab_size: int) -> None:
+    def __init__(self, kind: str, d_model: int, vocab_size: int) -> None:
         super().__init__()
-        self.bias = nn.Parameter(torch.zeros(vocab_size))
+        sizes = {"D": d_model, "V": vocab_size}
+        for name in ("scale", "shift", "weight", "bias"):
+            shape = [sizes[letter] for letter in KINDS[kind].get(name, "")]
+            parameter = nn.Parameter(torch.zeros(shape)) if shape else None
+            self.register_parameter(name, parameter)
 
     def forward(self, head: nn.Module, x: torch.Tensor) -> torch.Tensor:
         """Runs the head.
@@ -44,6 +62,10 @@ class OwnBias(nn.Module):
         torch.Tensor
             [B, T', V].
         """
+        if self.scale is not None:
+            return head(torch.addcmul(self.shift, x, 1 + self.scale))
+        if self.weight is not None:
+            return head(x) + F.linear(x, self.weight, self.bias)
         return head(x) + self.bias
 
     def fold(
@@ -63,124 +85,11 @@ class OwnBias(nn.Module):
         tuple of torch.Tensor
             Weight and bias.
         """
+        if self.scale is not None:
+            return weight * (1 + self.scale), bias + weight @ self.shift
+        if self.weight is not None:
+            weight = weight + self.weight
         return weight, bias + self.bias
-
-
-class OwnNorm(nn.Module):
-    """Scale and shift of the depth's own: head((1 + s_n) x + t_n).
-
-    They come on top of those of the norm that the last layer ends with: that
-    is a LayerNorm of each depth's own (slimmable networks,
-    https://arxiv.org/abs/1812.08928, have batch norms so).
-
-    Arguments
-    ---------
-    d_model : int
-        Width, D.
-    vocab_size : int
-        Outputs of the head, V.
-    """
-
-    def __init__(self, d_model: int, vocab_size: int) -> None:
-        super().__init__()
-        self.scale = nn.Parameter(torch.zeros(d_model))
-        self.shift = nn.Parameter(torch.zeros(d_model))
-
-    def forward(self, head: nn.Module, x: torch.Tensor) -> torch.Tensor:
-        """Runs the head; see `OwnBias.forward`.
-
-        Arguments
-        ---------
-        head : torch.nn.Module
-            The shared head.
-        x : torch.Tensor
-            [B, T', D].
-
-        Returns
-        -------
-        torch.Tensor
-            [B, T', V].
-        """
-        return head(torch.addcmul(self.shift, x, 1 + self.scale))
-
-    def fold(
-        self, weight: torch.Tensor, bias: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """What a head has that gives the same: W (1 + s), b + W t.
-
-        Arguments
-        ---------
-        weight : torch.Tensor
-            Of the shared head, [V, D].
-        bias : torch.Tensor
-            Of the shared head, [V].
-
-        Returns
-        -------
-        tuple of torch.Tensor
-            Weight and bias.
-        """
-        return weight * (1 + self.scale), bias + weight @ self.shift
-
-
-class OwnHead(nn.Linear):
-    """A head of the depth's own, counted from the shared one.
-
-    As the exits of an early-exit Conformer (https://arxiv.org/abs/2309.09546)
-    have; the sum with the shared head is ours, so that it starts as that.
-
-    Arguments
-    ---------
-    d_model : int
-        Width, D.
-    vocab_size : int
-        Outputs of the head, V.
-    """
-
-    def __init__(self, d_model: int, vocab_size: int) -> None:
-        super().__init__(d_model, vocab_size)
-        nn.init.zeros_(self.weight)
-        nn.init.zeros_(self.bias)
-
-    def forward(self, head: nn.Module, x: torch.Tensor) -> torch.Tensor:
-        """Runs both heads; see `OwnBias.forward`.
-
-        Arguments
-        ---------
-        head : torch.nn.Module
-            The shared head.
-        x : torch.Tensor
-            [B, T', D].
-
-        Returns
-        -------
-        torch.Tensor
-            [B, T', V].
-        """
-        return head(x) + F.linear(x, self.weight, self.bias)
-
-    def fold(
-        self, weight: torch.Tensor, bias: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """What a head has that gives the same: the sums.
-
-        Arguments
-        ---------
-        weight : torch.Tensor
-            Of the shared head, [V, D].
-        bias : torch.Tensor
-            Of the shared head, [V].
-
-        Returns
-        -------
-        tuple of torch.Tensor
-            Weight and bias.
-        """
-        return weight + self.weight, bias + self.bias
-
-
-#: What a depth can have of its own.
-KINDS = {"bias": OwnBias, "norm": OwnNorm, "head": OwnHead}
 
 
 def make_per_depth(
@@ -222,9 +131,7 @@ def make_per_depth(
         raise ValueError(
             f"`per_depth` must be none, {', '.join(KINDS)}, but is {kind!r}"
         )
-    return nn.ModuleList(
-        KINDS[kind](d_model, vocab_size) for _ in range(n_total)
-    )
+    return nn.ModuleList(Own(kind, d_model, vocab_size) for _ in range(n_total))
 
 
 def folded_head(

@@ -23,7 +23,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any, NamedTuple, Optional
 
-from comparison import Row, differences, draw, read_row, table
+from comparison import Row, curves, differences, draw, read_row, table
 from timing import machine
 from tqdm import tqdm
 
@@ -207,10 +207,18 @@ class Comparison:
         }
         folder = self.folder / f"equal_{self.options.equal}" / method
         if n_layers is not None:
-            settings |= {"n_total": n_layers, "test_depths": [n_layers]}
+            value = n_layers
+            if entry["one_model_a_depth"] == "open_rate":
+                value = n_layers / max(self.depths)
+            settings |= {entry["one_model_a_depth"]: value}
+            settings |= {"test_depths": [n_layers]}
             folder = folder / f"n{n_layers}"
+        models = {"TEACHER": str(self.teacher)}
+        if "starts_from" in entry:
+            before = self.job(entry["starts_from"], seed).folder
+            models["BEFORE"] = str(before / "pretrained")
         settings = {
-            key: str(self.teacher) if value == "TEACHER" else value
+            key: models.get(value, value) if isinstance(value, str) else value
             for key, value in settings.items()
         }
         return Job(entry["hparams"], settings, folder / str(seed))
@@ -228,7 +236,7 @@ class Comparison:
         dict of int to list of Job
             One for each depth, where each is a model of its own.
         """
-        is_many = self.methods[method].get("one_model_a_depth", False)
+        is_many = "one_model_a_depth" in self.methods[method]
         depths = self.depths if is_many else [None]
         return {
             seed: [self.job(method, seed, n) for n in depths]
@@ -251,8 +259,12 @@ class Comparison:
         reference = self.job(self.options.reference, self.options.seeds[0])
         budget = mean_passes(reference, n_teacher)
         share = budget / mean_passes(job, n_teacher)
-        epochs = max(1, round(share * job.settings["number_of_epochs"]))
+        before = job.settings["number_of_epochs"]
+        epochs = max(1, round(share * before))
         settings = {**job.settings, "number_of_epochs": epochs}
+        if "n_updates" in settings:
+            updates = round(settings["n_updates"] * epochs / before)
+            settings["n_updates"] = updates
         return job._replace(settings=settings)
 
     def run(self) -> None:
@@ -266,13 +278,46 @@ class Comparison:
         if not self.options.teacher and not self.teacher_job().is_done:
             tqdm.write("training the teacher first")
             self.teacher_job().train(self.options.device, self.options.threads)
-        todo = [
-            job
-            for method in self.options.methods
-            for jobs in self.jobs(method).values()
-            for job in jobs
-            if not job.is_done
-        ]
+        first = [m for m in self.options.methods if not self.is_second(m)]
+        second = [m for m in self.options.methods if self.is_second(m)]
+        for methods in (first, second):
+            self.train(
+                [
+                    job
+                    for method in methods
+                    for jobs in self.jobs(method).values()
+                    for job in jobs
+                    if not job.is_done
+                ]
+            )
+
+    def is_second(self, method: str) -> bool:
+        """Whether a method goes on where another has ended.
+
+        Arguments
+        ---------
+        method : str
+            Key of methods.yaml.
+
+        Returns
+        -------
+        bool
+        """
+        return "starts_from" in self.methods[method]
+
+    def train(self, todo: list[Job]) -> None:
+        """Trains models, several at a time.
+
+        Arguments
+        ---------
+        todo : list of Job
+            The models.
+
+        Raises
+        ------
+        RuntimeError
+            If a training fails, once the others have ended.
+        """
         if self.options.equal == "compute":
             todo = [self.with_equal_compute(job) for job in todo]
         with ThreadPoolExecutor(self.options.jobs) as pool:
@@ -301,12 +346,13 @@ class Comparison:
         found = [read_row("the teacher, its own layers", teacher)]
         for method, entry in self.methods.items():
             runs = [
-                [job.folder for job in jobs]
+                [job.folder for job in jobs if job.is_done]
                 for jobs in self.jobs(method).values()
-                if all(job.is_done for job in jobs)
             ]
+            runs = [folders for folders in runs if folders]
             if runs:
-                found.append(read_row(entry["title"], runs))
+                stages = 2 if self.is_second(method) else 1
+                found.append(read_row(entry["title"], runs, stages))
         return found
 
     def write(self) -> str:
@@ -323,6 +369,8 @@ class Comparison:
             f"# {self.options.corpus}, equal {self.options.equal}\n\n"
             f"{table(rows)}\n"
         )
+        if any(row.curve for row in rows):
+            text += f"\nLayers that the input decides:\n\n{curves(rows)}\n"
         ours = self.methods["plus"]["title"]
         if ours in [row.title for row in rows]:
             text += f"\n{ours}, less the others:\n\n{differences(rows, ours)}\n"

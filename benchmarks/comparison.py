@@ -6,6 +6,7 @@ Authors
 
 import json
 import statistics
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,6 +34,9 @@ class Row(NamedTuple):
         and steps.
     peak_bytes : int
         Most memory that a training held.
+    curve : list of list of float
+        Of a model whose router looks at the input, mean depth and metric by
+        threshold, with the first seed.
     """
 
     title: str
@@ -40,6 +44,7 @@ class Row(NamedTuple):
     rates: dict[int, list[float]]
     spent: dict[str, float]
     peak_bytes: int
+    curve: Sequence[Sequence[float]] = ()
 
 
 def read_report(folder: Path) -> dict[str, Any]:
@@ -57,7 +62,7 @@ def read_report(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "depth_report.json").read_text())
 
 
-def read_row(title: str, runs: list[list[Path]]) -> Row:
+def read_row(title: str, runs: list[list[Path]], stages: int = 1) -> Row:
     """Reads what a method reached.
 
     Arguments
@@ -67,6 +72,8 @@ def read_row(title: str, runs: list[list[Path]]) -> Row:
     runs : list of list of Path
         For each seed, the folder of its model; or of the models for the
         single depths.
+    stages : int
+        Trainings, each from the one before, that make such a model.
 
     Returns
     -------
@@ -81,7 +88,11 @@ def read_row(title: str, runs: list[list[Path]]) -> Row:
             if score["selection"] == first:
                 value = score["rates"][report["metric"]]
                 rates.setdefault(score["n_layers"], []).append(value)
-    totals = [total([r["training"] for r in models]) for models in reports]
+    totals = [
+        total([stages_of(r["training"], stages) for r in models])
+        for models in reports
+    ]
+    points = next(iter(reports[0][0].get("routing", {}).values()), [])
     return Row(
         title=title,
         metric=reports[0][0]["metric"],
@@ -92,7 +103,34 @@ def read_row(title: str, runs: list[list[Path]]) -> Row:
             for models in reports
             for report in models
         ),
+        curve=[[p["mean_depth"], p["rate"]] for p in points],
     )
+
+
+def stages_of(training: dict[str, Any], stages: int) -> dict[str, float]:
+    """What a model took that was trained in stages.
+
+    Arguments
+    ---------
+    training : dict
+        Fields of a Training, the last stage's.
+    stages : int
+        How many.
+
+    Returns
+    -------
+    dict of str to float
+
+    Example
+    -------
+    >>> first = dict.fromkeys(COUNTS, 1)
+    >>> stages_of({**dict.fromkeys(COUNTS, 2), "before": first}, 2)["steps"]
+    3
+    """
+    if stages == 1:
+        return training
+    before = stages_of(training["before"], stages - 1)
+    return {key: training[key] + before[key] for key in COUNTS}
 
 
 def total(trainings: list[dict[str, Any]]) -> dict[str, float]:
@@ -200,6 +238,30 @@ def differences(rows: list[Row], ours: str) -> str:
     return "\n".join(lines)
 
 
+def curves(rows: list[Row]) -> str:
+    """Mean depth and metric of models that look at the input, as Markdown.
+
+    Arguments
+    ---------
+    rows : list of Row
+        The methods.
+
+    Returns
+    -------
+    str
+    """
+    lines = []
+    for row in (row for row in rows if row.curve):
+        depths, rates = zip(*row.curve)
+        if not lines:
+            lines.append(f"| | |{'|' * len(depths)}")
+            lines.append("|---|---|" + "---|" * len(depths))
+        for name, values in (("mean depth", depths), (row.metric, rates)):
+            cells = [row.title, name, *(f"{v:.1f}" for v in values)]
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def draw(rows: list[Row], path: Path, title: str) -> None:
     """Draws the methods against depth.
 
@@ -228,7 +290,12 @@ def draw(rows: list[Row], path: Path, title: str) -> None:
                     for v in row.rates.values()
                 ],
                 fmt=STYLES[i % len(STYLES)],
+                color=f"C{i}",
                 label=row.title,
             )
+            if row.curve:
+                depths, rates = zip(*row.curve)
+                label = f"{row.title}, by threshold"
+                axes.plot(depths, rates, "x-", color=f"C{i}", label=label)
         axes.set_yscale("log")
         axes.legend(fontsize="x-small")

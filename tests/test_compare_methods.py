@@ -7,6 +7,7 @@ import pytest
 
 from conftest import REPOSITORY
 from dld_brain.config import load_flat
+from dld_brain.routing import THRESHOLDS
 from train import main as train
 
 sys.path.insert(0, str(REPOSITORY / "benchmarks"))
@@ -116,11 +117,37 @@ def test_every_method_of_the_file_is_understood(compare, pretrained, tmp_path):
     comparison = compare_methods.Comparison(options)
     for method in comparison.methods:
         job = comparison.job(method, seed=1)
-        assert compare_methods.mean_passes(job, n_teacher=3) > 0
         # All start from the one teacher, and none trains its own.
         hparams = load_flat(job.hparams, job.settings)
-        assert hparams["init_from"] == str(pretrained)
         assert hparams["teacher"] in (None, str(pretrained))
+        if comparison.is_second(method):
+            first = comparison.job("top_k_first", seed=1).folder / "pretrained"
+            assert hparams["init_from"] == str(first)
+            assert hparams["gate_table"] == str(first)
+        else:
+            assert hparams["init_from"] == str(pretrained)
+            assert compare_methods.mean_passes(job, n_teacher=3) > 0
+    jobs = {m: comparison.jobs(m)[1986] for m in ("static", "mask")}
+    depths = [2, 4, 6, 8, 10, 12]
+    assert [j.settings["n_total"] for j in jobs["static"]] == depths
+    rates = [j.settings["open_rate"] for j in jobs["mask"]]
+    assert rates == [n / 12 for n in depths]
+
+
+def test_two_stages_are_one_method(compare, tmp_path):
+    compare("--methods")
+    compare("--methods", "top_k_first", "top_k", "i3d_global", "--seeds", "1")
+    report = json.loads((tmp_path / "AN4/equal_updates.json").read_text())
+    rows = {row["title"]: row for row in report["rows"]}
+    both = rows["learned layers, then a sandwich of them"]["spent"]
+    first = rows["learned layers, first stage (relaxed top-k)"]["spent"]
+    assert both["steps"] == 2 * first["steps"]
+    assert both["layer_passes"] > first["layer_passes"]
+    assert len(rows["I3D, global"]["curve"]) == len(THRESHOLDS)
+    assert (
+        "| I3D, global | mean depth |"
+        in (tmp_path / "AN4/equal_updates.md").read_text()
+    )
 
 
 def test_a_table_says_how_far_methods_are_apart():

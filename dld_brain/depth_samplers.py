@@ -97,7 +97,6 @@ class DepthSampler(GateSampler):
         self.family = family
         self.n_last = n_last
         self.depth_power = depth_power
-        #: Depths that are trained, rising.
         self.depths = list(range(n_total, min_layers - 1, -depth_step))[::-1]
         self.table = read_gate_table(table) if family == "table" else None
         for n_layers in self.depths:

@@ -108,7 +108,7 @@ def make_chooser(
 
 
 def trained_layers(brain: DLDBrain) -> dict[int, Layers]:
-    """The layers that training had for each depth, or has learnt.
+    """The layers that training had for each of its depths, or has learnt.
 
     Arguments
     ---------
@@ -121,7 +121,7 @@ def trained_layers(brain: DLDBrain) -> dict[int, Layers]:
     """
     router = brain.plain_modules()["model"].router
     source = router if isinstance(router, ScoredLayers) else brain.gate_sampler
-    return {n: source.layers(n) for n in range(1, brain.n_total + 1)}
+    return {n: source.layers(n) for n in brain.gate_sampler.depths}
 
 
 def make_evaluation(
@@ -270,7 +270,9 @@ def evaluate(
     -------
     Report
     """
-    depths = list(hparams["test_depths"]) or default_depths(brain.n_total)
+    depths = list(hparams["test_depths"]) or [
+        n for n in default_depths(brain.n_total) if n in table.depths
+    ]
     others = [s for s in hparams["compare_selections"] if s != table.strategy]
     tables = [table, *(chooser.choose(strategy) for strategy in others)]
     chosen = {t.strategy: {n: t.layers(n) for n in depths} for t in tables}

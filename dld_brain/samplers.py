@@ -72,6 +72,8 @@ class GateSampler(ABC):
     def __init__(self, n_total: int, seed: int) -> None:
         self.n_total = n_total
         self.seed = seed
+        #: Depths that are trained, rising.
+        self.depths = list(range(1, n_total + 1))
 
     def rng(self, step: int) -> np.random.Generator:
         """The generator of a step.

@@ -214,7 +214,8 @@ class DynamicEncoderASR(Calibrated, DynamicDepth, EncoderASR):
                 raise ValueError("`ladder` needs `max_entropy`")
             return [n_layers or self.n_total]
         if ladder is None:
-            start = n_layers or max(1, self.n_total // 3)
+            shallow = [n for n in self.depths if n <= self.n_total // 3]
+            start = n_layers or max(shallow, default=self.depths[0])
             ladder = default_ladder(start, self.depths)
         rungs = list(ladder)
         if not rungs or rungs != sorted(set(rungs)):

@@ -9,8 +9,22 @@ import torch
 import torch.multiprocessing as mp
 
 from common import batch_of, noise, start, tiny_brain, tiny_modules
+from dld_brain.depth_samplers import SandwichGates
+from dld_brain.samplers import BernoulliGates, RoutedGates
 
 N_STEPS = 5
+#: One run a step, several of one forward, and a router's beside a full one.
+METHODS = {
+    "bernoulli": (BernoulliGates(4, seed=3), {}),
+    "sandwich": (
+        SandwichGates(4, seed=3, family="ends", n_between=1),
+        {"gates": "sandwich", "per_depth": "head", "in_place_weight": 1.0},
+    ),
+    "mask": (
+        RoutedGates(4, seed=3, full_weight=1.0),
+        {"gates": "routed", "router": "mask", "router_penalty": 100.0},
+    ),
+}
 
 
 def free_port() -> int:
@@ -33,19 +47,26 @@ def train_steps(brain, batches):
             else p.grad.clone()
             for n, p in brain.modules.model.named_parameters()
         }
-        trace.append((sampler.gates(step), grads))
+        trace.append((str(sampler(step)), grads))
         brain.zero_grad(set_to_none=True)
     return trace
 
 
-def make_brain(run_opts=None):
+def make_brain(method, run_opts=None):
     """A Brain that keeps its gradients."""
-    brain = tiny_brain(teacher=tiny_modules(seed=1), run_opts=run_opts)
+    sampler, settings = METHODS[method]
+    brain = tiny_brain(
+        modules=tiny_modules(**settings),
+        teacher=tiny_modules(seed=1),
+        gate_sampler=sampler,
+        run_opts=run_opts,
+        **settings,
+    )
     brain.optimizers_step = lambda: None
     return start(brain, n_batches=N_STEPS)
 
 
-def worker(rank: int, port: int, folder: str) -> None:
+def worker(rank: int, port: int, folder: str, method: str) -> None:
     """One rank, with two of three utterances, or the third alone."""
     os.environ.update(
         RANK=str(rank),
@@ -58,7 +79,7 @@ def worker(rank: int, port: int, folder: str) -> None:
     torch.distributed.init_process_group("gloo")
     torch.rand(rank * 7)  # ranks whose global generators have drifted apart
     brain = make_brain(
-        {"distributed_launch": True, "distributed_backend": "gloo"}
+        method, {"distributed_launch": True, "distributed_backend": "gloo"}
     )
     part = slice(0, 2) if rank == 0 else slice(2, 3)
     batches = [noise(3, seed=step)[part] for step in range(N_STEPS)]
@@ -66,23 +87,26 @@ def worker(rank: int, port: int, folder: str) -> None:
     torch.distributed.destroy_process_group()
 
 
-@pytest.fixture(scope="module")
-def traces(tmp_path_factory):
+@pytest.fixture(scope="module", params=METHODS)
+def traces(tmp_path_factory, request):
     """What one process and two ranks did with the same utterances."""
     folder = tmp_path_factory.mktemp("ranks")
     mp.start_processes(
-        worker, args=(free_port(), str(folder)), nprocs=2, start_method="spawn"
+        worker,
+        args=(free_port(), str(folder), request.param),
+        nprocs=2,
+        start_method="spawn",
     )
     ranks = [torch.load(folder / f"rank{r}.pt") for r in range(2)]
     batches = [noise(3, seed=step) for step in range(N_STEPS)]
-    return train_steps(make_brain(), batches), ranks
+    return train_steps(make_brain(request.param), batches), ranks
 
 
 def test_all_ranks_draw_the_gates_of_one_process(traces):
     one, ranks = traces
     for rank in ranks:
         assert [gates for gates, _ in rank] == [gates for gates, _ in one]
-    assert len({gates for gates, _ in one}) > 1
+    assert len({gates for gates, _ in one}) > 1  # steps differ
 
 
 def test_gradients_are_those_of_one_process_on_the_joined_batch(traces):

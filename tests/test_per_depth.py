@@ -10,6 +10,7 @@ from dld_brain.checkpoints import layers_of
 from dld_brain.costs import executed_params
 from dld_brain.depth_samplers import EveryDepthGates
 from dld_brain.encoders.per_depth import folded_head
+from dld_brain.finish import trained_layers
 from dld_brain.gates import gates_from_layers
 from dld_brain.onnx_model import cut
 from dld_brain.pretrained import copy_weights
@@ -122,6 +123,17 @@ def test_layers_that_are_none_are_refused(layers, message):
     with pytest.raises(ValueError, match=message):
         layers_to_start_from(layers, 2, 4)
     assert layers_to_start_from([3, 0], 2, 4) == (0, 3)
+
+
+def test_depths_that_were_not_trained_are_not_offered():
+    sampler = EveryDepthGates(4, 1, min_layers=2, depth_step=2, family="prefix")
+    brain = tiny_brain(gate_sampler=sampler)
+    assert trained_layers(brain) == {2: (0, 1), 4: (0, 1, 2, 3)}
+    brain = tiny_brain()
+    assert set(trained_layers(brain)) == {1, 2, 3, 4}
+    brain = tiny_brain(modules=tiny_modules(router="mask"), router="mask")
+    brain.modules.model.router.scores.data = torch.tensor([0.0, 2.0, 1.0, 3.0])
+    assert trained_layers(brain)[2] == (1, 3)
 
 
 def test_half_way_learns_the_task_alone():

@@ -200,7 +200,7 @@ def table(rows: list[Row]) -> str:
             f"{spent['steps']:.0f}",
             f"{spent['layer_passes']:,.0f}",
             f"{spent['seconds'] / 60:.1f}",
-            f"{row.peak_bytes / 2**30:.2f}",
+            f"{row.peak_bytes / 2**30:.2f}" if row.peak_bytes else "",
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)

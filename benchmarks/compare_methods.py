@@ -16,123 +16,17 @@ Authors
 
 import argparse
 import json
-import os
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from typing import Any, NamedTuple, Optional
+from typing import Any, Optional
 
 from comparison import Row, curves, differences, draw, read_row, table
+from jobs import Job, mean_passes
 from timing import machine
 from tqdm import tqdm
 
-from dld_brain.config import REPOSITORY, load_flat, read_tree
+from dld_brain.config import read_tree
 from dld_brain.pretrained import load_pretrained
-from dld_brain.samplers import with_intermediate
-from dld_brain.training_cost import layer_passes
-
-#: Steps that the compute of a method is averaged over.
-STEPS = 1000
-
-
-class Job(NamedTuple):
-    """A model to train.
-
-    Arguments
-    ---------
-    hparams : str
-        File of hparams/.
-    settings : dict
-        Flags of train.py.
-    folder : Path
-        Its output folder.
-    """
-
-    hparams: str
-    settings: dict[str, Any]
-    folder: Path
-
-    @property
-    def is_done(self) -> bool:
-        """Whether it is trained and scored."""
-        return (self.folder / "depth_report.json").is_file()
-
-    def command(self, device: str) -> list[str]:
-        """The command that trains it.
-
-        Arguments
-        ---------
-        device : str
-            Where it is trained.
-
-        Returns
-        -------
-        list of str
-        """
-        flags = [
-            f"--{key}={value if isinstance(value, str) else json.dumps(value)}"
-            for key, value in self.settings.items()
-        ]
-        folder = f"--output_folder={self.folder}"
-        return ["train.py", self.hparams, *flags, folder, f"--device={device}"]
-
-    def train(self, device: str, threads: int) -> None:
-        """Trains it, with its output in stdout.txt.
-
-        Arguments
-        ---------
-        device : str
-            Where it is trained.
-        threads : int
-            Threads of the process.
-
-        Raises
-        ------
-        RuntimeError
-            If train.py fails.
-        """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        log = self.folder / "stdout.txt"
-        with open(log, "a", encoding="utf-8") as file:
-            code = subprocess.run(
-                [sys.executable, *self.command(device), "--noprogressbar"],
-                cwd=REPOSITORY,
-                env={**os.environ, "OMP_NUM_THREADS": str(threads)},
-                stdout=file,
-                stderr=subprocess.STDOUT,
-            ).returncode
-        if code:
-            raise RuntimeError(f"train.py ended with {code}: see {log}")
-
-
-def mean_passes(job: Job, n_teacher: int) -> float:
-    """Layer passes of a training step, mean over many.
-
-    Arguments
-    ---------
-    job : Job
-        The model.
-    n_teacher : int
-        Layers of its frozen teacher, if it has one.
-
-    Returns
-    -------
-    float
-    """
-    hparams = load_flat(job.hparams, job.settings)
-    n_total, seed = hparams["modules"]["model"].n_total, hparams["seed"]
-    make_sampler = hparams["gate_samplers"][hparams["gates"]]
-    sampler = make_sampler(n_total=n_total, seed=seed)
-    weight = hparams["intermediate_weight"]
-    n_teacher = n_teacher if hparams["teacher"] else 0
-    passes = [
-        layer_passes(
-            with_intermediate(sampler(step), weight), n_total, n_teacher
-        )
-        for step in range(STEPS)
-    ]
-    return sum(passes) / STEPS
 
 
 class Comparison:

@@ -159,6 +159,7 @@ def test_the_mask_and_the_top_k_are_what_evaluation_runs():
 def test_a_submodel_needs_no_router():
     model = model_with("global")
     state = layers_of(model.state_dict(), (0, 2))
+    assert not any(name.startswith("router.") for name in state)
     tiny_modules(n_total=2)["model"].load_state_dict(state, strict=True)
 
 

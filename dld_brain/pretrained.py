@@ -249,7 +249,7 @@ def copy_weights(
         state = layers_of(state, layers)
     own = target["model"].state_dict()
     if target["model"].router is None:  # its decisions are in a depth table
-        state = {k: v for k, v in state.items() if "router." not in k}
+        state = {k: v for k, v in state.items() if not k.startswith("router.")}
     state = {
         **{k: v for k, v in own.items() if k.startswith(ADDED)},
         **state,

@@ -101,7 +101,7 @@ def layers_to_start_from(
     Arguments
     ---------
     init_layers : str or list of int, optional
-        even, prefix or nested, or the layers; all if not given.
+        even, prefix, ends or nested, or the layers; all if not given.
     n_layers : int
         Layers of the model that starts.
     n_total : int

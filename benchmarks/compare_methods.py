@@ -7,8 +7,8 @@
 
 Trains each method of methods.yaml with each seed from one teacher, by
 train.py; what is finished is not trained again, what was interrupted goes on.
-Writes <output>/<corpus>/<equal>.md, .png and .json; each run's report stays in
-its folder there.
+Writes <output>/<corpus>/equal_updates.md or equal_compute_<reference>.md, .png
+and .json; each run's report stays in its folder there.
 
 Authors
  * The dld_brain authors 2026
@@ -17,6 +17,7 @@ Authors
 import argparse
 import json
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from math import ceil
 from pathlib import Path
 from typing import Any, Optional
 
@@ -54,6 +55,13 @@ class Comparison:
         self.teacher = Path(
             options.teacher or self.folder / "teacher/pretrained"
         ).resolve()
+
+    @property
+    def name(self) -> str:
+        """What the methods have alike; names their folder, and the table."""
+        if self.options.equal == "compute":
+            return f"equal_compute_{self.options.reference}"
+        return "equal_updates"
 
     def teacher_job(self) -> Job:
         """The teacher.
@@ -99,7 +107,10 @@ class Comparison:
             **entry["settings"],
             **settings_of(self.options),
         }
-        folder = self.folder / f"equal_{self.options.equal}" / method
+        # The reference of equal compute is that of equal updates.
+        is_same = method == self.options.reference
+        folder = self.folder / ("equal_updates" if is_same else self.name)
+        folder = folder / method
         if n_layers is not None:
             value = n_layers
             if entry["one_model_a_depth"] == "open_rate":
@@ -138,7 +149,7 @@ class Comparison:
         }
 
     def with_equal_compute(self, job: Job) -> Job:
-        """The same model for as many epochs as the reference's compute buys.
+        """The same model for as many updates as the reference's compute buys.
 
         Arguments
         ---------
@@ -153,12 +164,13 @@ class Comparison:
         reference = self.job(self.options.reference, self.options.seeds[0])
         budget = mean_passes(reference, n_teacher)
         share = budget / mean_passes(job, n_teacher)
-        before = job.settings["number_of_epochs"]
-        epochs = max(1, round(share * before))
-        settings = {**job.settings, "number_of_epochs": epochs}
-        if "n_updates" in settings:
-            updates = round(settings["n_updates"] * epochs / before)
-            settings["n_updates"] = updates
+        updates = round(share * job.settings["n_updates"])
+        settings = {
+            **job.settings,
+            "number_of_epochs": ceil(share * job.settings["number_of_epochs"]),
+            "n_updates": updates,
+            "optimizer_step_limit": updates,
+        }
         return job._replace(settings=settings)
 
     def run(self) -> None:
@@ -258,9 +270,9 @@ class Comparison:
             The Markdown.
         """
         rows = self.rows()
-        path = self.folder / f"equal_{self.options.equal}"
+        path = self.folder / self.name
         text = (
-            f"# {self.options.corpus}, equal {self.options.equal}\n\n"
+            f"# {self.options.corpus}, {self.name.replace('_', ' ')}\n\n"
             f"{table(rows)}\n"
         )
         if any(row.curve for row in rows):
@@ -271,8 +283,24 @@ class Comparison:
         path.with_suffix(".md").write_text(text)
         content = {"machine": machine(), "rows": [r._asdict() for r in rows]}
         path.with_suffix(".json").write_text(json.dumps(content, indent=2))
-        draw(rows, path.with_suffix(".png"), self.options.corpus)
+        draw(self.drawn(rows), path.with_suffix(".png"), self.options.corpus)
         return text
+
+    def drawn(self, rows: list[Row]) -> list[Row]:
+        """The rows of the picture: the teacher's, and those asked for.
+
+        Arguments
+        ---------
+        rows : list of Row
+            The teacher's and the methods'.
+
+        Returns
+        -------
+        list of Row
+        """
+        names = self.options.draw or self.methods
+        titles = [self.methods[name]["title"] for name in names]
+        return [rows[0], *(row for row in rows if row.title in titles)]
 
 
 def settings_of(options: argparse.Namespace) -> dict[str, Any]:
@@ -308,6 +336,12 @@ def parser() -> argparse.ArgumentParser:
     add("--data_folder", required=True)
     names = list(content["methods"])
     add("--methods", nargs="*", default=names, choices=names)
+    add(
+        "--draw",
+        nargs="+",
+        choices=names,
+        help="methods of the picture; all that are trained if not given",
+    )
     add(
         "--depths", nargs="+", type=int, help="those of the corpus if not given"
     )

@@ -281,12 +281,11 @@ def draw(rows: list[Row], path: Path, title: str) -> None:
         title=title,
     ) as axes:
         for i, row in enumerate(rows):
-            many = len(next(iter(row.rates.values()))) > 1
             axes.errorbar(
                 list(row.rates),
                 [statistics.mean(v) for v in row.rates.values()],
                 yerr=[
-                    statistics.stdev(v) if many else 0.0
+                    statistics.stdev(v) if len(v) > 1 else 0.0
                     for v in row.rates.values()
                 ],
                 fmt=STYLES[i % len(STYLES)],

@@ -21,6 +21,7 @@ class Loop(sb.Brain):
     - batches by seconds are reshuffled every epoch on one process, too;
     - the learning rate is set before a step, not after it, and parts of the
       model may have one of their own;
+    - `--optimizer_step_limit`, which it leaves a string, is a number;
     - `share_of_batch` makes the mean over ranks one over utterances;
     - DDP is told that parameters may be unused: a closed layer has no
       gradient.
@@ -36,6 +37,8 @@ class Loop(sb.Brain):
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         self.find_unused_parameters = True
+        if self.optimizer_step_limit is not None:
+            self.optimizer_step_limit = int(self.optimizer_step_limit)
         hparams = self.hparams
         self.lr_scheduler = hparams.schedules[hparams.schedule]
         self.n_train_batches = 0

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dld_brain.plots import picture
+from dld_brain.report_tables import markdown_table
 from dld_brain.training_cost import COUNTS
 
 #: Styles of the lines, one a method.
@@ -188,7 +189,7 @@ def table(rows: list[Row]) -> str:
     depths = sorted({n for row in rows for n in row.rates})
     head = [f"{rows[0].metric} %", "seeds", *map(str, depths)]
     head += ["epochs", "updates", "layer passes", "minutes", "peak GiB"]
-    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+    lines = []
     for row in rows:
         cells = [row.title, str(max(map(len, row.rates.values())))]
         for n in depths:
@@ -202,8 +203,8 @@ def table(rows: list[Row]) -> str:
             f"{spent['seconds'] / 60:.1f}",
             f"{row.peak_bytes / 2**30:.2f}" if row.peak_bytes else "",
         ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+        lines.append(cells)
+    return markdown_table(head, lines)
 
 
 def differences(rows: list[Row], ours: str) -> str:
@@ -223,7 +224,7 @@ def differences(rows: list[Row], ours: str) -> str:
     (own,) = (row for row in rows if row.title == ours)
     depths = list(own.rates)
     head = ["points", *map(str, depths)]
-    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+    lines = []
     for row in rows:
         if row.title == ours:
             continue
@@ -234,8 +235,8 @@ def differences(rows: list[Row], ours: str) -> str:
                 statistics.mean(other) if other else float("nan")
             )
             cells.append(f"{difference:+.1f}" if other else "")
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+        lines.append(cells)
+    return markdown_table(head, lines)
 
 
 def curves(rows: list[Row]) -> str:
@@ -253,13 +254,9 @@ def curves(rows: list[Row]) -> str:
     lines = []
     for row in (row for row in rows if row.curve):
         depths, rates = zip(*row.curve)
-        if not lines:
-            lines.append(f"| | |{'|' * len(depths)}")
-            lines.append("|---|---|" + "---|" * len(depths))
         for name, values in (("mean depth", depths), (row.metric, rates)):
-            cells = [row.title, name, *(f"{v:.1f}" for v in values)]
-            lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+            lines.append([row.title, name, *(f"{v:.1f}" for v in values)])
+    return markdown_table([""] * len(lines[0]), lines)
 
 
 def draw(rows: list[Row], path: Path, title: str) -> None:

@@ -5,12 +5,11 @@ Authors
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Optional
 
-from dld_brain.costs import PARTS
 from dld_brain.depth import Layers
 from dld_brain.escalate import EscalationPoint
 from dld_brain.plots import (
@@ -20,123 +19,17 @@ from dld_brain.plots import (
     plot_importance,
     plot_speed,
 )
+from dld_brain.report_tables import (
+    escalation_table,
+    importance_table,
+    parts_table,
+    routing_table,
+    table,
+    training_table,
+)
 from dld_brain.routing import RoutingPoint
 from dld_brain.scores import Answers, DepthScore
 from dld_brain.tasks import Task
-from dld_brain.training_cost import COUNTS, with_before
-
-
-def table(rows: list[DepthScore]) -> str:
-    """Formats the scores of a set as Markdown.
-
-    Arguments
-    ---------
-    rows : list of DepthScore
-        The scores.
-
-    Returns
-    -------
-    str
-
-    Example
-    -------
-    >>> rates = {"WER": 31.0, "CER": 12.5}
-    >>> row = DepthScore(2, [0, 11], "even", 5471488, 1.5e8, rates, rtf=0.01)
-    >>> print(table([row]).splitlines()[-1])
-    | 2 | even | 0, 11 | 5.47 M | 0.15 G | 31.00 | 12.50 | 0.0100 |
-    """
-    head = ["n", "chosen", "layers", "parameters", "MACs/s of audio"]
-    head += [*(f"{metric} %" for metric in rows[0].rates), "RTF"]
-    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
-    for row in rows:
-        layers = f"{row.draws} draws"
-        if row.layers is not None:
-            layers = ", ".join(map(str, row.layers))
-        rates = [f"{rate:.2f}" for rate in row.rates.values()]
-        if row.std is not None:
-            rates[0] += f" ± {row.std:.2f}"
-        rtf = "" if row.rtf is None else f"{row.rtf:.4f}"
-        lines.append(
-            f"| {row.n_layers} | {row.selection} | {layers} "
-            f"| {row.params / 1e6:.2f} M "
-            f"| {row.macs_per_second / 1e9:.2f} G "
-            f"| {' | '.join(rates)} | {rtf} |"
-        )
-    return "\n".join(lines)
-
-
-def parts_table(rows: list[DepthScore]) -> str:
-    """Shows where the time goes: a stem does not shrink with depth.
-
-    Arguments
-    ---------
-    rows : list of DepthScore
-        The scores; those of drawn layers are left out.
-
-    Returns
-    -------
-    str
-
-    Example
-    -------
-    >>> parts = {"stem": 0.02, "layers": 0.01, "head": 0.0}
-    >>> macs = {"stem": 2e9, "layers": 1e9, "head": 1e6}
-    >>> rates = {"WER": 3.0, "CER": 1.0}
-    >>> row = DepthScore(2, [0, 11], "even", 9, 3e9, rates, macs, 0.03)
-    >>> row.rtf_parts = parts
-    >>> print(parts_table([row]).splitlines()[-1])
-    | 2 | even | 2.000 | 1.000 | 0.001 | 67 % | 33 % | 0 % |
-    """
-    lines = [
-        "| n | chosen | G MACs/s: stem | layers | head | time: stem | layers "
-        "| head |\n|---|---|---|---|---|---|---|---|",
-    ]
-    for row in rows:
-        if row.rtf_parts is not None:
-            macs = [f"{row.macs_parts[part] / 1e9:.3f}" for part in PARTS]
-            shares = [f"{row.rtf_parts[p] / row.rtf:.0%}" for p in PARTS]
-            shares = [share.replace("%", " %") for share in shares]
-            cells = [str(row.n_layers), row.selection, *macs, *shares]
-            lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def training_table(training: dict[str, Any]) -> str:
-    """Shows what a training took, alone and with those it started from.
-
-    Arguments
-    ---------
-    training : dict
-        Fields of a Training.
-
-    Returns
-    -------
-    str
-
-    Example
-    -------
-    >>> spent = {"seconds": 5400.0, "epochs": 3, "steps": 90}
-    >>> spent |= {"audio_hours": 6.0, "layer_passes": 4e3, "device": "cpu"}
-    >>> print(training_table({**spent, "before": spent}).splitlines()[-1])
-    | with what it started from | 3.00 | 6 | 180 | 12.0 | 8,000 |
-    """
-    lines = [
-        "| | hours | epochs | steps | hours of audio | layer passes |",
-        "|---|---|---|---|---|---|",
-    ]
-    alone = {**training, "before": None}
-    title = f"this training, {training['device']}"
-    for name, chain in (
-        (title, alone),
-        ("with what it started from", training),
-    ):
-        spent = {key: with_before(chain, key) for key in COUNTS}
-        lines.append(
-            f"| {name} | {spent['seconds'] / 3600:.2f} | {spent['epochs']} "
-            f"| {spent['steps']} | {spent['audio_hours']:.1f} "
-            f"| {spent['layer_passes']:,.0f} |"
-        )
-    return "\n".join(lines)
 
 
 @dataclass
@@ -254,57 +147,54 @@ class Report:
         -------
         str
         """
-        text = f"# {self.title}\n"
-        for name, rate in (self.teacher or {}).items():
-            text += f"\nTeacher, {name}: {self.metric} {rate:.2f} %.\n"
-        text += "".join(
-            f"\n## {name}\n\n{table(scores)}\n\nWhere the work is (features "
-            f"count as stem, decoding as head):\n\n{parts_table(scores)}\n"
-            for name, scores in self.sets.items()
+        return "".join(
+            f"\n{text}\n" if i else f"{text}\n"
+            for i, text in enumerate(self.paragraphs())
         )
+
+    def paragraphs(self) -> Iterator[str]:
+        """The headings, tables and sentences.
+
+        Yields
+        ------
+        str
+        """
+        yield f"# {self.title}"
+        for name, rate in (self.teacher or {}).items():
+            yield f"Teacher, {name}: {self.metric} {rate:.2f} %."
+        for name, scores in self.sets.items():
+            yield f"## {name}"
+            yield table(scores)
+            yield "Where the work is (features count as stem, decoding as head):"
+            yield parts_table(scores)
         for epoch, sets in (self.epochs or {}).items():
             for name, scores in sets.items():
-                text += f"\n## Epoch {epoch}: {name}\n\n{table(scores)}\n"
+                yield f"## Epoch {epoch}: {name}"
+                yield table(scores)
         if self.training is not None:
-            text += f"\n## Training\n\n{training_table(self.training)}\n"
+            yield "## Training"
+            yield training_table(self.training)
         if self.layer_importance is not None:
             *closed, whole = self.layer_importance
-            text += (
-                f"\n## One layer closed\n\n{self.metric} in % on development "
-                f"speech; "
-                f"with all layers {whole:.2f}.\n\n"
-                f"| layer | {' | '.join(map(str, range(len(closed))))} |\n"
-                f"|---|{'---|' * len(closed)}\n"
-                f"| {self.metric} "
-                f"| {' | '.join(f'{rate:.2f}' for rate in closed)} |\n"
+            yield "## One layer closed"
+            yield (
+                f"{self.metric} in % on development speech; with all layers "
+                f"{whole:.2f}."
             )
+            yield importance_table(closed, self.metric)
         for name, points in (self.escalation or {}).items():
-            text += (
-                f"\n## Deeper where unsure: {name}\n\n"
-                f"| max_entropy, nats | mean depth | layers computed "
-                f"| {self.metric} % |\n|---|---|---|---|\n"
-            ) + "".join(
-                f"| {p.max_entropy:.4f} | {p.mean_depth:.2f} "
-                f"| {p.mean_computed:.2f} | {p.rate:.2f} |\n"
-                for p in points
-            )
+            yield f"## Deeper where unsure: {name}"
+            yield escalation_table(points, self.metric)
         for name, points in (self.routing or {}).items():
-            text += (
-                f"\n## Layers that the input decides: {name}\n\n"
-                f"| threshold | mean depth | {self.metric} % |\n"
-                f"|---|---|---|\n"
-            ) + "".join(
-                f"| {p.threshold:g} | {p.mean_depth:.2f} | {p.rate:.2f} |\n"
-                for p in points
-            )
+            yield f"## Layers that the input decides: {name}"
+            yield routing_table(points, self.metric)
         for name, labels in (self.unknown_labels or {}).items():
             counts = [f"{label} ({n})" for label, n in sorted(labels.items())]
-            text += (
-                f"\n{name}: {sum(labels.values())} utterances count as wrong "
+            yield (
+                f"{name}: {sum(labels.values())} utterances count as wrong "
                 f"whatever the answer: training data has no such label: "
-                f"{', '.join(counts)}\n"
+                f"{', '.join(counts)}"
             )
-        return text
 
 
 def rates_of_teacher(save_folder: str) -> Optional[dict[str, float]]:

@@ -22,8 +22,8 @@ from timing import interleaved, machine, write_json
 
 from dld_brain.brain import DLDBrain
 from dld_brain.config import load_flat
+from dld_brain.layer_samplers import BernoulliGates
 from dld_brain.memory import keep_freed_memory
-from dld_brain.samplers import BernoulliGates
 from dld_brain.tasks import TranscriptionTask
 
 

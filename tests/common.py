@@ -9,7 +9,7 @@ from speechbrain.dataio.batch import PaddedBatch
 
 from dld_brain.brain import DLDBrain
 from dld_brain.config import load_flat
-from dld_brain.samplers import BernoulliGates
+from dld_brain.layer_samplers import BernoulliGates
 from dld_brain.tasks import TranscriptionTask
 
 TINY = {

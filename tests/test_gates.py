@@ -22,13 +22,8 @@ from dld_brain.gates import (
     layers_computed,
     nested,
 )
-from dld_brain.samplers import (
-    BernoulliGates,
-    Pass,
-    RoutedGates,
-    StochasticDepthGates,
-    with_intermediate,
-)
+from dld_brain.layer_samplers import BernoulliGates, StochasticDepthGates
+from dld_brain.samplers import Pass, RoutedGates, with_intermediate
 
 
 @pytest.mark.parametrize("n_total", [1, 2, 5, 12, 24])

@@ -114,7 +114,8 @@ class Comparison:
         if n_layers is not None:
             value = n_layers
             if entry["one_model_a_depth"] == "open_rate":
-                value = n_layers / max(self.depths)
+                deepest = max(self.corpus["depths"])
+                value = n_layers / settings.get("n_total", deepest)
             settings |= {entry["one_model_a_depth"]: value}
             settings |= {"test_depths": [n_layers]}
             folder = folder / f"n{n_layers}"

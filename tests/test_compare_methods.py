@@ -135,7 +135,7 @@ def test_every_method_of_the_file_is_understood(compare, pretrained, tmp_path):
     depths = [2, 4, 6, 8, 10, 12]
     assert [j.settings["n_total"] for j in jobs["static"]] == depths
     rates = [j.settings["open_rate"] for j in jobs["mask"]]
-    assert rates == [n / 12 for n in depths]
+    assert rates == [n / 3 for n in depths]  # n_total of SETTINGS
 
 
 def test_the_picture_has_the_methods_asked_for(compare, monkeypatch):

@@ -17,16 +17,15 @@ Authors
 import argparse
 import json
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from math import ceil
 from pathlib import Path
 from typing import Any, Optional
 
 from comparison import Row, curves, differences, draw, read_row, table
-from jobs import Job, mean_passes
+from jobs import Job, longer, mean_passes
 from timing import machine
 from tqdm import tqdm
 
-from dld_brain.config import read_tree
+from dld_brain.config import encoder_settings, read_tree
 from dld_brain.pretrained import load_pretrained
 
 
@@ -114,8 +113,8 @@ class Comparison:
         if n_layers is not None:
             value = n_layers
             if entry["one_model_a_depth"] == "open_rate":
-                deepest = max(self.corpus["depths"])
-                value = n_layers / settings.get("n_total", deepest)
+                encoder = encoder_settings(entry["hparams"], settings)
+                value = n_layers / encoder["n_total"]
             settings |= {entry["one_model_a_depth"]: value}
             settings |= {"test_depths": [n_layers]}
             folder = folder / f"n{n_layers}"
@@ -149,30 +148,24 @@ class Comparison:
             for seed in self.options.seeds
         }
 
-    def with_equal_compute(self, job: Job) -> Job:
-        """The same model for as many updates as the reference's compute buys.
+    def with_equal_compute(self, jobs: list[Job]) -> list[Job]:
+        """The same models for as many updates as the reference's compute buys.
 
         Arguments
         ---------
-        job : Job
-            The model.
+        jobs : list of Job
+            The models.
 
         Returns
         -------
-        Job
+        list of Job
         """
         n_teacher = load_pretrained(str(self.teacher)).modules["model"].n_total
         reference = self.job(self.options.reference, self.options.seeds[0])
         budget = mean_passes(reference, n_teacher)
-        share = budget / mean_passes(job, n_teacher)
-        updates = round(share * job.settings["n_updates"])
-        settings = {
-            **job.settings,
-            "number_of_epochs": ceil(share * job.settings["number_of_epochs"]),
-            "n_updates": updates,
-            "optimizer_step_limit": updates,
-        }
-        return job._replace(settings=settings)
+        return [
+            longer(job, budget / mean_passes(job, n_teacher)) for job in jobs
+        ]
 
     def run(self) -> None:
         """Trains what is not trained yet.
@@ -226,7 +219,7 @@ class Comparison:
             If a training fails, once the others have ended.
         """
         if self.options.equal == "compute":
-            todo = [self.with_equal_compute(job) for job in todo]
+            todo = self.with_equal_compute(todo)
         with ThreadPoolExecutor(self.options.jobs) as pool:
             where = self.options.device, self.options.threads
             running = [pool.submit(job.train, *where) for job in todo]

@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+from math import ceil
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -116,3 +117,34 @@ def mean_passes(job: Job, n_teacher: int) -> float:
         for step in range(STEPS)
     ]
     return sum(passes) / STEPS
+
+
+def longer(job: Job, share: float) -> Job:
+    """The same model with more updates, or fewer, and its schedule with them.
+
+    Arguments
+    ---------
+    job : Job
+        The model.
+    share : float
+        How many times the updates.
+
+    Returns
+    -------
+    Job
+
+    Example
+    -------
+    >>> job = Job("x.yaml", {"number_of_epochs": 6, "n_updates": 100}, Path())
+    >>> settings = longer(job, 0.25).settings
+    >>> settings["number_of_epochs"], settings["optimizer_step_limit"]
+    (2, 25)
+    """
+    updates = round(share * job.settings["n_updates"])
+    settings = {
+        **job.settings,
+        "number_of_epochs": ceil(share * job.settings["number_of_epochs"]),
+        "n_updates": updates,
+        "optimizer_step_limit": updates,
+    }
+    return job._replace(settings=settings)

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple, Optional
 from dld_brain.config import read_tree
 from dld_brain.plots import picture
 from dld_brain.report import deepest
+from dld_brain.report_tables import markdown_table
 from dld_brain.training_cost import with_before
 
 DATA = Path(__file__).with_name("paper.yaml")
@@ -240,10 +241,8 @@ def rates_table(
         Markdown.
     """
     depths = sorted({*depths, *(n for rates in ours.values() for n in rates)})
-    lines = [
-        f"| ours (paper's), n = | {' | '.join(map(str, depths))} |",
-        "|---|" + "---|" * len(depths),
-    ]
+    head = ["ours (paper's), n =", *map(str, depths)]
+    lines = []
     for method in dict.fromkeys([*paper, *ours]):
         cells = [
             # A teacher is of one depth: the others are left out.
@@ -252,8 +251,8 @@ def rates_table(
             else ""
             for n in depths
         ]
-        lines.append(f"| {method} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        lines.append([method, *cells])
+    return markdown_table(head, lines)
 
 
 def cost_table(runs: list[Run]) -> str:
@@ -270,11 +269,10 @@ def cost_table(runs: list[Run]) -> str:
         Markdown; hours without, and with, the training of the model that a
         run started from.
     """
-    lines = [
-        "| run | M parameters, by n | speed-up by MACs, by n | hours | with "
-        "teacher's | epochs | with teacher's | audio, h | with teacher's |",
-        "|---|" + "---|" * 8,
-    ]
+    head = ["run", "M parameters, by n", "speed-up by MACs, by n"]
+    for name in ("hours", "epochs", "audio, h"):
+        head += [name, "with teacher's"]
+    lines = []
     for run in runs:
         rows = of_the_table(next(iter(run.report["sets"].values())))
         full = deepest(rows)["macs_per_second"]
@@ -287,9 +285,8 @@ def cost_table(runs: list[Run]) -> str:
             for chain in (alone, training):
                 value = with_before(chain, key) / unit
                 cells.append(f"{value:{form}}" if training else "-")
-        seed = run.report["seed"]
-        lines.append(f"| {run.method}, seed {seed} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        lines.append([f"{run.method}, seed {run.report['seed']}", *cells])
+    return markdown_table(head, lines)
 
 
 def draw(

@@ -14,7 +14,7 @@ from dld_brain.tasks import TranscriptionTask
 
 TINY = {
     "data_folder": "none",
-    "output_folder": "none",
+    "output_folder": "tests/tmp/tiny",
     "teacher": "",
     "n_total": 4,
     "d_model": 16,

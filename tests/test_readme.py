@@ -38,7 +38,7 @@ def test_the_files_that_a_readme_names_exist(path):
 
 
 @pytest.mark.parametrize("path", READMES, ids=str)
-def test_every_training_command_is_understood(path, hf_folder):
+def test_every_training_command_is_understood(path, hf_folder, tmp_path):
     from dld_brain.config import load_flat
 
     for command in commands(path):
@@ -54,6 +54,7 @@ def test_every_training_command_is_understood(path, hf_folder):
         }
         if "wavlm" in found[1]:  # no network in tests
             overrides.update(source=hf_folder, normalize_wav=False)
+        overrides["output_folder"] = str(tmp_path)  # where it makes folders
         hparams = load_flat(found[1], {"data_folder": "x", **overrides})
         for key, value in overrides.items():
             if isinstance(hparams[key], str):

@@ -16,7 +16,7 @@ from dld_brain.checkpoints import average_weights, keep_epoch
 from dld_brain.encoders.dynamic import EncoderOutput, RoutedOutput
 from dld_brain.features import absolute_lengths, extract
 from dld_brain.loop import Loop
-from dld_brain.samplers import GateSampler, Pass, Routed, with_intermediate
+from dld_brain.samplers import GateSampler, Pass, with_intermediate
 from dld_brain.stats import StageStats
 from dld_brain.tasks import Task
 from dld_brain.training_cost import (
@@ -28,22 +28,6 @@ from dld_brain.training_cost import (
 
 #: What ranks the checkpoints that are kept and averaged.
 ORDERS = {"best": {"min_key": "error"}, "last": {"max_key": "steps"}}
-
-
-def depth_of(run: Pass) -> int:
-    """The depth of a run.
-
-    Arguments
-    ---------
-    run : Pass
-        The run.
-
-    Returns
-    -------
-    int
-        Open gates; 0 where a router decides, for each utterance anew.
-    """
-    return 0 if isinstance(run.gates, Routed) else sum(run.gates)
 
 
 class Predictions(NamedTuple):
@@ -258,13 +242,9 @@ class DLDBrain(Loop):
         if stage != sb.Stage.TRAIN:
             for run, out in predictions.students:
                 answers = self.task.decode(out)
-                self.stats.score(depth_of(run), answers, batch.reference)
+                self.stats.score(run.depth, answers, batch.reference)
         loss = torch.stack(losses).sum(0).mean()
-        for rates in predictions.rates:
-            self.stats.add("open_rate", rates.mean(0))
-            loss = loss + self.hparams.router_penalty * (
-                (rates.mean() - self.hparams.open_rate).square()
-            )
+        loss = loss + self.over_budget(predictions.rates)
         return loss * self.share_of_batch(len(targets), stage)
 
     def distilled(
@@ -291,15 +271,38 @@ class DLDBrain(Loop):
             kl = self.distill(predictions.teacher.log_probs, *out)
             self.stats.add("kl", kl)
             total = total + self.hparams.kl_weight * kl
-        if self.hparams.in_place_weight and depth_of(run) != self.n_total:
+        if self.hparams.in_place_weight and run.depth != self.n_total:
             full = next(
                 out
                 for other, out in predictions.students
-                if depth_of(other) == self.n_total
+                if other.depth == self.n_total
             )
             kl = self.distill(full.log_probs.detach(), *out)
             self.stats.add("in_place", kl)
             total = total + self.hparams.in_place_weight * kl
+        return total
+
+    def over_budget(
+        self, rates: Sequence[torch.Tensor]
+    ) -> Union[torch.Tensor, float]:
+        """What routed runs pay for a mean rate that is not `open_rate`.
+
+        Arguments
+        ---------
+        rates : sequence of torch.Tensor
+            Of each, the probability that a layer runs, [L, B].
+
+        Returns
+        -------
+        torch.Tensor or float
+            router_penalty (mean rate - open_rate)^2, nats; 0 where no
+            router decides.
+        """
+        total = 0.0
+        for each in rates:
+            self.stats.add("open_rate", each.mean(0))
+            distance = each.mean() - self.hparams.open_rate
+            total = total + self.hparams.router_penalty * distance.square()
         return total
 
     def on_stage_start(
@@ -412,7 +415,7 @@ class DLDBrain(Loop):
         """
         n_steps = self.last_meta().get("steps", 0)
         counts = Counter(
-            depth_of(run)
+            run.depth
             for step in range(n_steps)
             for run in self.gate_sampler(step)
         )

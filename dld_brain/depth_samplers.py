@@ -260,7 +260,7 @@ class SandwichGates(DepthSampler):
     Example
     -------
     >>> sampler = SandwichGates(n_total=4, seed=1)
-    >>> [(sum(p.gates), p.weight) for p in sampler(step=0)][:2]
+    >>> [(p.depth, p.weight) for p in sampler(step=0)][:2]
     [(4, 1.0), (1, 0.3)]
     """
 
@@ -325,7 +325,7 @@ class EveryDepthGates(DepthSampler):
     Example
     -------
     >>> sampler = EveryDepthGates(4, 1, min_layers=2, depth_step=2)
-    >>> [sum(run.gates) for run in sampler(step=0)]
+    >>> [run.depth for run in sampler(step=0)]
     [2, 4]
     """
 

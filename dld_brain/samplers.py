@@ -54,6 +54,11 @@ class Pass(NamedTuple):
     weight: float = 1.0
     is_taught: bool = True
 
+    @property
+    def depth(self) -> int:
+        """Open gates; 0 where a router decides, for each utterance anew."""
+        return 0 if isinstance(self.gates, Routed) else sum(self.gates)
+
 
 class GateSampler(ABC):
     """Draws the gates of training steps.

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dld_brain.plots import picture
-from dld_brain.report_tables import markdown_table
+from dld_brain.report_tables import markdown_table, mean_and_deviation
 from dld_brain.training_cost import COUNTS
 
 #: Styles of the lines, one a method.
@@ -149,29 +149,6 @@ def total(trainings: list[dict[str, Any]]) -> dict[str, float]:
     """
     sums = {key: sum(t[key] for t in trainings) for key in COUNTS}
     return {**sums, **{k: trainings[0][k] for k in ("epochs", "steps")}}
-
-
-def mean_and_deviation(values: list[float]) -> str:
-    """Formats the values of several seeds.
-
-    Arguments
-    ---------
-    values : list of float
-        The values.
-
-    Returns
-    -------
-    str
-
-    Example
-    -------
-    >>> mean_and_deviation([1.0, 3.0]), mean_and_deviation([2.0])
-    ('2.0 ± 1.4', '2.0')
-    """
-    mean = f"{statistics.mean(values):.1f}"
-    if len(values) == 1:
-        return mean
-    return f"{mean} ± {statistics.stdev(values):.1f}"
 
 
 def table(rows: list[Row]) -> str:

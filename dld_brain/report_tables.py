@@ -4,6 +4,7 @@ Authors
  * The dld_brain authors 2026
 """
 
+import statistics
 from collections.abc import Sequence
 from typing import Any
 
@@ -37,6 +38,32 @@ def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """
     lines = [f"| {' | '.join(cells)} |" for cells in (head, *rows)]
     return "\n".join([lines[0], "|" + "---|" * len(head), *lines[1:]])
+
+
+def mean_and_deviation(values: Sequence[float], decimals: int = 1) -> str:
+    """Formats the values of several seeds.
+
+    Arguments
+    ---------
+    values : sequence of float
+        The values.
+    decimals : int
+        Digits behind the point.
+
+    Returns
+    -------
+    str
+        Mean and, of more than one value, the sample's standard deviation.
+
+    Example
+    -------
+    >>> mean_and_deviation([1.0, 3.0]), mean_and_deviation([2.0], decimals=2)
+    ('2.0 ± 1.4', '2.00')
+    """
+    mean = f"{statistics.mean(values):.{decimals}f}"
+    if len(values) == 1:
+        return mean
+    return f"{mean} ± {statistics.stdev(values):.{decimals}f}"
 
 
 def table(rows: list[DepthScore]) -> str:

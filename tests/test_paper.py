@@ -75,7 +75,7 @@ def test_table_1_has_ours_and_the_papers_in_every_cell(
     path = tmp_path / "table1.md"
     assert capsys.readouterr().out.strip() == path.read_text().strip()
     dld = table(path, "DLD")
-    assert dld[0] == "41.00 ± 1.00 (38.30)" and dld[-1] == "6.00 ± 0.00 (5.82)"
+    assert dld[0] == "41.00 ± 1.41 (38.30)" and dld[-1] == "6.00 ± 0.00 (5.82)"
     assert dld[1] == "- (11.81)"  # not measured here
     assert table(path, "RDLD")[0] == "- (43.62)"
     # A teacher is of one depth: what it scores at others is no result.

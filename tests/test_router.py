@@ -162,6 +162,21 @@ def test_the_mask_and_the_top_k_are_what_evaluation_runs():
     assert mask.gates(step=0)[0].sum() == 1  # never all closed
 
 
+def test_a_mask_ends_at_the_number_of_layers_that_it_pays_for():
+    """The share that is open is 1/3, not the mean sigmoid."""
+    mask = LayerMask(12)
+    mask.scores.data = torch.linspace(3.0, 0.5, 12)
+    optimizer = torch.optim.SGD(mask.parameters(), lr=0.05)
+    for step in range(500):
+        _, rates = mask.gates(step)
+        optimizer.zero_grad()
+        (100.0 * (rates.mean() - 4 / 12).square()).backward()
+        optimizer.step()
+    assert mask.gates(step=500)[0].sum() == 4
+    assert mask.layers(4) == (0, 1, 2, 3)
+    assert mask.scores.grad.abs().max() == 0.0
+
+
 def test_a_submodel_needs_no_router():
     model = model_with("global")
     state = layers_of(model.state_dict(), (0, 2))

@@ -18,6 +18,8 @@ from speechbrain.utils.checkpoints import (
 from speechbrain.utils.distributed import if_main_process
 
 from dld_brain.depth import DepthTable, Layers, checkpoint_hash
+from dld_brain.encoders.bypass import BYPASSES, LAYERS, fold_bypass
+from dld_brain.encoders.gated import GatedLayers
 
 
 class AtomicCheckpointer(Checkpointer):
@@ -166,7 +168,8 @@ def load_state_strictly(
     ------
     ValueError
         If the file cannot be read, a weight is missing, surplus or of
-        another shape, or the table is of other weights.
+        another shape, the table is of other weights, or the layers of one
+        depth alone are not that depth.
 
     Example
     -------
@@ -186,7 +189,14 @@ def load_state_strictly(
             f"{path} cannot be read as weights (is it whole?): {error}"
         ) from error
     if table is not None and n_layers is not None:
-        state = layers_of(state, table.layers(n_layers))
+        layers = table.layers(n_layers)
+        numbers = {
+            name.removeprefix(LAYERS).partition(".")[0]
+            for name in state
+            if name.startswith(LAYERS)
+        }
+        module.layers.check_part(layers, len(numbers))
+        state = layers_of(state, layers, module.layers)
     own = module.state_dict()
     shared = own.keys() & state.keys()
     wrong = {
@@ -213,9 +223,13 @@ def load_state_strictly(
 
 
 def layers_of(
-    state: Mapping[str, torch.Tensor], layers: Layers
+    state: Mapping[str, torch.Tensor],
+    layers: Layers,
+    stack: Optional[GatedLayers] = None,
 ) -> dict[str, torch.Tensor]:
     """Takes some layers out of a state dict and numbers them anew.
+
+    The others' bypasses, if they have some, go into those that are kept.
 
     Arguments
     ---------
@@ -223,10 +237,17 @@ def layers_of(
         Of a DynamicEncoder.
     layers : tuple of int
         Layers that are kept.
+    stack : GatedLayers, optional
+        Stack of such layers; of a model with bypasses it must be given.
 
     Returns
     -------
     dict of str to torch.Tensor
+
+    Raises
+    ------
+    ValueError
+        If a bypass stands in front of the first layer that is kept.
 
     Example
     -------
@@ -235,9 +256,11 @@ def layers_of(
     >>> layers_of({"per_depth.1.bias": 1, "per_depth.3.bias": 2}, (0, 4))
     {'per_depth.1.bias': 1}
     """
+    numbered = {str(old): new for new, old in enumerate(layers)}
     numbers = {
         # Layers are numbered anew; depths, of which the deeper go, stay.
-        "layers.layers.": {str(old): new for new, old in enumerate(layers)},
+        LAYERS: numbered,
+        BYPASSES: numbered,
         "per_depth.": {str(i): i for i in range(len(layers))},
     }
     found = {}
@@ -252,6 +275,8 @@ def layers_of(
                 break
         else:
             found[name] = value
+    if stack is not None:
+        found |= fold_bypass(state, layers, stack.layers[0])
     return found
 
 

@@ -26,7 +26,8 @@ PARTS = ("stem", "layers", "head")
 def executed_params(model: DynamicEncoder, gates: Gates) -> int:
     """Parameters that take part at a depth.
 
-    All but those of closed layers, and of the other depths' own.
+    All but those of closed layers, of the other depths' own, and of what
+    passes open layers by.
 
     Arguments
     ---------
@@ -53,11 +54,13 @@ def executed_params(model: DynamicEncoder, gates: Gates) -> int:
     if model.per_depth is not None:
         total -= n_params(model.per_depth)
         total += n_params(model.per_depth[sum(gates) - 1])
-    for layer, is_open in zip(model.layers.layers, gates):
+    for i, (layer, is_open) in enumerate(zip(model.layers.layers, gates)):
         if not is_open:
             total -= n_params(layer)
             if model.layers.closed == "norm":
                 total += n_params(layer.final_norm)
+        elif model.layers.bypass is not None:
+            total -= n_params(model.layers.bypass[i])
     return total
 
 

@@ -16,6 +16,7 @@ from speechbrain.processing.features import STFT
 from torch import nn
 
 from dld_brain.depth import Layers
+from dld_brain.encoders.bypass import LAYERS, fold_bypass
 from dld_brain.encoders.dynamic import DynamicEncoder
 from dld_brain.encoders.per_depth import folded_head
 from dld_brain.features import LogMel, extract
@@ -119,7 +120,7 @@ class OnnxModel(nn.Module):
 
 
 def cut(model: DynamicEncoder, layers: Layers) -> DynamicEncoder:
-    """The same model with some layers alone; their weights are shared.
+    """The same model with some layers alone.
 
     Arguments
     ---------
@@ -131,12 +132,28 @@ def cut(model: DynamicEncoder, layers: Layers) -> DynamicEncoder:
     Returns
     -------
     DynamicEncoder
+        Stem and pool are those of the model, not copies.
+
+    Raises
+    ------
+    ValueError
+        If the layers by themselves are not what gates make of all.
     """
+    model.layers.check_part(layers, model.n_total)
     found = copy.copy(model)
     found._modules = dict(model._modules)
     stack = copy.copy(model.layers)
     stack._modules = dict(stack._modules)
+    stack.bypass = None  # no layer is closed
     stack.layers = nn.ModuleList(model.layers.layers[i] for i in layers)
+    if model.layers.bypass is not None:
+        folded = fold_bypass(model.state_dict(), layers, stack.layers[0])
+        stack.layers = copy.deepcopy(stack.layers)
+        for name, value in folded.items():
+            if name.startswith(LAYERS):
+                stack.layers.get_parameter(
+                    name.removeprefix(LAYERS)
+                ).data = value
     found.layers = stack
     found.head = folded_head(model.head, model.per_depth, len(layers))
     found.per_depth = found.router = None

@@ -18,6 +18,7 @@ from speechbrain.processing.features import InputNormalization
 
 from dld_brain.checkpoints import layers_of
 from dld_brain.depth import DepthTable, Layers, checkpoint_hash
+from dld_brain.encoders.bypass import BYPASSES
 from dld_brain.tasks import Task, find_task
 
 FILES = (
@@ -28,7 +29,7 @@ FILES = (
 )
 
 #: Weights that a model may have beside those of the model it starts from.
-ADDED = ("per_depth.", "router.")
+ADDED = ("per_depth.", "router.", BYPASSES)
 
 #: What inference needs beside the encoder.
 INFERENCE_YAML = """
@@ -246,7 +247,7 @@ def copy_weights(
     """
     state = source["model"].state_dict()
     if layers is not None:
-        state = layers_of(state, layers)
+        state = layers_of(state, layers, source["model"].layers)
     own = target["model"].state_dict()
     if target["model"].router is None:  # its decisions are in a depth table
         state = {k: v for k, v in state.items() if not k.startswith("router.")}

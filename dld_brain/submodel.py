@@ -141,14 +141,9 @@ def write_submodel(
     Raises
     ------
     ValueError
-        If SpeechBrain has no such model.
+        If the layers by themselves are no such model; see `cut`.
     """
     whole = hparams["model"]
-    if whole.layers.closed != "identity" and len(layers) < whole.n_total:
-        raise ValueError(
-            "SpeechBrain has no model whose closed layers keep their norm: "
-            "export one that was trained with closed=identity"
-        )
     path = Path(output)
     model = cut(whole, layers)
     values = {**hparams, "n_total": len(layers), "layers": list(layers)}

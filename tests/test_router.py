@@ -47,7 +47,7 @@ def decided(model, threshold):
     return found.gates.bool().T.tolist(), found.out
 
 
-@pytest.mark.parametrize("closed", ["identity", "norm"])
+@pytest.mark.parametrize("closed", ["identity", "norm", "affine"])
 @pytest.mark.parametrize("kind", ["global", "local"])
 @torch.no_grad()
 def test_an_utterance_runs_the_layers_that_are_decided(kind, closed):

@@ -13,10 +13,11 @@ from typing import Any, Optional
 import torch
 from torch import nn
 
+from dld_brain.encoders.bypass import Bypass
 from dld_brain.encoders.router import Decide
 from dld_brain.gates import Gates
 
-CLOSED = ("identity", "norm")
+CLOSED = ("identity", "norm", "affine")
 
 
 class GatedLayers(nn.Module):
@@ -29,15 +30,18 @@ class GatedLayers(nn.Module):
     closed : str
         What a closed layer does: "identity" passes its input on (DLD,
         eq. 1); "norm" applies the layer's `final_norm` alone, as LDASR
-        does, the authors' earlier code.
+        does, the authors' earlier code; "affine" scales and shifts it, see
+        `Bypass`.
     norm : torch.nn.Module, optional
         Behind the last layer, at every depth: for layers that end without
         a norm.
+    d_model : int, optional
+        Width, D; closed="affine" needs it.
 
     Raises
     ------
     ValueError
-        If `closed` is neither.
+        If `closed` is none of them, or lacks the width.
 
     Example
     -------
@@ -52,6 +56,7 @@ class GatedLayers(nn.Module):
         layers: Iterable[nn.Module],
         closed: str = "identity",
         norm: Optional[nn.Module] = None,
+        d_model: Optional[int] = None,
     ) -> None:
         super().__init__()
         if closed not in CLOSED:
@@ -61,6 +66,11 @@ class GatedLayers(nn.Module):
         self.layers = nn.ModuleList(layers)
         self.closed = closed
         self.norm = nn.Identity() if norm is None else norm
+        self.bypass: Optional[nn.ModuleList] = None
+        if closed == "affine":
+            if d_model is None:
+                raise ValueError("`d_model` must be given with closed=affine")
+            self.bypass = nn.ModuleList(Bypass(d_model) for _ in self.layers)
 
     def __len__(self) -> int:
         return len(self.layers)
@@ -198,6 +208,29 @@ class GatedLayers(nn.Module):
         )
         return found
 
+    def check_part(self, layers: Sequence[int], n_total: int) -> None:
+        """Raises unless some layers by themselves are what gates make of all.
+
+        Arguments
+        ---------
+        layers : sequence of int
+            Layers that are kept.
+        n_total : int
+            Layers of the whole, L.
+
+        Raises
+        ------
+        ValueError
+            If closed layers keep their norms, which a part has not.
+        """
+        if self.closed == "norm" and len(layers) < n_total:
+            raise ValueError(
+                f"a model whose closed layers keep their norm (closed=norm) "
+                f"must stay whole, but {len(layers)} of {n_total} layers "
+                f"were asked for: run it at that depth, or train with "
+                f"closed=identity or affine"
+            )
+
     def _check(self, gates: Gates) -> None:
         """Raises unless there is one gate for each layer."""
         if len(gates) != len(self.layers):
@@ -231,4 +264,6 @@ class GatedLayers(nn.Module):
             return self.layers[i](x, **context)
         if self.closed == "norm":
             return self.layers[i].final_norm(x)
+        if self.closed == "affine":
+            return self.bypass[i](x)
         return x

@@ -309,6 +309,7 @@ def wavlm_encoder(
             [TransformerLayer(layer, n_heads, is_pre_norm) for layer in layers],
             closed,
             norm=backbone.encoder.layer_norm if is_pre_norm else None,
+            d_model=hf_config.hidden_size,
         ),
         head=nn.Linear(hf_config.hidden_size, vocab_size),
         bias=bias,

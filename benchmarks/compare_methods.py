@@ -25,7 +25,7 @@ from jobs import Job, longer, mean_passes
 from timing import machine
 from tqdm import tqdm
 
-from dld_brain.config import encoder_settings, read_tree
+from dld_brain.config import read_tree
 from dld_brain.pretrained import load_pretrained
 
 
@@ -111,11 +111,7 @@ class Comparison:
         folder = self.folder / ("equal_updates" if is_same else self.name)
         folder = folder / method
         if n_layers is not None:
-            value = n_layers
-            if entry["one_model_a_depth"] == "open_rate":
-                encoder = encoder_settings(entry["hparams"], settings)
-                value = n_layers / encoder["n_total"]
-            settings |= {entry["one_model_a_depth"]: value}
+            settings |= {entry["one_model_a_depth"]: n_layers}
             settings |= {"test_depths": [n_layers]}
             folder = folder / f"n{n_layers}"
         models = {"TEACHER": str(self.teacher)}

@@ -134,8 +134,7 @@ def test_every_method_of_the_file_is_understood(compare, pretrained, tmp_path):
     jobs = {m: comparison.jobs(m)[1986] for m in ("static", "mask")}
     depths = [2, 4, 6, 8, 10, 12]
     assert [j.settings["n_total"] for j in jobs["static"]] == depths
-    rates = [j.settings["open_rate"] for j in jobs["mask"]]
-    assert rates == [n / 3 for n in depths]  # n_total of SETTINGS
+    assert [j.settings["router_layers"] for j in jobs["mask"]] == depths
 
 
 def test_the_picture_has_the_methods_asked_for(compare, monkeypatch):

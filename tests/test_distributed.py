@@ -23,7 +23,7 @@ METHODS = {
     ),
     "mask": (
         RoutedGates(4, seed=3, full_weight=1.0),
-        {"gates": "routed", "router": "mask", "router_penalty": 100.0},
+        {"gates": "routed", "router": "mask"},
     ),
 }
 

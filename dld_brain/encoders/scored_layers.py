@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from dld_brain.encoders.router import Decide, Decision, Router, straight_through
+from dld_brain.gates import evenly_spread
 from dld_brain.samplers import Routed
 
 
@@ -211,32 +212,46 @@ def relaxed_top_k(
 
 
 class LayerMask(ScoredLayers):
-    """Learns a mask of layers: open where sigmoid(score) > 1/2.
+    """Learns which n layers to open: those of the highest scores.
 
-    As the masks of https://arxiv.org/abs/2502.12925 over heads, neurons and
-    channels, rounded and passed straight through; here over layers, and the
-    layers are trained along. Their penalty is 100 (mean sigmoid - target)^2,
-    which leaves open how many of a dozen sigmoids are above 1/2; ours, with
-    `router_penalty` 100, is of the share that is open, straight through, so
-    that it ends at the depth asked for.
+    After the masks of https://arxiv.org/abs/2502.12925 over heads, neurons
+    and channels: a gate is 0 or 1, and the gradient that of sigmoid(score).
+    Theirs opens where the sigmoid is above 1/2 and pays 100 (mean sigmoid -
+    target)^2, which does not say how many of a dozen layers are open; nor
+    does a penalty on that number come to rest on it. So the n best are open
+    here, as in https://arxiv.org/abs/1911.13299, from evenly spread ones on;
+    and the layers are trained along.
 
     Arguments
     ---------
     n_total : int
         Layers, L.
+    n_layers : int
+        How many are open.
+    lead : float
+        By how much the scores of evenly spread layers are higher at first.
+
+    Raises
+    ------
+    ValueError
+        If `n_layers` is not between 1 and `n_total`.
 
     Example
     -------
-    >>> gates, _ = LayerMask(n_total=3).gates(step=0)
+    >>> gates, _ = LayerMask(n_total=4, n_layers=2).gates(step=0)
     >>> gates.tolist()
-    [1.0, 1.0, 1.0]
+    [1.0, 0.0, 0.0, 1.0]
     """
 
-    def __init__(self, n_total: int) -> None:
+    def __init__(
+        self, n_total: int, n_layers: int = 2, lead: float = 0.1
+    ) -> None:
         super().__init__(n_total, start=1.0)
+        self.n_layers = n_layers
+        self.scores.data[list(evenly_spread(n_layers, n_total))] += lead
 
     def gates(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Gates of all layers, 0 or 1; the best one is always open.
+        """Gates of all layers, 0 or 1.
 
         Arguments
         ---------
@@ -248,8 +263,7 @@ class LayerMask(ScoredLayers):
         tuple of torch.Tensor
             Gates and rates, [L], which are the same.
         """
-        soft = self.scores.sigmoid()
-        hard = (soft > 0.5).float()
-        hard[soft.argmax()] = 1.0
-        gates = straight_through(hard, soft)
+        hard = torch.zeros_like(self.scores)
+        hard[list(self.layers(self.n_layers))] = 1.0
+        gates = straight_through(hard, self.scores.sigmoid())
         return gates, gates

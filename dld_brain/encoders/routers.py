@@ -16,7 +16,7 @@ def make_router(
     n_total: int,
     d_model: int,
     per_depth: str = "none",
-    n_layers: int = 2,
+    min_layers: int = 2,
     anneal_steps: int = 100,
 ) -> Optional[Router]:
     """Makes a router.
@@ -31,7 +31,7 @@ def make_router(
         Width, D.
     per_depth : str
         What each depth has of its own: none, where a router decides.
-    n_layers : int
+    min_layers : int
         Of top_k, where k ends; of mask, how many layers it opens.
     anneal_steps : int
         Of top_k: optimizer steps from one k to the next.
@@ -53,8 +53,8 @@ def make_router(
     """
     kinds = {
         "none": lambda: None,
-        "top_k": lambda: RelaxedTopK(n_total, n_layers, anneal_steps),
-        "mask": lambda: LayerMask(n_total, n_layers),
+        "top_k": lambda: RelaxedTopK(n_total, min_layers, anneal_steps),
+        "mask": lambda: LayerMask(n_total, min_layers),
         "global": lambda: InputRouter(n_total, d_model, "global"),
         "local": lambda: InputRouter(n_total, d_model, "local"),
     }

@@ -245,5 +245,5 @@ def test_a_model_whose_closed_layers_keep_a_norm_has_no_submodel(tmp_path):
     from dld_brain.submodel import write_submodel
 
     hparams = tiny_hparams(closed="norm")
-    with pytest.raises(ValueError, match="trained with closed=identity"):
+    with pytest.raises(ValueError, match="must stay whole, but 2 of 4 layers"):
         write_submodel("none", hparams, (0, 1), str(tmp_path))

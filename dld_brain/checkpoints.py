@@ -18,7 +18,12 @@ from speechbrain.utils.checkpoints import (
 from speechbrain.utils.distributed import if_main_process
 
 from dld_brain.depth import DepthTable, Layers, checkpoint_hash
-from dld_brain.encoders.bypass import BYPASSES, LAYERS, fold_bypass
+from dld_brain.encoders.bypass import (
+    BYPASSES,
+    LAYERS,
+    count_layers,
+    fold_bypass,
+)
 from dld_brain.encoders.gated import GatedLayers
 
 
@@ -190,12 +195,7 @@ def load_state_strictly(
         ) from error
     if table is not None and n_layers is not None:
         layers = table.layers(n_layers)
-        numbers = {
-            name.removeprefix(LAYERS).partition(".")[0]
-            for name in state
-            if name.startswith(LAYERS)
-        }
-        module.layers.check_part(layers, len(numbers))
+        module.layers.check_part(layers, count_layers(state))
         state = layers_of(state, layers, module.layers)
     own = module.state_dict()
     shared = own.keys() & state.keys()
@@ -225,7 +225,7 @@ def load_state_strictly(
 def layers_of(
     state: Mapping[str, torch.Tensor],
     layers: Layers,
-    stack: Optional[GatedLayers] = None,
+    stack: GatedLayers,
 ) -> dict[str, torch.Tensor]:
     """Takes some layers out of a state dict and numbers them anew.
 
@@ -237,8 +237,8 @@ def layers_of(
         Of a DynamicEncoder.
     layers : tuple of int
         Layers that are kept.
-    stack : GatedLayers, optional
-        Stack of such layers; of a model with bypasses it must be given.
+    stack : GatedLayers
+        A stack of such layers.
 
     Returns
     -------
@@ -251,9 +251,11 @@ def layers_of(
 
     Example
     -------
-    >>> layers_of({"layers.layers.4.w": 1, "head.w": 2}, (0, 4))
+    >>> stack = GatedLayers([torch.nn.Identity()])
+    >>> layers_of({"layers.layers.4.w": 1, "head.w": 2}, (0, 4), stack)
     {'layers.layers.1.w': 1, 'head.w': 2}
-    >>> layers_of({"per_depth.1.bias": 1, "per_depth.3.bias": 2}, (0, 4))
+    >>> heads = {"per_depth.1.bias": 1, "per_depth.3.bias": 2}
+    >>> layers_of(heads, (0, 4), stack)
     {'per_depth.1.bias': 1}
     """
     numbered = {str(old): new for new, old in enumerate(layers)}
@@ -275,9 +277,7 @@ def layers_of(
                 break
         else:
             found[name] = value
-    if stack is not None:
-        found |= fold_bypass(state, layers, stack.layers[0])
-    return found
+    return found | fold_bypass(state, layers, stack.layers[0])
 
 
 def average_weights(

@@ -178,7 +178,7 @@ def test_a_mask_opens_the_layers_that_lower_the_loss():
 
 def test_a_submodel_needs_no_router():
     model = model_with("global")
-    state = layers_of(model.state_dict(), (0, 2))
+    state = layers_of(model.state_dict(), (0, 2), model.layers)
     assert not any(name.startswith("router.") for name in state)
     tiny_modules(n_total=2)["model"].load_state_dict(state, strict=True)
 

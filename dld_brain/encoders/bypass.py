@@ -55,6 +55,27 @@ class Bypass(nn.Module):
         return torch.addcmul(self.shift, x, 1 + self.scale)
 
 
+def count_layers(state: Mapping[str, torch.Tensor]) -> int:
+    """Layers in the stack of a model, by its weights.
+
+    Arguments
+    ---------
+    state : mapping of str to torch.Tensor
+        Of a DynamicEncoder.
+
+    Returns
+    -------
+    int
+
+    Example
+    -------
+    >>> count_layers({"layers.layers.0.w": 1, "layers.layers.1.w": 2})
+    2
+    """
+    names = (name for name in state if name.startswith(LAYERS))
+    return len({name.removeprefix(LAYERS).partition(".")[0] for name in names})
+
+
 def norm_names(layer: nn.Module) -> tuple[str, str]:
     """Names, in a layer, of scale and shift of the norm that it ends with.
 
@@ -106,9 +127,9 @@ def fold_bypass(
     ValueError
         If layers in front of the first that is kept have a bypass.
     """
-    n_total = sum(f"{BYPASSES}{i}.scale" in state for i in range(len(state)))
-    if not n_total:
+    if not any(name.startswith(BYPASSES) for name in state):
         return {}
+    n_total = count_layers(state)
     if layers[0] != 0:
         raise ValueError(
             f"a part of a model with closed=affine must have layer 0, which "

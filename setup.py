@@ -7,7 +7,7 @@ match, and SpeechBrain imports both.
 import re
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
 VERSION = re.search(
@@ -31,19 +31,13 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.10,<3.14",
-    packages=[
-        "dld_brain",
-        "dld_brain.encoders",
-        "dld_brain.tasks",
-        "pretrained_interfaces",
-        "recipes",
-        "recipes.AN4",
-        "recipes.FluentSpeechCommands",
-        "recipes.LibriSpeech",
-        "recipes.SpokenCommands",
-        "recipes.TEDLIUM3",
-    ],
-    package_data={"recipes": ["*/corpus.yml"], "dld_brain": ["paper.yaml"]},
+    packages=find_packages(
+        include=["dld_brain*", "pretrained_interfaces", "recipes*"]
+    ),
+    package_data={
+        "recipes": ["*/corpus.yml"],
+        "dld_brain.paper": ["paper.yaml"],
+    },
     install_requires=[
         "torch>=2.11,<2.12",
         "torchaudio>=2.11,<2.12",

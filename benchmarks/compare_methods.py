@@ -25,8 +25,8 @@ from jobs import Job, longer, mean_passes
 from timing import machine
 from tqdm import tqdm
 
-from dld_brain.config import read_tree
-from dld_brain.pretrained import load_pretrained
+from dld_brain.model_folder import load_pretrained
+from dld_brain.run.config import read_tree
 
 
 class Comparison:

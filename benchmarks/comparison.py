@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dld_brain.plots import picture
-from dld_brain.report_tables import markdown_table, mean_and_deviation
-from dld_brain.training_cost import COUNTS
+from dld_brain.evaluation.plots import picture
+from dld_brain.evaluation.tables import markdown_table, mean_and_deviation
+from dld_brain.training.clock import COUNTS
 
 #: Styles of the lines, one a method.
 STYLES = ("o-", "s--", "^:", "d-.", "v-", "P--", "*:", "X-.")

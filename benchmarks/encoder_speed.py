@@ -28,7 +28,7 @@ from stacks import (
 )
 from timing import interleaved, machine, ratio, write_json
 
-from dld_brain.evaluate import default_depths
+from dld_brain.evaluation.evaluate import default_depths
 
 ENCODERS = {
     "conformer": (conformer_tasks, conformer_macs),

@@ -26,10 +26,10 @@ import torch
 from timing import interleaved, machine, ratio, write_json
 from tqdm import tqdm
 
+from dld_brain.export.onnx_graph import quantize_onnx, write_onnx
+from dld_brain.export.transcribe_onnx import greedy, read_audio
 from dld_brain.losses import BLANK_ID
-from dld_brain.onnx_model import quantize_onnx, write_onnx
-from dld_brain.parity import load_for_inference
-from dld_brain.transcribe_onnx import greedy, read_audio
+from dld_brain.model_folder import load_for_inference
 from pretrained_interfaces import DynamicEncoderASR
 
 SECONDS = 10

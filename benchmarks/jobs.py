@@ -12,9 +12,9 @@ from math import ceil
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dld_brain.config import REPOSITORY, load_flat
-from dld_brain.samplers import with_intermediate
-from dld_brain.training_cost import layer_passes
+from dld_brain.gates.sampler import with_intermediate
+from dld_brain.run.config import REPOSITORY, load_flat
+from dld_brain.training.clock import layer_passes
 
 #: Steps that the compute of a method is averaged over.
 STEPS = 1000

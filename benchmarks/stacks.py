@@ -13,11 +13,11 @@ from speechbrain.lobes.models.transformer.Conformer import ConformerEncoder
 from speechbrain.nnet.attention import RelPosEncXL
 from torch import nn
 
-from dld_brain.encoders.conformer import conformer_layers
-from dld_brain.encoders.gated import GatedLayers
-from dld_brain.encoders.wavlm import wavlm_encoder
-from dld_brain.evaluate import default_depths
-from dld_brain.gates import evenly_spread, gates_from_layers
+from dld_brain.encoder.conformer import conformer_layers
+from dld_brain.encoder.stack import GatedLayers
+from dld_brain.encoder.wavlm.layers import wavlm_encoder
+from dld_brain.evaluation.evaluate import default_depths
+from dld_brain.gates.layer_sets import evenly_spread, gates_from_layers
 
 N_TOTAL, D_MODEL, D_FFN, N_HEADS, KERNEL = 12, 256, 2048, 8, 31
 SAMPLE_RATE = 16000

@@ -20,11 +20,11 @@ from sentencepiece import SentencePieceProcessor
 from speechbrain.dataio.batch import PaddedBatch
 from timing import interleaved, machine, write_json
 
-from dld_brain.brain import DLDBrain
-from dld_brain.config import load_flat
-from dld_brain.layer_samplers import BernoulliGates
-from dld_brain.memory import keep_freed_memory
+from dld_brain.gates.by_layer import BernoulliGates
+from dld_brain.run.config import load_flat
 from dld_brain.tasks import TranscriptionTask
+from dld_brain.training.brain import DLDBrain
+from dld_brain.training.memory import keep_freed_memory
 
 
 def make_brain(

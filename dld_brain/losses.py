@@ -12,33 +12,10 @@ from typing import Optional
 import torch
 import torch.nn.functional as F
 
+from dld_brain.audio.lengths import padding_mask
+
 #: Token that CTC's blank takes: SentencePiece's <unk>, as in SpeechBrain.
 BLANK_ID = 0
-
-
-def padding_mask(lengths: torch.Tensor, max_length: int) -> torch.Tensor:
-    """Marks the frames that are padding.
-
-    Arguments
-    ---------
-    lengths : torch.Tensor
-        Valid frames of each utterance, [B], whole numbers.
-    max_length : int
-        Frames of the padded batch, T.
-
-    Returns
-    -------
-    torch.Tensor
-        [B, T], true where a frame is padding.
-
-    Example
-    -------
-    >>> padding_mask(torch.tensor([1, 3]), 3)
-    tensor([[False,  True,  True],
-            [False, False, False]])
-    """
-    frames = torch.arange(max_length, device=lengths.device)
-    return frames.unsqueeze(0) >= lengths.unsqueeze(1)
 
 
 def ctc_frames_needed(

@@ -13,12 +13,12 @@ from typing import Any, Optional, Union
 import torch
 from speechbrain.inference.ASR import EncoderASR
 
-from dld_brain.confidence import mean_confidence, mean_entropy
-from dld_brain.decode import relative
-from dld_brain.encoders.dynamic import EncoderOutput
-from dld_brain.encoders.input_router import InputRouter
-from dld_brain.escalate import Step, deepen, default_ladder
-from dld_brain.samplers import Routed
+from dld_brain.encoder.deepen import Step, deepen, default_ladder
+from dld_brain.encoder.encoder import EncoderOutput
+from dld_brain.encoder.routers.of_input import InputRouter
+from dld_brain.gates.layer_sets import Routed
+from dld_brain.tasks.confidence import mean_confidence, mean_entropy
+from dld_brain.tasks.decode import relative
 from pretrained_interfaces.budget import Budget, Calibrated
 from pretrained_interfaces.dynamic import DynamicDepth
 from pretrained_interfaces.transcription import Transcription

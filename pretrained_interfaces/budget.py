@@ -14,8 +14,8 @@ import soundfile
 import torch
 from tqdm import tqdm
 
-from dld_brain.gates import gates_from_layers
-from dld_brain.quantize import quantize_linear
+from dld_brain.encoder.quantize import quantize_linear
+from dld_brain.gates.layer_sets import gates_from_layers
 from pretrained_interfaces.calibration import (
     Calibration,
     lengths_of,

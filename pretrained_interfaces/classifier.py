@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Optional, Union
 import torch
 from speechbrain.inference.classifiers import EncoderClassifier
 
-from dld_brain.encoders.dynamic import EncoderOutput
+from dld_brain.encoder.encoder import EncoderOutput
 from pretrained_interfaces.dynamic import DynamicDepth
 
 

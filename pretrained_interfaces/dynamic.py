@@ -10,10 +10,10 @@ from typing import Any, Optional, Union
 import torch
 from speechbrain.inference.interfaces import Pretrained
 
-from dld_brain.depth import FILE, DepthTable
-from dld_brain.encoders.dynamic import EncoderOutput
-from dld_brain.features import extract, min_samples
-from dld_brain.gates import check_n_layers, gates_from_layers
+from dld_brain.audio.features import extract, min_samples
+from dld_brain.depth_table import FILE, DepthTable
+from dld_brain.encoder.encoder import EncoderOutput
+from dld_brain.gates.layer_sets import check_n_layers, gates_from_layers
 from pretrained_interfaces.inputs import (
     check_batch,
     check_source,

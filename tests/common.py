@@ -7,10 +7,10 @@ import torch
 from sentencepiece import SentencePieceProcessor
 from speechbrain.dataio.batch import PaddedBatch
 
-from dld_brain.brain import DLDBrain
-from dld_brain.config import load_flat
-from dld_brain.layer_samplers import BernoulliGates
+from dld_brain.gates.by_layer import BernoulliGates
+from dld_brain.run.config import load_flat
 from dld_brain.tasks import TranscriptionTask
+from dld_brain.training.brain import DLDBrain
 
 TINY = {
     "data_folder": "none",

@@ -9,10 +9,10 @@ import torch
 
 from common import batch_of, noise, start, tiny_brain, tiny_modules
 from dld_brain import losses
-from dld_brain.checkpoints import AtomicCheckpointer
-from dld_brain.depth_samplers import SandwichGates
-from dld_brain.gates import layers_computed
-from dld_brain.layer_samplers import BernoulliGates
+from dld_brain.gates.by_depth import SandwichGates
+from dld_brain.gates.by_layer import BernoulliGates
+from dld_brain.gates.layer_sets import layers_computed
+from dld_brain.training.checkpoints import AtomicCheckpointer
 
 
 def gradients(brain):
@@ -27,7 +27,7 @@ def gradients(brain):
 def no_step(monkeypatch):
     """Leaves gradients where they are."""
     monkeypatch.setattr(
-        "dld_brain.brain.DLDBrain.optimizers_step", lambda self: None
+        "dld_brain.training.brain.DLDBrain.optimizers_step", lambda self: None
     )
 
 

@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from common import noise, tiny_modules
-from dld_brain.depth import FILE, DepthTable
-from dld_brain.escalate import climb, deepen
-from dld_brain.gates import gates_from_layers
+from dld_brain.depth_table import FILE, DepthTable
+from dld_brain.encoder.deepen import deepen
+from dld_brain.evaluation.escalation import climb
+from dld_brain.gates.layer_sets import gates_from_layers
 from pretrained_interfaces import DynamicEncoderASR
 from pretrained_interfaces.__main__ import main
 from pretrained_interfaces.budget import Budget
@@ -246,9 +247,9 @@ print(peak_memory(lambda: None, "cpu") - before)
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_part_of_the_papers_model_takes_less_memory(pretrained, tmp_path):
     from common import set_statistics
-    from dld_brain.config import load_flat
-    from dld_brain.depth import even_layers, make_table
-    from dld_brain.pretrained import save_hyperparams, save_weights
+    from dld_brain.model_folder import save_hyperparams, save_weights
+    from dld_brain.run.config import load_flat
+    from dld_brain.search.choose import even_layers, make_table
     from dld_brain.tasks import TranscriptionTask
 
     settings = {"data_folder": "none", "vocab_size": 11}

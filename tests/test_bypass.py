@@ -5,16 +5,15 @@ import torch
 from torch import nn
 
 from common import batch_of, noise, start, tiny_brain, tiny_modules
-from dld_brain.checkpoints import layers_of
-from dld_brain.costs import executed_params
-from dld_brain.depth import FILE, DepthTable, checkpoint_hash
-from dld_brain.depth_samplers import EveryDepthGates
-from dld_brain.encoders.gated import GatedLayers
-from dld_brain.escalate import deepen
-from dld_brain.export import main
-from dld_brain.gates import gates_from_layers
-from dld_brain.onnx_model import cut
-from dld_brain.pretrained import copy_weights
+from dld_brain.depth_table import FILE, DepthTable, checkpoint_hash
+from dld_brain.encoder.costs import executed_params
+from dld_brain.encoder.deepen import deepen
+from dld_brain.encoder.part import cut, layers_of
+from dld_brain.encoder.stack import GatedLayers
+from dld_brain.export.__main__ import main
+from dld_brain.gates.by_depth import EveryDepthGates
+from dld_brain.gates.layer_sets import gates_from_layers
+from dld_brain.model_folder import copy_weights
 from pretrained_interfaces import DynamicEncoderASR
 
 INPUT = torch.randn(2, 60, 20), torch.tensor([60, 40])

@@ -5,11 +5,8 @@ import errno
 import pytest
 import torch
 
-from dld_brain.checkpoints import (
-    AtomicCheckpointer,
-    average_weights,
-    load_state_strictly,
-)
+from dld_brain.model_folder import load_state_strictly
+from dld_brain.training.checkpoints import AtomicCheckpointer, average_weights
 
 
 @pytest.fixture

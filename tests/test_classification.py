@@ -10,10 +10,10 @@ from speechbrain.dataio.encoder import CategoricalEncoder
 from common import batch_of, noise, tiny_modules
 from conftest import INTENTS, small_slu, small_wavlm
 from dld_brain import losses
-from dld_brain.encoders.dynamic import EncoderOutput
-from dld_brain.encoders.pool import MeanOverTime
-from dld_brain.export import main as export
-from dld_brain.pretrained import load_pretrained
+from dld_brain.encoder.encoder import EncoderOutput
+from dld_brain.encoder.pool import MeanOverTime
+from dld_brain.export.__main__ import main as export
+from dld_brain.model_folder import load_pretrained
 from dld_brain.tasks import ClassificationTask, find_task
 from pretrained_interfaces import DynamicEncoderASR, DynamicEncoderClassifier
 from pretrained_interfaces.__main__ import main

@@ -6,8 +6,8 @@ import sys
 import pytest
 
 from conftest import REPOSITORY
-from dld_brain.config import load_flat
-from dld_brain.routing import THRESHOLDS
+from dld_brain.evaluation.routing import THRESHOLDS
+from dld_brain.run.config import load_flat
 from train import main as train
 
 sys.path.insert(0, str(REPOSITORY / "benchmarks"))

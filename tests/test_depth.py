@@ -10,12 +10,18 @@ from speechbrain.dataio.dataset import DynamicItemDataset
 
 from common import batch_of, noise, tiny_modules, transcription
 from dld_brain import losses
-from dld_brain.choose import LayerChooser, part_of
-from dld_brain.depth import DepthTable, checkpoint_hash, even_layers, make_table
-from dld_brain.features import absolute_lengths, extract
-from dld_brain.gates import gates_from_layers
-from dld_brain.search import LayerScores
-from dld_brain.strategies import FIXED, STRATEGIES, find_candidates
+from dld_brain.audio.features import extract
+from dld_brain.audio.lengths import absolute_lengths
+from dld_brain.depth_table import DepthTable, checkpoint_hash
+from dld_brain.gates.layer_sets import gates_from_layers
+from dld_brain.search.choose import (
+    LayerChooser,
+    even_layers,
+    make_table,
+    part_of,
+)
+from dld_brain.search.layer_losses import LayerScores
+from dld_brain.search.strategies import FIXED, STRATEGIES, find_candidates
 
 TASK = transcription()
 SUBSETS = [

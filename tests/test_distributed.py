@@ -9,9 +9,9 @@ import torch
 import torch.multiprocessing as mp
 
 from common import batch_of, noise, start, tiny_brain, tiny_modules
-from dld_brain.depth_samplers import SandwichGates
-from dld_brain.layer_samplers import BernoulliGates
-from dld_brain.samplers import RoutedGates
+from dld_brain.gates.by_depth import SandwichGates
+from dld_brain.gates.by_layer import BernoulliGates
+from dld_brain.gates.sampler import RoutedGates
 
 N_STEPS = 5
 #: One run a step, several of one forward, and a router's beside a full one.

@@ -6,17 +6,18 @@ from speechbrain.lobes.models.transformer.Conformer import ConformerEncoder
 from torch import nn
 
 from common import tiny_modules
-from dld_brain.config import load_flat
-from dld_brain.costs import executed_params, macs_at, macs_by_part
-from dld_brain.encoders.conformer import (
+from dld_brain.audio.features import LogMel, extract
+from dld_brain.audio.lengths import absolute_lengths
+from dld_brain.encoder.conformer import (
     ConformerLayer,
     ConvStem,
     conformer_layers,
     sinusoidal_positions,
 )
-from dld_brain.encoders.gated import GatedLayers
-from dld_brain.features import LogMel, absolute_lengths, extract
-from dld_brain.gates import evenly_spread, gates_from_layers
+from dld_brain.encoder.costs import executed_params, macs_at, macs_by_part
+from dld_brain.encoder.stack import GatedLayers
+from dld_brain.gates.layer_sets import evenly_spread, gates_from_layers
+from dld_brain.run.config import load_flat
 
 SIZE = {"d_model": 32, "d_ffn": 48, "kernel_size": 7}
 

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from common import batch_of, noise, tiny_modules, transcription
-from dld_brain.escalate import escalation_curve
-from dld_brain.evaluate import DepthEvaluation, default_depths
-from dld_brain.gates import gates_from_layers
-from dld_brain.report import Report
-from dld_brain.scores import Answers
+from dld_brain.evaluation.escalation import escalation_curve
+from dld_brain.evaluation.evaluate import DepthEvaluation, default_depths
+from dld_brain.evaluation.report import Report
+from dld_brain.evaluation.scores import Answers
+from dld_brain.gates.layer_sets import gates_from_layers
 
 ALL = (0, 1, 2, 3)
 

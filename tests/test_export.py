@@ -15,12 +15,12 @@ import torch
 from onnx import TensorProto, load as load_graph
 from speechbrain.inference.ASR import EncoderASR
 
-from dld_brain.export import main
-from dld_brain.features import LogMel, extract
-from dld_brain.gates import gates_from_layers
-from dld_brain.onnx_model import cut
-from dld_brain.pretrained import load_pretrained
-from dld_brain.quantize import quantize_linear
+from dld_brain.audio.features import LogMel, extract
+from dld_brain.encoder.part import cut
+from dld_brain.encoder.quantize import quantize_linear
+from dld_brain.export.__main__ import main
+from dld_brain.gates.layer_sets import gates_from_layers
+from dld_brain.model_folder import load_pretrained
 from pretrained_interfaces import DynamicEncoderASR
 
 SPEECH = "tests/samples/AN4/wav/an4test_clstk/fddd/an5-fddd-b.flac"
@@ -170,7 +170,7 @@ def test_stock_speechbrain_loads_a_submodel(source, tmp_path, n_layers):
 
 
 def test_a_submodel_without_layer_0_keeps_the_bias(pretrained_wavlm, tmp_path):
-    from dld_brain.submodel import write_submodel
+    from dld_brain.export.stock_speechbrain import write_submodel
 
     model = load_pretrained(str(pretrained_wavlm))
     write_submodel(str(pretrained_wavlm), model.hparams, (1, 3), str(tmp_path))
@@ -187,7 +187,7 @@ def test_a_submodel_without_layer_0_keeps_the_bias(pretrained_wavlm, tmp_path):
 
 @torch.no_grad()
 def test_a_submodel_takes_the_last_norm_over(pretrained, tmp_path):
-    from dld_brain.submodel import write_submodel
+    from dld_brain.export.stock_speechbrain import write_submodel
 
     model = load_pretrained(str(pretrained))
     norm = model.modules["model"].layers.layers[2].norm2.norm
@@ -242,7 +242,7 @@ def test_wrong_use_has_one_line(pretrained, tmp_path, capsys, monkeypatch):
 
 def test_a_model_whose_closed_layers_keep_a_norm_has_no_submodel(tmp_path):
     from common import tiny_hparams
-    from dld_brain.submodel import write_submodel
+    from dld_brain.export.stock_speechbrain import write_submodel
 
     hparams = tiny_hparams(closed="norm")
     with pytest.raises(ValueError, match="must stay whole, but 2 of 4 layers"):

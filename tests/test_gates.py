@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from dld_brain.depth import DepthRow, DepthTable
-from dld_brain.depth_samplers import (
+from dld_brain.depth_table import DepthRow, DepthTable
+from dld_brain.gates.by_depth import (
     EveryDepthGates,
     SandwichGates,
     UniformDepthGates,
 )
-from dld_brain.gates import (
+from dld_brain.gates.by_layer import BernoulliGates, StochasticDepthGates
+from dld_brain.gates.layer_sets import (
     check_n_layers,
     ends,
     evenly_spread,
@@ -22,8 +23,7 @@ from dld_brain.gates import (
     layers_computed,
     nested,
 )
-from dld_brain.layer_samplers import BernoulliGates, StochasticDepthGates
-from dld_brain.samplers import Pass, RoutedGates, with_intermediate
+from dld_brain.gates.sampler import Pass, RoutedGates, with_intermediate
 
 
 @pytest.mark.parametrize("n_total", [1, 2, 5, 12, 24])

@@ -9,7 +9,7 @@ import torch
 from hyperpyyaml import load_hyperpyyaml
 
 from conftest import small, small_slu, small_wavlm
-from dld_brain.pretrained import load_pretrained
+from dld_brain.model_folder import load_pretrained
 from train import main
 
 YAMLS = sorted(Path("hparams").glob("*.yaml"))

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch.distributions import Categorical, kl_divergence
 
-from dld_brain.losses import ctc, ctc_frames_needed, kl, l2, padding_mask
+from dld_brain.audio.lengths import padding_mask
+from dld_brain.losses import ctc, ctc_frames_needed, kl, l2
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from dld_brain.config import read_tree
-from dld_brain.paper import DATA, main, read_runs
+from dld_brain.paper.__main__ import DATA, main, read_runs
+from dld_brain.run.config import read_tree
 
 SPENT = {"seconds": 7200.0, "epochs": 4, "steps": 9, "audio_hours": 5.0}
 SPENT |= {"layer_passes": 1.0, "device": "cpu"}

@@ -6,15 +6,13 @@ import torch
 from torch import nn
 
 from common import batch_of, noise, start, tiny_brain, tiny_modules
-from dld_brain.checkpoints import layers_of
-from dld_brain.costs import executed_params
-from dld_brain.depth_samplers import EveryDepthGates
-from dld_brain.encoders.per_depth import folded_head
-from dld_brain.finish import trained_layers
-from dld_brain.gates import gates_from_layers
-from dld_brain.onnx_model import cut
-from dld_brain.pretrained import copy_weights
-from dld_brain.start import layers_to_start_from
+from dld_brain.encoder.costs import executed_params
+from dld_brain.encoder.part import cut, folded_head, layers_of
+from dld_brain.gates.by_depth import EveryDepthGates
+from dld_brain.gates.layer_sets import gates_from_layers
+from dld_brain.model_folder import copy_weights
+from dld_brain.run.finish import trained_layers
+from dld_brain.run.start import layers_to_start_from
 
 #: Parameters of a depth of the tiny model: D = 16, V = 12.
 SIZES = {"bias": 12, "norm": 2 * 16, "head": 16 * 12 + 12}

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from common import transcription
-from dld_brain.data import make_dataset
+from dld_brain.audio.dataset import make_dataset
 from recipes.AN4.an4_prepare import LINE, prepare_an4
 from recipes.FluentSpeechCommands.fsc_prepare import prepare_fsc
 from recipes.LibriSpeech.librispeech_prepare import prepare_librispeech

@@ -13,7 +13,7 @@ import soundfile
 import torch
 from speechbrain.inference.ASR import EncoderASR
 
-from dld_brain.pretrained import load_pretrained
+from dld_brain.model_folder import load_pretrained
 from pretrained_interfaces import DynamicEncoderASR
 from pretrained_interfaces.__main__ import main
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dld_brain.config import read_tree
-from dld_brain.paper import DATA
+from dld_brain.paper.__main__ import DATA
+from dld_brain.run.config import read_tree
 
 SPEECH = "tests/samples/AN4/wav/an4test_clstk/fddd/an5-fddd-b.flac"
 READMES = [
@@ -39,7 +39,7 @@ def test_the_files_that_a_readme_names_exist(path):
 
 @pytest.mark.parametrize("path", READMES, ids=str)
 def test_every_training_command_is_understood(path, hf_folder, tmp_path):
-    from dld_brain.config import load_flat
+    from dld_brain.run.config import load_flat
 
     for command in commands(path):
         found = re.search(r"train\.py (hparams/\w+\.yaml)(.*)", command)

@@ -8,18 +8,18 @@ import torch
 
 from common import batch_of, noise, start, tiny_brain, tiny_modules
 from conftest import small
-from dld_brain.checkpoints import layers_of
-from dld_brain.depth import DepthTable
-from dld_brain.encoders.input_router import InputRouter
-from dld_brain.encoders.scored_layers import (
+from dld_brain.depth_table import DepthTable
+from dld_brain.encoder.part import layers_of
+from dld_brain.encoder.routers.of_input import InputRouter
+from dld_brain.encoder.routers.of_layers import (
     LayerMask,
     RelaxedTopK,
     relaxed_top_k,
 )
-from dld_brain.gates import evenly_spread, gates_from_layers
-from dld_brain.pretrained import load_pretrained
-from dld_brain.routing import THRESHOLDS
-from dld_brain.samplers import Pass, Routed, RoutedGates, with_intermediate
+from dld_brain.evaluation.routing import THRESHOLDS
+from dld_brain.gates.layer_sets import Routed, evenly_spread, gates_from_layers
+from dld_brain.gates.sampler import Pass, RoutedGates, with_intermediate
+from dld_brain.model_folder import load_pretrained
 from pretrained_interfaces import DynamicEncoderASR
 from pretrained_interfaces.__main__ import main as shell
 from train import main

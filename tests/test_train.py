@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from conftest import REPOSITORY, small
-from dld_brain.config import load_flat
-from dld_brain.pretrained import load_pretrained
+from dld_brain.model_folder import load_pretrained
+from dld_brain.run.config import load_flat
 from train import main
 
 

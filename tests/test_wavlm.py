@@ -9,12 +9,17 @@ import torch
 import transformers
 
 from conftest import HF_SIZE, latest_checkpoint, run_train, save_hf, small_wavlm
-from dld_brain.config import load_flat
-from dld_brain.costs import executed_params, macs_at, macs_by_part
-from dld_brain.encoders.huggingface import full_config, make_config
-from dld_brain.encoders.wavlm import wavlm_encoder
-from dld_brain.features import Waveform, WaveformNorm, extract, min_samples
-from dld_brain.gates import evenly_spread, gates_from_layers
+from dld_brain.audio.features import (
+    Waveform,
+    WaveformNorm,
+    extract,
+    min_samples,
+)
+from dld_brain.encoder.costs import executed_params, macs_at, macs_by_part
+from dld_brain.encoder.wavlm.huggingface import full_config, make_config
+from dld_brain.encoder.wavlm.layers import wavlm_encoder
+from dld_brain.gates.layer_sets import evenly_spread, gates_from_layers
+from dld_brain.run.config import load_flat
 from pretrained_interfaces import DynamicEncoderASR
 
 N_TOTAL = HF_SIZE["num_hidden_layers"]

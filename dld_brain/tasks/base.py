@@ -5,46 +5,15 @@ Authors
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Optional
 
 import torch
 
-from dld_brain.encoders.dynamic import EncoderOutput
+from dld_brain.encoder.encoder import EncoderOutput
 
 Rates = dict[str, float]
-
-
-def check_column(column: str, columns: Iterable[str], csv: str) -> None:
-    """Raises unless a CSV file has the references of a task.
-
-    Arguments
-    ---------
-    column : str
-        The task's.
-    columns : iterable of str
-        Those of the file.
-    csv : str
-        The file, for the message.
-
-    Raises
-    ------
-    ValueError
-        If it is not there.
-
-    Example
-    -------
-    >>> check_column("intent", ["ID", "wrd"], "a.csv")
-    Traceback (most recent call last):
-    ...
-    ValueError: a.csv must have a column `intent`, but has ID, wrd
-    """
-    columns = list(columns)
-    if column not in columns:
-        raise ValueError(
-            f"{csv} must have a column `{column}`, but has {', '.join(columns)}"
-        )
 
 
 class Task(ABC):

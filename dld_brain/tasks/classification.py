@@ -15,8 +15,9 @@ import torch.nn.functional as F
 from speechbrain.dataio.encoder import CategoricalEncoder
 from speechbrain.utils.metric_stats import ClassificationStats
 
-from dld_brain.encoders.dynamic import EncoderOutput
-from dld_brain.tasks.base import Rates, Task, check_column
+from dld_brain.audio.dataset import check_column
+from dld_brain.encoder.encoder import EncoderOutput
+from dld_brain.tasks.base import Rates, Task
 
 #: Id of a label that training data has not: it costs nothing in validation.
 UNKNOWN_ID = -1

@@ -15,10 +15,10 @@ from speechbrain.tokenizers.SentencePiece import SentencePiece
 from speechbrain.utils.metric_stats import ErrorRateStats
 
 from dld_brain import losses
-from dld_brain.decode import Decoder, make_decoder
-from dld_brain.encoders.dynamic import EncoderOutput
+from dld_brain.encoder.encoder import EncoderOutput
 from dld_brain.losses import BLANK_ID
 from dld_brain.tasks.base import Rates, Task
+from dld_brain.tasks.decode import Decoder, make_decoder
 
 
 class TranscriptionTask(Task):

@@ -1,0 +1,1 @@
+"""From files to features, with lengths that are exact."""

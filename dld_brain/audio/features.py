@@ -1,0 +1,236 @@
+"""From waveforms to normalised features, with lengths that are exact.
+
+Relative lengths are turned into whole samples once, here: everything after
+counts frames, so that an utterance has as many in a batch as alone.
+
+Authors
+ * The dld_brain authors 2026
+"""
+
+from collections.abc import Mapping
+from typing import Optional
+
+import torch
+from speechbrain.lobes.features import Fbank
+from speechbrain.processing.features import InputNormalization
+from torch import nn
+
+from dld_brain.audio.lengths import absolute_lengths
+
+
+class LogMel(Fbank):
+    """SpeechBrain's log-mel features, with the frames of each utterance.
+
+    Arguments
+    ---------
+    sample_rate : int
+        Rate of the audio, Hz.
+    n_fft : int
+        Points of the Fourier transform.
+    n_mels : int
+        Mel bands, F.
+    win_length : float
+        Window, ms.
+    hop_length : float
+        From one frame to the next, ms.
+
+    Example
+    -------
+    >>> compute_features = LogMel(n_mels=80)
+    >>> feats, lengths = compute_features(
+    ...     torch.randn(2, 16000), torch.tensor([1.0, 0.5])
+    ... )
+    >>> feats.shape, lengths
+    (torch.Size([2, 101, 80]), tensor([101,  51]))
+    """
+
+    def __init__(
+        self,
+        sample_rate: int = 16000,
+        n_fft: int = 512,
+        n_mels: int = 80,
+        win_length: float = 20,
+        hop_length: float = 10,
+    ) -> None:
+        super().__init__(
+            sample_rate=sample_rate,
+            n_fft=n_fft,
+            n_mels=n_mels,
+            win_length=win_length,
+            hop_length=hop_length,
+        )
+        self.hop_samples = round(sample_rate * hop_length / 1000)
+
+    def forward(
+        self, wavs: torch.Tensor, wav_lens: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Computes features.
+
+        Arguments
+        ---------
+        wavs : torch.Tensor
+            Waveforms, [B, S].
+        wav_lens : torch.Tensor
+            Lengths relative to S, [B], in (0, 1].
+
+        Returns
+        -------
+        tuple of torch.Tensor
+            Features [B, T, F] and valid frames [B].
+        """
+        # One frame is centred on every hop, the first on sample 0.
+        samples = absolute_lengths(wav_lens, wavs.shape[1])
+        return super().forward(wavs), samples // self.hop_samples + 1
+
+    def min_samples(self, n_frames: int) -> int:
+        """The shortest audio that gives so many frames.
+
+        Arguments
+        ---------
+        n_frames : int
+            Frames.
+
+        Returns
+        -------
+        int
+            Samples.
+        """
+        return (n_frames - 1) * self.hop_samples
+
+
+class Waveform(nn.Module):
+    """For encoders that read samples: a frame is a sample.
+
+    Example
+    -------
+    >>> feats, lengths = Waveform()(torch.randn(2, 8), torch.tensor([1, 0.5]))
+    >>> feats.shape, lengths
+    (torch.Size([2, 8, 1]), tensor([8, 4]))
+    """
+
+    def forward(
+        self, wavs: torch.Tensor, wav_lens: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Gives the samples as frames of one feature.
+
+        Arguments
+        ---------
+        wavs : torch.Tensor
+            Waveforms, [B, S].
+        wav_lens : torch.Tensor
+            Lengths relative to S, [B], in (0, 1].
+
+        Returns
+        -------
+        tuple of torch.Tensor
+            Features [B, S, 1] and valid frames [B].
+        """
+        return wavs.unsqueeze(-1), absolute_lengths(wav_lens, wavs.shape[1])
+
+    def min_samples(self, n_frames: int) -> int:
+        """The shortest audio that gives so many frames.
+
+        Arguments
+        ---------
+        n_frames : int
+            Frames.
+
+        Returns
+        -------
+        int
+            Samples.
+        """
+        return n_frames
+
+
+class WaveformNorm(InputNormalization):
+    """Normalises each utterance by itself, over its valid samples, or not.
+
+    Whether is a matter of what the encoder was pretrained with: WavLM-base
+    without, WavLM-large with. SpeechBrain's wrapper of WavLM counts padding
+    among the samples.
+
+    Arguments
+    ---------
+    enabled : bool
+        Whether.
+
+    Example
+    -------
+    >>> WaveformNorm(enabled=True)(torch.tensor([[[1.0], [3.0]]])).flatten()
+    tensor([-1.,  1.])
+    """
+
+    def __init__(self, enabled: bool) -> None:
+        super().__init__(norm_type="sentence")
+        self.enabled = enabled
+
+    def forward(
+        self,
+        x: torch.Tensor,
+        lengths: Optional[torch.Tensor] = None,
+        epoch: Optional[int] = None,
+    ) -> torch.Tensor:
+        """Normalises.
+
+        Arguments
+        ---------
+        x : torch.Tensor
+            Samples, [B, S, 1].
+        lengths : torch.Tensor, optional
+            Valid samples relative to S, [B].
+        epoch : int, optional
+            Not used: there is nothing to learn.
+
+        Returns
+        -------
+        torch.Tensor
+            [B, S, 1].
+        """
+        return super().forward(x, lengths) if self.enabled else x
+
+
+def extract(
+    modules: Mapping[str, nn.Module],
+    wavs: torch.Tensor,
+    wav_lens: torch.Tensor,
+    epoch: Optional[int] = None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The front of the arrow: audio [B, S] -> features [B, T, F].
+
+    Arguments
+    ---------
+    modules : mapping of str to torch.nn.Module
+        Has `compute_features` and `normalize`.
+    wavs : torch.Tensor
+        Waveforms, [B, S].
+    wav_lens : torch.Tensor
+        Lengths relative to S, [B], in (0, 1].
+    epoch : int, optional
+        Epoch of training: the normaliser learns in the first.
+
+    Returns
+    -------
+    tuple of torch.Tensor
+        Features [B, T, F] and valid frames [B].
+    """
+    feats, lengths = modules["compute_features"](wavs, wav_lens)
+    rel_lens = lengths / feats.shape[1]
+    return modules["normalize"](feats, rel_lens, epoch=epoch), lengths
+
+
+def min_samples(modules: Mapping[str, nn.Module]) -> int:
+    """The shortest audio that fills one window of the stem.
+
+    Arguments
+    ---------
+    modules : mapping of str to torch.nn.Module
+        Has `compute_features` and `model`.
+
+    Returns
+    -------
+    int
+        Samples.
+    """
+    n_frames = modules["model"].stem.min_frames
+    return modules["compute_features"].min_samples(n_frames)

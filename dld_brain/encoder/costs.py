@@ -1,0 +1,149 @@
+"""What a depth costs: parameters and multiply-accumulates that execute.
+
+Authors
+ * The dld_brain authors 2026
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from dld_brain.audio.features import extract
+from dld_brain.encoder.encoder import DynamicEncoder
+from dld_brain.gates.layer_sets import Gates
+
+#: Audio that multiply-accumulates are counted on, seconds. Attention grows
+#: with the square of the length: a count holds for this one.
+MACS_SECONDS = 10
+#: Where the work is.
+PARTS = ("stem", "layers", "head")
+
+
+def executed_params(model: DynamicEncoder, gates: Gates) -> int:
+    """Parameters that take part at a depth.
+
+    All but those of closed layers, of the other depths' own, and of what
+    passes open layers by.
+
+    Arguments
+    ---------
+    model : DynamicEncoder
+        The model.
+    gates : tuple of bool
+        One gate for each layer.
+
+    Returns
+    -------
+    int
+
+    Example
+    -------
+    >>> from dld_brain.encoder.stack import GatedLayers
+    >>> layers = GatedLayers([nn.Linear(2, 2) for _ in range(3)])
+    >>> model = DynamicEncoder(nn.Identity(), layers, nn.Linear(2, 1))
+    >>> executed_params(model, (True, False, False))
+    9
+    """
+    total = n_params(model)
+    if model.router is not None:
+        total -= n_params(model.router)
+    if model.per_depth is not None:
+        total -= n_params(model.per_depth)
+        total += n_params(model.per_depth[sum(gates) - 1])
+    for i, (layer, is_open) in enumerate(zip(model.layers.layers, gates)):
+        if not is_open:
+            total -= n_params(layer)
+            if model.layers.closed == "norm":
+                total += n_params(layer.final_norm)
+        elif model.layers.bypass is not None:
+            total -= n_params(model.layers.bypass[i])
+    return total
+
+
+def n_params(module: nn.Module) -> int:
+    """Parameters of a module.
+
+    Arguments
+    ---------
+    module : torch.nn.Module
+        The module.
+
+    Returns
+    -------
+    int
+    """
+    return sum(p.numel() for p in module.parameters())
+
+
+@torch.no_grad()
+def macs_by_part(
+    modules: Mapping[str, nn.Module], sample_rate: int
+) -> dict[str, float]:
+    """Multiply-accumulates of the encoder for one second of audio.
+
+    At full depth; the layers are alike, so that n of L take n / L of the
+    layers' part. Counted by torch's FlopCounterMode on `MACS_SECONDS` of
+    audio: matrix products and convolutions from the stem on; the features,
+    norms and activations are not counted, as is usual.
+
+    Arguments
+    ---------
+    modules : mapping of str to torch.nn.Module
+        Has `compute_features`, `normalize` and `model`.
+    sample_rate : int
+        Rate of the audio, Hz.
+
+    Returns
+    -------
+    dict of str to float
+        Of each of `PARTS`: the stem does not shrink with depth.
+    """
+    model = modules["model"]
+    device = next(model.parameters()).device
+    wavs = torch.zeros(1, MACS_SECONDS * sample_rate, device=device)
+    feats, lengths = extract(modules, wavs, torch.ones(1, device=device))
+    macs = {}
+
+    def count(part: str, run: Callable[..., Any], *args: Any) -> Any:
+        """Runs a part and counts it."""
+        with FlopCounterMode(display=False) as counter:
+            out = run(*args)
+        macs[part] = counter.get_total_flops() / 2 / MACS_SECONDS
+        return out
+
+    # The counter knows the products of the math backend on every device.
+    with sdpa_kernel(SDPBackend.MATH):
+        x, lengths = count("stem", model.stem, feats, lengths)
+        x = count("layers", model.run_layers, x, lengths)
+        count("head", model.run_head, x, lengths, model.n_total)
+    return macs
+
+
+def macs_at(
+    full: Mapping[str, float], n_layers: int, n_total: int
+) -> dict[str, float]:
+    """Multiply-accumulates at a depth, of those at full depth.
+
+    Arguments
+    ---------
+    full : mapping of str to float
+        Of `macs_by_part`.
+    n_layers : int
+        Layers that run.
+    n_total : int
+        Layers in the stack, L.
+
+    Returns
+    -------
+    dict of str to float
+
+    Example
+    -------
+    >>> macs_at({"stem": 1.0, "layers": 12.0, "head": 0.5}, 3, 12)
+    {'stem': 1.0, 'layers': 3.0, 'head': 0.5}
+    """
+    return {**full, "layers": full["layers"] * n_layers / n_total}

@@ -1,0 +1,296 @@
+"""The encoder round a stack of gated layers: from features to log-probs.
+
+Authors
+ * The dld_brain authors 2026
+"""
+
+from typing import NamedTuple, Optional, Union
+
+import torch
+from torch import nn
+
+from dld_brain.audio.lengths import padding_mask
+from dld_brain.encoder.routers.base import Router
+from dld_brain.encoder.stack import GatedLayers
+from dld_brain.gates.layer_sets import Gates, Routed
+
+
+class EncoderOutput(NamedTuple):
+    """What an encoder gives.
+
+    Arguments
+    ---------
+    log_probs : torch.Tensor
+        Log-probabilities of the tokens, [B, T', V]; of the labels of a
+        classification, [B, 1, V].
+    lengths : torch.Tensor
+        Valid frames, [B], whole numbers.
+    """
+
+    log_probs: torch.Tensor
+    lengths: torch.Tensor
+
+
+class RoutedOutput(NamedTuple):
+    """What an encoder gives whose router decided.
+
+    Arguments
+    ---------
+    out : EncoderOutput
+        Log-probabilities and lengths.
+    gates : torch.Tensor
+        Of each layer and utterance, [L, B]; outside of training 0 or 1.
+    rates : torch.Tensor
+        The probabilities behind them, [L, B].
+    """
+
+    out: EncoderOutput
+    gates: torch.Tensor
+    rates: torch.Tensor
+
+
+Output = Union[EncoderOutput, RoutedOutput]
+
+
+class DynamicEncoder(nn.Module):
+    """From features to log-probabilities, at any depth.
+
+    Arguments
+    ---------
+    stem : torch.nn.Module
+        `stem(feats, lengths)` gives [B, T', D] and the lengths there.
+    layers : GatedLayers
+        The stack.
+    head : torch.nn.Module
+        [B, T', D] -> [B, T', V].
+    bias : torch.nn.Module, optional
+        T' -> the positional bias of attention, [1, H, T', T'], which every
+        layer that runs gets. It belongs to no layer.
+    pool : torch.nn.Module, optional
+        `pool(x, lengths)` in front of the head: for a classification.
+    per_depth : torch.nn.ModuleList, optional
+        What each depth has of its own at the head; see `make_per_depth`.
+    router : Router, optional
+        What decides where a run is `Routed`.
+
+    Example
+    -------
+    >>> from dld_brain.encoder.conformer import ConvStem, conformer_layers
+    >>> model = DynamicEncoder(
+    ...     ConvStem(n_mels=80, d_model=16),
+    ...     GatedLayers(conformer_layers(3, 16, 32, n_heads=2)),
+    ...     nn.Linear(16, 30),
+    ... )
+    >>> feats, lengths = torch.randn(2, 100, 80), torch.tensor([100, 50])
+    >>> out = model(feats, lengths, gates=(True, False, True))
+    >>> out.log_probs.shape, out.lengths
+    (torch.Size([2, 24, 30]), tensor([24, 11]))
+    """
+
+    def __init__(
+        self,
+        stem: nn.Module,
+        layers: GatedLayers,
+        head: nn.Module,
+        bias: Optional[nn.Module] = None,
+        pool: Optional[nn.Module] = None,
+        per_depth: Optional[nn.ModuleList] = None,
+        router: Optional[Router] = None,
+    ) -> None:
+        super().__init__()
+        self.stem = stem
+        self.layers = layers
+        self.head = head
+        self.bias = bias
+        self.pool = pool
+        self.per_depth = per_depth
+        self.router = router
+
+    @property
+    def n_total(self) -> int:
+        """Layers in the stack, L."""
+        return len(self.layers)
+
+    def forward(
+        self,
+        feats: torch.Tensor,
+        lengths: torch.Tensor,
+        gates: Union[Gates, Routed, list[Union[Gates, Routed]], None] = None,
+    ) -> Union[Output, list[Output]]:
+        """Computes log-probabilities at the depth that the gates give.
+
+        Several sets of gates are run in one call, as one step of training
+        has to under DistributedDataParallel; the stem, and layers in front
+        of the first that differs, are computed once.
+
+        Arguments
+        ---------
+        feats : torch.Tensor
+            Features, [B, T, F].
+        lengths : torch.Tensor
+            Valid frames, [B], whole numbers.
+        gates : tuple of bool, Routed, or list of them, optional
+            One gate for each layer; all open if not given. Or the router
+            decides.
+
+        Returns
+        -------
+        EncoderOutput, RoutedOutput, or list of them
+            Log-probabilities [B, T', V] and lengths [B]; of a list of
+            gates, a list.
+        """
+        x, lengths = self.stem(feats, lengths)
+        if isinstance(gates, list):
+            return self.run_list(x, lengths, gates)
+        if isinstance(gates, Routed):
+            return self.run_routed(x, lengths, gates)
+        n_layers = self.n_total if gates is None else sum(gates)
+        x = self.run_layers(x, lengths, gates)
+        return self.run_head(x, lengths, n_layers)
+
+    def run_list(
+        self,
+        x: torch.Tensor,
+        lengths: torch.Tensor,
+        many: list[Union[Gates, Routed]],
+    ) -> list[Output]:
+        """Several runs; what those with fixed gates share is computed once.
+
+        Arguments
+        ---------
+        x : torch.Tensor
+            Output of the stem, [B, T', D].
+        lengths : torch.Tensor
+            Valid frames there, [B].
+        many : list of tuple of bool or Routed
+            Gates of each run.
+
+        Returns
+        -------
+        list of EncoderOutput or RoutedOutput
+        """
+        fixed = [gates for gates in many if not isinstance(gates, Routed)]
+        context = self.context(x, lengths)
+        outputs = dict(self.layers.run_many(x, fixed, **context))
+        heads = iter(
+            self.run_head(outputs[run], lengths, sum(gates))
+            for run, gates in enumerate(fixed)
+        )
+        return [
+            self.run_routed(x, lengths, gates)
+            if isinstance(gates, Routed)
+            else next(heads)
+            for gates in many
+        ]
+
+    def run_routed(
+        self, x: torch.Tensor, lengths: torch.Tensor, routed: Routed
+    ) -> RoutedOutput:
+        """Runs the layers that the router decides.
+
+        Arguments
+        ---------
+        x : torch.Tensor
+            Output of the stem, [B, T', D].
+        lengths : torch.Tensor
+            Valid frames there, [B].
+        routed : Routed
+            The run.
+
+        Returns
+        -------
+        RoutedOutput
+
+        Raises
+        ------
+        ValueError
+            If the model has no router.
+        """
+        if self.router is None:
+            raise ValueError(
+                "the model must have a router where no gates are given to "
+                "it, but has none: train one with --router=global"
+            )
+        decide = self.router.begin(x, lengths, routed)
+        context = self.context(x, lengths)
+        y, gates, rates = self.layers.run_routed(x, decide, **context)
+        out = self.run_head(y, lengths, self.n_total)
+        return RoutedOutput(out, gates, rates)
+
+    def run_layers(
+        self,
+        x: torch.Tensor,
+        lengths: torch.Tensor,
+        gates: Optional[Gates] = None,
+    ) -> torch.Tensor:
+        """The part behind the stem: what differs between two depths.
+
+        Arguments
+        ---------
+        x : torch.Tensor
+            Output of the stem, [B, T', D].
+        lengths : torch.Tensor
+            Valid frames there, [B].
+        gates : tuple of bool, optional
+            One gate for each layer; all open if not given.
+
+        Returns
+        -------
+        torch.Tensor
+            [B, T', D].
+        """
+        return self.layers(x, gates, **self.context(x, lengths))
+
+    def context(
+        self, x: torch.Tensor, lengths: torch.Tensor
+    ) -> dict[str, Optional[torch.Tensor]]:
+        """What every layer gets beside its input.
+
+        Arguments
+        ---------
+        x : torch.Tensor
+            Output of the stem, [B, T', D].
+        lengths : torch.Tensor
+            Valid frames there, [B].
+
+        Returns
+        -------
+        dict of str to torch.Tensor
+            `padding`, [B, T'], and `bias`, [1, H, T', T'], where there is
+            one.
+        """
+        padding = padding_mask(lengths, x.shape[1])
+        # Without a mask the attention takes its faster path.
+        is_padded = torch.compiler.is_exporting() or padding.any()
+        context = {"padding": padding if is_padded else None}
+        if self.bias is not None:
+            context["bias"] = self.bias(x.shape[1])
+        return context
+
+    def run_head(
+        self, x: torch.Tensor, lengths: torch.Tensor, n_layers: int
+    ) -> EncoderOutput:
+        """From the last layer to log-probabilities.
+
+        Arguments
+        ---------
+        x : torch.Tensor
+            Output of the layers, [B, T', D].
+        lengths : torch.Tensor
+            Valid frames, [B].
+        n_layers : int
+            Layers that ran: a depth may have parameters of its own.
+
+        Returns
+        -------
+        EncoderOutput
+            Log-probabilities [B, T', V] and lengths [B]; with a `pool`,
+            [B, 1, V] and ones.
+        """
+        if self.pool is not None:
+            x, lengths = self.pool(x, lengths)
+        if self.per_depth is None:
+            logits = self.head(x)
+        else:
+            logits = self.per_depth[n_layers - 1](self.head, x)
+        return EncoderOutput(logits.log_softmax(-1), lengths)

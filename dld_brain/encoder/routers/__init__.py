@@ -1,0 +1,1 @@
+"""Routers: a model that decides itself which layers run."""

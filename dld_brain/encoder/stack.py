@@ -1,0 +1,269 @@
+"""A stack of layers under gates.
+
+Gates are an argument of `forward`, never state of a module: threads that
+ask for different depths do not meet.
+
+Authors
+ * The dld_brain authors 2026
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Optional
+
+import torch
+from torch import nn
+
+from dld_brain.encoder.bypass import Bypass
+from dld_brain.encoder.routers.base import Decide
+from dld_brain.gates.layer_sets import Gates
+
+CLOSED = ("identity", "norm", "affine")
+
+
+class GatedLayers(nn.Module):
+    """Runs the layers whose gate is open (DLD, eq. 1).
+
+    Arguments
+    ---------
+    layers : iterable of torch.nn.Module
+        Layers, called as `layer(x, **context)`.
+    closed : str
+        What a closed layer does: "identity" passes its input on (DLD,
+        eq. 1); "norm" applies the layer's `final_norm` alone, as LDASR
+        does, the authors' earlier code; "affine" scales and shifts it, see
+        `Bypass`.
+    norm : torch.nn.Module, optional
+        Behind the last layer, at every depth: for layers that end without
+        a norm.
+    d_model : int, optional
+        Width, D; closed="affine" needs it.
+
+    Raises
+    ------
+    ValueError
+        If `closed` is none of them, or lacks the width.
+
+    Example
+    -------
+    >>> stack = GatedLayers([nn.Linear(2, 2) for _ in range(3)])
+    >>> x = torch.ones(1, 5, 2)
+    >>> torch.equal(stack(x, (False, False, True)), stack.layers[2](x))
+    True
+    """
+
+    def __init__(
+        self,
+        layers: Iterable[nn.Module],
+        closed: str = "identity",
+        norm: Optional[nn.Module] = None,
+        d_model: Optional[int] = None,
+    ) -> None:
+        super().__init__()
+        if closed not in CLOSED:
+            raise ValueError(
+                f"`closed` must be one of {CLOSED}, but is {closed!r}"
+            )
+        self.layers = nn.ModuleList(layers)
+        self.closed = closed
+        self.norm = nn.Identity() if norm is None else norm
+        self.bypass: Optional[nn.ModuleList] = None
+        if closed == "affine":
+            if d_model is None:
+                raise ValueError("`d_model` must be given with closed=affine")
+            self.bypass = nn.ModuleList(Bypass(d_model) for _ in self.layers)
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def forward(
+        self, x: torch.Tensor, gates: Optional[Gates] = None, **context
+    ) -> torch.Tensor:
+        """Runs the open layers in order.
+
+        Arguments
+        ---------
+        x : torch.Tensor
+            Input of the first layer, [B, T, D].
+        gates : tuple of bool, optional
+            One gate for each layer; all open if not given.
+        **context
+            What every layer gets beside its input.
+
+        Returns
+        -------
+        torch.Tensor
+            Output of the last layer, [B, T, D].
+
+        Raises
+        ------
+        ValueError
+            If there are not as many gates as layers.
+        """
+        if gates is None:
+            gates = (True,) * len(self.layers)
+        self._check(gates)
+        for i, is_open in enumerate(gates):
+            x = self.step(i, x, is_open, context)
+        return self.norm(x)
+
+    def run_many(
+        self, x: torch.Tensor, many: Sequence[Gates], **context
+    ) -> Iterator[tuple[int, torch.Tensor]]:
+        """Runs several sets of gates; what begins alike is computed once.
+
+        Arguments
+        ---------
+        x : torch.Tensor
+            Input of the first layer, [B, T, D].
+        many : sequence of tuple of bool
+            Gates of each run.
+        **context
+            What every layer gets beside its input.
+
+        Yields
+        ------
+        tuple of int and torch.Tensor
+            Which run, and its output, [B, T, D]; in no order, each as soon
+            as it is there, so that the outputs of thousands need not be
+            kept.
+
+        Raises
+        ------
+        ValueError
+            If a run has not as many gates as there are layers.
+        """
+        for gates in many:
+            self._check(gates)
+
+        def descend(
+            i: int, x: torch.Tensor, runs: list[int]
+        ) -> Iterator[tuple[int, torch.Tensor]]:
+            """Layer i on, for the runs that agree on the layers before."""
+            if i == len(self.layers):
+                x = self.norm(x)
+                yield from ((run, x) for run in runs)
+                return
+            for is_open in (True, False):
+                rest = [run for run in runs if many[run][i] == is_open]
+                if rest:
+                    y = self.step(i, x, is_open, context)
+                    yield from descend(i + 1, y, rest)
+
+        yield from descend(0, x, list(range(len(many))))
+
+    def run_routed(
+        self, x: torch.Tensor, decide: Decide, **context
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Runs what a router decides, for each utterance by itself.
+
+        In training every layer is computed and weighed by its gate,
+        y + g (f(y) - y), so that the gate has a gradient; outside, a layer
+        is computed for the utterances that run it alone.
+
+        Arguments
+        ---------
+        x : torch.Tensor
+            Input of the first layer, [B, T, D].
+        decide : callable
+            Layer and its input -> Decision.
+        **context
+            What every layer gets beside its input.
+
+        Returns
+        -------
+        tuple of torch.Tensor
+            Output of the last layer, [B, T, D]; gates and rates, [L, B].
+        """
+        decisions = []
+        for i in range(len(self.layers)):
+            decision = decide(i, x)
+            decisions.append(decision)
+            closed = self.step(i, x, False, context)
+            if self.training:
+                gate = decision.gate.to(x.dtype).view(-1, 1, 1)
+                x = closed + gate * (self.step(i, x, True, context) - closed)
+            else:
+                x = self._step_some(i, x, closed, decision.gate > 0, context)
+        gates, rates = (torch.stack(values) for values in zip(*decisions))
+        return self.norm(x), gates, rates
+
+    def _step_some(
+        self,
+        i: int,
+        x: torch.Tensor,
+        closed: torch.Tensor,
+        is_open: torch.Tensor,
+        context: dict[str, Any],
+    ) -> torch.Tensor:
+        """Computes a layer for the utterances that run it, [B] of bool."""
+        if is_open.all():
+            return self.step(i, x, True, context)
+        if not is_open.any():
+            return closed
+        padding = context["padding"]
+        part = None if padding is None else padding[is_open]
+        found = closed.clone()
+        found[is_open] = self.layers[i](
+            x[is_open], **{**context, "padding": part}
+        )
+        return found
+
+    def check_part(self, layers: Sequence[int], n_total: int) -> None:
+        """Raises unless some layers by themselves are what gates make of all.
+
+        Arguments
+        ---------
+        layers : sequence of int
+            Layers that are kept.
+        n_total : int
+            Layers of the whole, L.
+
+        Raises
+        ------
+        ValueError
+            If closed layers keep their norms, which a part has not.
+        """
+        if self.closed == "norm" and len(layers) < n_total:
+            raise ValueError(
+                f"a model whose closed layers keep their norm (closed=norm) "
+                f"must stay whole, but {len(layers)} of {n_total} layers "
+                f"were asked for: run it at that depth, or train with "
+                f"closed=identity or affine"
+            )
+
+    def _check(self, gates: Gates) -> None:
+        """Raises unless there is one gate for each layer."""
+        if len(gates) != len(self.layers):
+            raise ValueError(
+                f"`gates` must have one entry for each of the "
+                f"{len(self.layers)} layers, but has {len(gates)}"
+            )
+
+    def step(
+        self, i: int, x: torch.Tensor, is_open: bool, context: dict[str, Any]
+    ) -> torch.Tensor:
+        """Passes one layer, or passes it by.
+
+        Arguments
+        ---------
+        i : int
+            The layer.
+        x : torch.Tensor
+            Its input, [B, T, D].
+        is_open : bool
+            Its gate.
+        context : dict
+            What every layer gets beside its input.
+
+        Returns
+        -------
+        torch.Tensor
+            [B, T, D].
+        """
+        if is_open:
+            return self.layers[i](x, **context)
+        if self.closed == "norm":
+            return self.layers[i].final_norm(x)
+        if self.closed == "affine":
+            return self.bypass[i](x)
+        return x

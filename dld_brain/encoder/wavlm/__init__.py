@@ -1,0 +1,1 @@
+"""WavLM, wav2vec 2.0 and HuBERT under gates."""

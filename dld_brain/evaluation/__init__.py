@@ -1,0 +1,1 @@
+"""Scores over depth: tables, plots, reports."""

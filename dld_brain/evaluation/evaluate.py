@@ -1,0 +1,270 @@
+"""Scores test sets at every depth.
+
+Audio, features and stem are computed once a batch; each depth then runs
+the layers it has. The real-time factor of a depth counts both.
+
+Authors
+ * The dld_brain authors 2026
+"""
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Optional
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from dld_brain.audio.features import extract
+from dld_brain.encoder.costs import macs_by_part
+from dld_brain.evaluation.scores import (
+    Answers,
+    DepthScore,
+    depth_score,
+    random_score,
+)
+from dld_brain.gates.layer_sets import Layers, gates_from_layers
+from dld_brain.tasks import Task
+from dld_brain.tasks.confidence import mean_entropy
+
+
+def default_depths(n_total: int) -> list[int]:
+    """Depths of the paper's tables: 2, 4, ... and full depth.
+
+    Arguments
+    ---------
+    n_total : int
+        Layers in the stack.
+
+    Returns
+    -------
+    list of int
+
+    Example
+    -------
+    >>> default_depths(5)
+    [2, 4, 5]
+    """
+    return sorted({*range(2, n_total + 1, 2), n_total})
+
+
+class DepthEvaluation:
+    """Evaluates a model at every depth.
+
+    Arguments
+    ---------
+    modules : mapping of str to torch.nn.Module
+        `compute_features`, `normalize` and `model`, in eval mode.
+    task : Task
+        Decodes and scores.
+    sample_rate : int
+        Rate of the audio, Hz.
+    selections : mapping of str to mapping of int to tuple of int
+        By the name of a strategy, and by depth, the layers that run. The
+        first is the one that alignments are written of, and that random
+        layers are compared with.
+    random_draws : int
+        How often random layers are drawn for each utterance and depth.
+    seed : int
+        Seed of those draws.
+
+    Raises
+    ------
+    ValueError
+        If a layer is none of the model.
+    """
+
+    def __init__(
+        self,
+        modules: Mapping[str, torch.nn.Module],
+        task: Task,
+        sample_rate: int,
+        selections: Mapping[str, Mapping[int, Layers]],
+        random_draws: int = 0,
+        seed: int = 0,
+    ) -> None:
+        self.modules = modules
+        self.model = modules["model"]
+        self.n_total = self.model.n_total
+        self.selections = selections
+        self.depths = list(next(iter(selections.values())))
+        self.layer_sets = list(
+            dict.fromkeys(
+                layers
+                for chosen in selections.values()
+                for layers in chosen.values()
+            )
+        )
+        for layers in self.layer_sets:
+            gates_from_layers(layers, self.n_total)
+        self.task = task
+        self.sample_rate = sample_rate
+        self.random_draws = random_draws
+        self.seed = seed
+        self.device = next(self.model.parameters()).device
+
+    @torch.no_grad()
+    def answer(self, loader: Iterable[Any], name: str) -> Answers:
+        """Answers a set with every layer set.
+
+        Arguments
+        ---------
+        loader : iterable of PaddedBatch
+            Batches with `id`, `sig` and `reference`.
+        name : str
+            Name of the set, for the progress bar.
+
+        Returns
+        -------
+        Answers
+        """
+        result = Answers()
+        for batch in tqdm(loader, desc=f"{name}, every depth"):
+            batch = batch.to(self.device)
+            wavs, wav_lens = batch.sig
+            with self.timed(result, "stem"):
+                feats, lengths = extract(self.modules, wavs, wav_lens)
+                x, lengths = self.model.stem(feats, lengths)
+            for layers in self.layer_sets:
+                with self.timed(result, "layers", layers):
+                    y = self.run_layers(x, lengths, layers)
+                with self.timed(result, "head", layers):
+                    out = self.model.run_head(y, lengths, len(layers))
+                    answers = self.task.decode(out)
+                result.answers[layers] += answers
+                result.entropies[layers] += mean_entropy(out).tolist()
+            self.answer_randomly(result, x, lengths)
+            result.ids += batch.id
+            result.references += batch.reference
+            samples = float((wav_lens * wavs.shape[1]).sum())
+            result.audio_seconds += samples / self.sample_rate
+        return result
+
+    def answer_randomly(
+        self, result: Answers, x: torch.Tensor, lengths: torch.Tensor
+    ) -> None:
+        """Adds answers with random layers, an own draw an utterance.
+
+        LDASR's `random_fixed`; an utterance alone, since another draws
+        other layers. All layers leave nothing to draw.
+
+        Arguments
+        ---------
+        result : Answers
+            What to add to.
+        x : torch.Tensor
+            Output of the stem, [B, T', D].
+        lengths : torch.Tensor
+            Valid frames, [B].
+        """
+        for n_layers, draw in self.random_keys():
+            for i, length in enumerate(lengths.tolist()):
+                utterance = len(result.ids) + i
+                rng = np.random.default_rng(
+                    [self.seed, n_layers, draw, utterance]
+                )
+                layers = rng.choice(self.n_total, n_layers, replace=False)
+                alone = x[i : i + 1, :length], lengths[i : i + 1]
+                y = self.run_layers(*alone, layers.tolist())
+                out = self.model.run_head(y, alone[1], n_layers)
+                answers = self.task.decode(out)
+                result.random_answers[n_layers, draw] += answers
+
+    def random_keys(self) -> list[tuple[int, int]]:
+        """Depths and draws of random layers.
+
+        Returns
+        -------
+        list of tuple of int
+        """
+        return [
+            (n_layers, draw)
+            for n_layers in self.depths
+            if n_layers < self.n_total
+            for draw in range(self.random_draws)
+        ]
+
+    def run_layers(
+        self, x: torch.Tensor, lengths: torch.Tensor, layers: Iterable[int]
+    ) -> torch.Tensor:
+        """Runs the layers given.
+
+        Arguments
+        ---------
+        x : torch.Tensor
+            Output of the stem, [B, T', D].
+        lengths : torch.Tensor
+            Valid frames, [B].
+        layers : iterable of int
+            Layers that run.
+
+        Returns
+        -------
+        torch.Tensor
+            [B, T', D].
+        """
+        gates = gates_from_layers(list(layers), self.n_total)
+        return self.model.run_layers(x, lengths, gates)
+
+    @contextmanager
+    def timed(
+        self, result: Answers, part: str, key: Optional[Layers] = None
+    ) -> Iterator[None]:
+        """Adds the time of a block, the device's work included.
+
+        Arguments
+        ---------
+        result : Answers
+            What to add to.
+        part : str
+            "stem", "layers" or "head".
+        key : tuple of int, optional
+            The layers.
+
+        Yields
+        ------
+        None
+        """
+        is_cuda = self.device.type == "cuda"
+        if is_cuda:
+            torch.cuda.synchronize(self.device)
+        started = time.perf_counter()
+        yield
+        if is_cuda:
+            torch.cuda.synchronize(self.device)
+        result.seconds[part, key] += time.perf_counter() - started
+
+    def scores(self, result: Answers) -> list[DepthScore]:
+        """Scores the answers of a set.
+
+        Arguments
+        ---------
+        result : Answers
+            Of `answer`.
+
+        Returns
+        -------
+        list of DepthScore
+            By selection and depth; random layers last.
+        """
+        macs = macs_by_part(self.modules, self.sample_rate)
+        scores = [
+            depth_score(self.task, self.model, macs, result, layers, selection)
+            for selection, chosen in self.selections.items()
+            for layers in chosen.values()
+        ]
+        if self.random_draws:
+            scores += [
+                random_score(
+                    self.task,
+                    self.model,
+                    macs,
+                    result,
+                    n_layers,
+                    self.random_draws,
+                )
+                for n_layers in self.depths
+                if n_layers < self.n_total
+            ]
+        return scores

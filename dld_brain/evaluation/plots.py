@@ -1,0 +1,216 @@
+"""The pictures of a depth report.
+
+Authors
+ * The dld_brain authors 2026
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from itertools import cycle
+from pathlib import Path
+from typing import Any, Optional, Union
+
+from dld_brain.evaluation.escalation import EscalationPoint
+from dld_brain.evaluation.routing import RoutingPoint
+from dld_brain.evaluation.scores import DepthScore
+
+#: One for each way of choosing layers.
+STYLES = ("o-", "s--", "^:", "d-.", "v-", "P--", "*:")
+
+
+@contextmanager
+def picture(path: Path, **labels: Any) -> Iterator[Any]:
+    """Makes a figure of one plot and saves it.
+
+    Arguments
+    ---------
+    path : Path
+        PNG file to write.
+    **labels
+        Of matplotlib's `Axes.set`: title, xlabel, ylabel.
+
+    Yields
+    ------
+    matplotlib.axes.Axes
+    """
+    from matplotlib.figure import Figure  # slow to import, and not elsewhere
+
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    yield axes
+    axes.set(**labels)
+    axes.grid(alpha=0.3)
+    figure.savefig(path, dpi=120)
+
+
+def plot_depth(
+    sets: Mapping[str, list[DepthScore]],
+    path: Path,
+    title: str,
+    metric: str,
+    teacher: Optional[Mapping[str, float]] = None,
+) -> None:
+    """Draws the metric against depth, a line for a test set and selection.
+
+    Arguments
+    ---------
+    sets : mapping of str to list of DepthScore
+        Scores by test set.
+    path : Path
+        PNG file to write.
+    title : str
+        Title of the figure.
+    metric : str
+        What is drawn.
+    teacher : mapping of str to float, optional
+        By test set, the teacher's at full depth, %: a line across.
+    """
+    with picture(
+        path, xlabel="layers that run, n", ylabel=f"{metric}, %", title=title
+    ) as axes:
+        for i, (name, scores) in enumerate(sets.items()):
+            selections = dict.fromkeys(row.selection for row in scores)
+            for selection, style in zip(selections, cycle(STYLES)):
+                rows = [row for row in scores if row.selection == selection]
+                axes.errorbar(
+                    [row.n_layers for row in rows],
+                    [row.rate for row in rows],
+                    yerr=[row.std or 0.0 for row in rows],
+                    fmt=style,
+                    color=f"C{i}",
+                    label=f"{name}, {selection} layers",
+                )
+            if teacher and name in teacher:
+                axes.axhline(
+                    teacher[name],
+                    linestyle="--",
+                    linewidth=1,
+                    color=f"C{i}",
+                    label=f"{name}, teacher",
+                )
+        axes.set_ylim(bottom=0)
+        axes.legend()
+
+
+def plot_speed(
+    sets: Mapping[str, list[DepthScore]], path: Path, title: str, metric: str
+) -> None:
+    """Draws the metric against the real-time factor, each depth a point.
+
+    Arguments
+    ---------
+    sets : mapping of str to list of DepthScore
+        Scores by test set.
+    path : Path
+        PNG file to write.
+    title : str
+        Title of the figure.
+    metric : str
+        What is drawn.
+    """
+    with picture(
+        path, xlabel="real-time factor", ylabel=f"{metric}, %", title=title
+    ) as axes:
+        for name, scores in sets.items():
+            first = scores[0].selection
+            rows = [row for row in scores if row.selection == first]
+            speeds, rates = [r.rtf for r in rows], [r.rate for r in rows]
+            axes.plot(speeds, rates, "o-", label=f"{name}, {first} layers")
+            for row in rows:
+                axes.annotate(f" {row.n_layers}", (row.rtf, row.rate))
+        axes.set_ylim(bottom=0)
+        axes.set_xlim(left=0)
+        axes.legend()
+
+
+def plot_adaptive(
+    sets: Mapping[str, list[DepthScore]],
+    curves: Mapping[str, list[Union[EscalationPoint, RoutingPoint]]],
+    path: Path,
+    title: str,
+    metric: str,
+    name_of_curve: str,
+) -> None:
+    """Draws the metric against the layers computed, beside that of fixed depths.
+
+    Arguments
+    ---------
+    sets : mapping of str to list of DepthScore
+        Scores by test set.
+    curves : mapping of str to list of EscalationPoint or RoutingPoint
+        What each threshold gives, by test set.
+    path : Path
+        PNG file to write.
+    title : str
+        Title of the figure.
+    metric : str
+        What is drawn.
+    name_of_curve : str
+        What decides on the layers of an utterance.
+    """
+    with picture(
+        path,
+        xlabel="layers computed for an utterance, mean",
+        ylabel=f"{metric}, %",
+        title=title,
+    ) as axes:
+        for i, (name, points) in enumerate(curves.items()):
+            first = sets[name][0].selection
+            rows = [row for row in sets[name] if row.selection == first]
+            fixed = [row.n_layers for row in rows], [row.rate for row in rows]
+            label = f"{name}, fixed depth"
+            axes.plot(*fixed, "o-", color=f"C{i}", label=label)
+            climbs = [p.mean_computed for p in points], [p.rate for p in points]
+            label = f"{name}, {name_of_curve}"
+            axes.plot(*climbs, "x--", color=f"C{i}", label=label)
+        axes.set_ylim(bottom=0)
+        axes.legend()
+
+
+def plot_importance(
+    rates: list[float], path: Path, title: str, metric: str
+) -> None:
+    """Draws the metric when one layer alone is closed.
+
+    Arguments
+    ---------
+    rates : list of float
+        By the layer that is closed, %; the last, with none.
+    path : Path
+        PNG file to write.
+    title : str
+        Title of the figure.
+    metric : str
+        What is drawn.
+    """
+    *closed, whole = rates
+    with picture(
+        path,
+        xlabel="the one layer that is closed",
+        ylabel=f"{metric}, %, development speech",
+        title=title,
+    ) as axes:
+        axes.bar(range(len(closed)), closed)
+        axes.axhline(whole, color="C1", label="all layers run")
+        axes.legend()
+
+
+def plot_gates(counts: Mapping[int, int], path: Path, title: str) -> None:
+    """Draws how often each depth was trained.
+
+    Arguments
+    ---------
+    counts : mapping of int to int
+        Steps by the number of open gates.
+    path : Path
+        PNG file to write.
+    title : str
+        Title of the figure.
+    """
+    with picture(
+        path,
+        xlabel="open gates, n",
+        ylabel="training steps",
+        title=title,
+    ) as axes:
+        axes.bar(list(counts), list(counts.values()))

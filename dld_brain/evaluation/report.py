@@ -1,0 +1,288 @@
+"""The report of an evaluation over depth: JSON, table, plots, details.
+
+Authors
+ * The dld_brain authors 2026
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Optional
+
+from dld_brain.evaluation.escalation import EscalationPoint
+from dld_brain.evaluation.plots import (
+    plot_adaptive,
+    plot_depth,
+    plot_gates,
+    plot_importance,
+    plot_speed,
+)
+from dld_brain.evaluation.routing import RoutingPoint
+from dld_brain.evaluation.scores import Answers, DepthScore
+from dld_brain.evaluation.tables import (
+    escalation_table,
+    importance_table,
+    parts_table,
+    routing_table,
+    table,
+    training_table,
+)
+from dld_brain.gates.layer_sets import Layers
+from dld_brain.tasks import Task
+
+
+@dataclass
+class Report:
+    """What an evaluation over depths found.
+
+    Arguments
+    ---------
+    experiment : str
+        Name of the experiment.
+    seed : int
+        Its seed.
+    recipe : str
+        Name of its hparams file.
+    corpus : str
+        Its corpus.
+    gates : str
+        What drew the gates in training.
+    starts_from_model : bool
+        Whether it started from a trained model.
+    metric : str
+        What depths are compared by: WER or accuracy.
+    higher_is_better : bool
+        Whether a higher value of it is the better one.
+    sets : dict of str to list of DepthScore
+        Scores by test set.
+    teacher : dict of str to float, optional
+        By test set, the metric of the teacher at full depth, %.
+    training : dict, optional
+        Fields of a Training: what it took.
+    epochs : dict of int to dict of str to list of DepthScore, optional
+        By epoch that was kept, and test set.
+    layer_importance : list of float, optional
+        The metric on development speech by the one layer that is closed,
+        and behind them with none, %.
+    gates_seen : dict of int to int, optional
+        Training steps by the number of open gates.
+    escalation : dict of str to list of EscalationPoint, optional
+        By test set, what going deeper where unsure gives.
+    routing : dict of str to list of RoutingPoint, optional
+        By test set, what the thresholds of a router of inputs give.
+    unknown_labels : dict of str to dict of str to int, optional
+        By test set, labels that training data has not and how often they
+        are there; no answer is right.
+    """
+
+    experiment: str
+    seed: int
+    recipe: str
+    corpus: str
+    gates: str
+    starts_from_model: bool
+    metric: str
+    higher_is_better: bool
+    sets: dict[str, list[DepthScore]]
+    teacher: Optional[dict[str, float]] = None
+    training: Optional[dict[str, Any]] = None
+    epochs: Optional[dict[int, dict[str, list[DepthScore]]]] = None
+    layer_importance: Optional[list[float]] = None
+    gates_seen: Optional[dict[int, int]] = None
+    escalation: Optional[dict[str, list[EscalationPoint]]] = None
+    routing: Optional[dict[str, list[RoutingPoint]]] = None
+    unknown_labels: Optional[dict[str, dict[str, int]]] = None
+
+    @property
+    def title(self) -> str:
+        """Experiment and seed."""
+        return f"{self.experiment}, seed {self.seed}"
+
+    def write(self, folder: str) -> str:
+        """Writes depth_report.json, depth_report.md and the pictures.
+
+        Arguments
+        ---------
+        folder : str
+            Where to.
+
+        Returns
+        -------
+        str
+            The Markdown.
+        """
+        path = Path(folder)
+        path.mkdir(parents=True, exist_ok=True)
+        content = drop_none(asdict(self))
+        for sets in (content["sets"], *content.get("epochs", {}).values()):
+            for name, rows in sets.items():
+                sets[name] = [drop_none(row) for row in rows]
+        text = json.dumps(content, indent=2)
+        (path / "depth_report.json").write_text(text + "\n")
+        (path / "depth_report.md").write_text(self.markdown())
+        name, labels = self.metric.lower(), (self.title, self.metric)
+        file = path / f"{name}_vs_depth.png"
+        plot_depth(self.sets, file, *labels, self.teacher)
+        plot_speed(self.sets, path / f"{name}_vs_rtf.png", *labels)
+        if self.layer_importance is not None:
+            file = path / "layer_importance.png"
+            plot_importance(self.layer_importance, file, *labels)
+        if self.gates_seen is not None:
+            plot_gates(self.gates_seen, path / "gates_seen.png", self.title)
+        if self.escalation is not None:
+            file = path / "escalation.png"
+            plot_adaptive(
+                self.sets, self.escalation, file, *labels, "deeper where unsure"
+            )
+        if self.routing is not None:
+            file = path / "routing.png"
+            plot_adaptive(self.sets, self.routing, file, *labels, "routed")
+        return self.markdown()
+
+    def markdown(self) -> str:
+        """The tables.
+
+        Returns
+        -------
+        str
+        """
+        return "".join(
+            f"\n{text}\n" if i else f"{text}\n"
+            for i, text in enumerate(self.paragraphs())
+        )
+
+    def paragraphs(self) -> Iterator[str]:
+        """The headings, tables and sentences.
+
+        Yields
+        ------
+        str
+        """
+        yield f"# {self.title}"
+        for name, rate in (self.teacher or {}).items():
+            yield f"Teacher, {name}: {self.metric} {rate:.2f} %."
+        for name, scores in self.sets.items():
+            yield f"## {name}"
+            yield table(scores)
+            yield "Where the work is (features count as stem, decoding as head):"
+            yield parts_table(scores)
+        for epoch, sets in (self.epochs or {}).items():
+            for name, scores in sets.items():
+                yield f"## Epoch {epoch}: {name}"
+                yield table(scores)
+        if self.training is not None:
+            yield "## Training"
+            yield training_table(self.training)
+        if self.layer_importance is not None:
+            *closed, whole = self.layer_importance
+            yield "## One layer closed"
+            yield (
+                f"{self.metric} in % on development speech; with all layers "
+                f"{whole:.2f}."
+            )
+            yield importance_table(closed, self.metric)
+        for name, points in (self.escalation or {}).items():
+            yield f"## Deeper where unsure: {name}"
+            yield escalation_table(points, self.metric)
+        for name, points in (self.routing or {}).items():
+            yield f"## Layers that the input decides: {name}"
+            yield routing_table(points, self.metric)
+        for name, labels in (self.unknown_labels or {}).items():
+            counts = [f"{label} ({n})" for label, n in sorted(labels.items())]
+            yield (
+                f"{name}: {sum(labels.values())} utterances count as wrong "
+                f"whatever the answer: training data has no such label: "
+                f"{', '.join(counts)}"
+            )
+
+
+def rates_of_teacher(save_folder: str) -> Optional[dict[str, float]]:
+    """What the teacher of a run scored at full depth.
+
+    Arguments
+    ---------
+    save_folder : str
+        Folder of the checkpoints, where the teacher's report was kept.
+
+    Returns
+    -------
+    dict of str to float
+        By test set, %; None if there was no teacher.
+    """
+    path = Path(save_folder, "teacher_report.json")
+    if not path.is_file():
+        return None
+    content = json.loads(path.read_text())
+    return {
+        name: deepest(rows)["rates"][content["metric"]]
+        for name, rows in content["sets"].items()
+    }
+
+
+def deepest(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """The row of full depth.
+
+    Arguments
+    ---------
+    rows : list of dict
+        Rows of a test set.
+
+    Returns
+    -------
+    dict
+
+    Example
+    -------
+    >>> deepest([{"n_layers": 2}, {"n_layers": 12}, {"n_layers": 2}])
+    {'n_layers': 12}
+    """
+    return max(rows, key=lambda row: row["n_layers"])
+
+
+def drop_none(row: dict[str, Any]) -> dict[str, Any]:
+    """Leaves out what a row does not have; `layers` stays.
+
+    Arguments
+    ---------
+    row : dict
+        A row.
+
+    Returns
+    -------
+    dict
+
+    Example
+    -------
+    >>> drop_none({"layers": None, "rtf": None, "wer": 1.0})
+    {'layers': None, 'wer': 1.0}
+    """
+    return {k: v for k, v in row.items() if v is not None or k == "layers"}
+
+
+def write_details(
+    folder: str,
+    name: str,
+    task: Task,
+    chosen: Mapping[int, Layers],
+    result: Answers,
+) -> None:
+    """Writes what was right and wrong at each depth: <metric>_<set>_n<k>.txt.
+
+    Arguments
+    ---------
+    folder : str
+        Where to.
+    name : str
+        Name of the set.
+    task : Task
+        Says how: alignments, or confusions.
+    chosen : mapping of int to tuple of int
+        Layers by depth.
+    result : Answers
+        The answers.
+    """
+    for n_layers, layers in chosen.items():
+        path = Path(folder, f"{task.metric.lower()}_{name}_n{n_layers}.txt")
+        answers = result.answers[layers]
+        task.write_details(path, result.ids, result.references, answers)

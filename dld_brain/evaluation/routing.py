@@ -1,0 +1,86 @@
+"""What a router of inputs gives on a test set, by its threshold.
+
+Authors
+ * The dld_brain authors 2026
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from dld_brain.audio.features import extract
+from dld_brain.evaluation.evaluate import DepthEvaluation
+from dld_brain.gates.layer_sets import Routed
+
+#: Thresholds on the probability that a layer runs.
+THRESHOLDS = (0.02, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.98)
+
+
+@dataclass
+class RoutingPoint:
+    """What a threshold gives on a test set.
+
+    Arguments
+    ---------
+    threshold : float
+        Layers run whose probability is higher.
+    mean_depth : float
+        Mean number of layers that ran.
+    rate : float
+        The task's metric, %.
+    """
+
+    threshold: float
+    mean_depth: float
+    rate: float
+
+    @property
+    def mean_computed(self) -> float:
+        """Layers that were computed: those that ran."""
+        return self.mean_depth
+
+
+@torch.no_grad()
+def routing_curve(
+    evaluation: DepthEvaluation, loader: Iterable[Any], name: str
+) -> list[RoutingPoint]:
+    """Answers a test set with every threshold.
+
+    Arguments
+    ---------
+    evaluation : DepthEvaluation
+        Has the model and the task.
+    loader : iterable of PaddedBatch
+        Batches with `sig` and `reference`.
+    name : str
+        Name of the set, for the progress bar.
+
+    Returns
+    -------
+    list of RoutingPoint
+    """
+    model, task = evaluation.model, evaluation.task
+    references: list[str] = []
+    answers, depths = defaultdict(list), defaultdict(list)
+    for batch in tqdm(loader, desc=f"{name}, every threshold"):
+        batch = batch.to(evaluation.device)
+        feats, lengths = extract(evaluation.modules, *batch.sig)
+        x, lengths = model.stem(feats, lengths)
+        for threshold in THRESHOLDS:
+            routed = Routed(threshold=threshold)
+            found = model.run_routed(x, lengths, routed)
+            answers[threshold] += task.decode(found.out)
+            depths[threshold] += found.gates.sum(0).tolist()
+        references += batch.reference
+    return [
+        RoutingPoint(
+            threshold,
+            sum(depths[threshold]) / len(references),
+            task.rates(references, answers[threshold])[task.metric],
+        )
+        for threshold in THRESHOLDS
+    ]

@@ -1,0 +1,205 @@
+"""Scores of answers at a depth.
+
+Authors
+ * The dld_brain authors 2026
+"""
+
+import statistics
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+from dld_brain.encoder.costs import executed_params, macs_at
+from dld_brain.encoder.encoder import DynamicEncoder
+from dld_brain.gates.layer_sets import Layers, gates_from_layers
+from dld_brain.tasks import Task
+
+
+@dataclass
+class DepthScore:
+    """One row of the depth report.
+
+    Arguments
+    ---------
+    n_layers : int
+        Open gates.
+    layers : list of int, optional
+        Which layers ran; none where they were drawn.
+    selection : str
+        How the layers were chosen; "random": an own draw for each
+        utterance.
+    params : int
+        Parameters that execute.
+    macs_per_second : float
+        Multiply-accumulates of the encoder for a second of audio.
+    rates : dict of str to float
+        By metric, %, the task's own first: WER and CER, or accuracy; of
+        random layers, the mean over the draws.
+    macs_parts : dict of str to float
+        The same of "stem", "layers" and "head".
+    rtf : float, optional
+        Compute seconds, from waveform to answer, for a second of audio.
+    rtf_parts : dict of str to float, optional
+        The same of "stem" (features included), "layers" and "head"
+        (decoding included).
+    std : float, optional
+        Standard deviation of the task's metric over the draws.
+    draws : int, optional
+        How many.
+    """
+
+    n_layers: int
+    layers: Optional[list[int]]
+    selection: str
+    params: int
+    macs_per_second: float
+    rates: dict[str, float]
+    macs_parts: dict[str, float] = field(default_factory=dict)
+    rtf: Optional[float] = None
+    rtf_parts: Optional[dict[str, float]] = None
+    std: Optional[float] = None
+    draws: Optional[int] = None
+
+    @property
+    def rate(self) -> float:
+        """The task's own metric, %."""
+        return next(iter(self.rates.values()))
+
+
+@dataclass
+class Answers:
+    """What a test set gives.
+
+    Arguments
+    ---------
+    ids : list of str
+        Utterances.
+    references : list of str
+        What was said or meant.
+    answers : dict
+        By the layers that ran, the answers.
+    random_answers : dict
+        By depth and draw, the answers with random layers.
+    entropies : dict
+        By the layers that ran, the mean entropy of each utterance's
+        posterior, nats per frame.
+    seconds : dict
+        By (part, layers) the compute time, s; that of the stem, which all
+        depths share, by ("stem", None).
+    audio_seconds : float
+        Duration of the set, s.
+    """
+
+    ids: list[str] = field(default_factory=list)
+    references: list[str] = field(default_factory=list)
+    answers: dict[Layers, list[str]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+    random_answers: dict[tuple[int, int], list[str]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+    entropies: dict[Layers, list[float]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+    seconds: dict[Any, float] = field(
+        default_factory=lambda: defaultdict(float)
+    )
+    audio_seconds: float = 0.0
+
+
+def depth_score(
+    task: Task,
+    model: DynamicEncoder,
+    macs: Mapping[str, float],
+    result: Answers,
+    layers: Layers,
+    selection: str,
+) -> DepthScore:
+    """Scores a layer set.
+
+    Arguments
+    ---------
+    task : Task
+        Scores answers.
+    model : DynamicEncoder
+        The model.
+    macs : mapping of str to float
+        Of `macs_by_part`.
+    result : Answers
+        Of the set.
+    layers : tuple of int
+        Layers that ran.
+    selection : str
+        How they were chosen.
+
+    Returns
+    -------
+    DepthScore
+    """
+    parts = macs_at(macs, len(layers), model.n_total)
+    keys = {"stem": None, "layers": layers, "head": layers}
+    rtf = {
+        part: result.seconds[part, key] / result.audio_seconds
+        for part, key in keys.items()
+    }
+    return DepthScore(
+        n_layers=len(layers),
+        layers=list(layers),
+        selection=selection,
+        params=executed_params(model, gates_from_layers(layers, model.n_total)),
+        macs_per_second=sum(parts.values()),
+        macs_parts=parts,
+        rates=task.rates(result.references, result.answers[layers]),
+        rtf=sum(rtf.values()),
+        rtf_parts=rtf,
+    )
+
+
+def random_score(
+    task: Task,
+    model: DynamicEncoder,
+    macs: Mapping[str, float],
+    result: Answers,
+    n_layers: int,
+    draws: int,
+) -> DepthScore:
+    """Scores random layers: mean and deviation over the draws.
+
+    Arguments
+    ---------
+    task : Task
+        Scores answers.
+    model : DynamicEncoder
+        The model.
+    macs : mapping of str to float
+        Of `macs_by_part`.
+    result : Answers
+        Of the set.
+    n_layers : int
+        The depth.
+    draws : int
+        How often layers were drawn for each utterance.
+
+    Returns
+    -------
+    DepthScore
+    """
+    rates = [
+        task.rates(result.references, result.random_answers[n_layers, draw])
+        for draw in range(draws)
+    ]
+    values = {metric: [r[metric] for r in rates] for metric in rates[0]}
+    gates = gates_from_layers(range(n_layers), model.n_total)
+    parts = macs_at(macs, n_layers, model.n_total)
+    return DepthScore(
+        n_layers=n_layers,
+        layers=None,
+        selection="random",
+        params=executed_params(model, gates),
+        macs_per_second=sum(parts.values()),
+        macs_parts=parts,
+        rates={metric: statistics.mean(v) for metric, v in values.items()},
+        std=statistics.pstdev(values[task.metric]),
+        draws=draws,
+    )

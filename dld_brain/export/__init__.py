@@ -1,0 +1,1 @@
+"""Takes a model out of here: to stock SpeechBrain, to ONNX."""

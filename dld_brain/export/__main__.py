@@ -1,0 +1,253 @@
+"""Takes a model out of here: to stock SpeechBrain, to ONNX.
+
+> python -m dld_brain.export submodel --source DIR --n_layers 6 --output OUT
+> python -m dld_brain.export onnx --source DIR --n_layers 2 6 --output OUT
+
+Either ends with parity.json: how far the exported model is from the dynamic
+one, on noise of several lengths and on audio files that are given.
+
+Authors
+ * The dld_brain authors 2026
+"""
+
+import argparse
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any, Optional
+
+import torch
+from speechbrain.inference.ASR import EncoderASR
+
+from dld_brain.export import stock_speechbrain as submodel
+from dld_brain.export.parity import compare, runner
+from dld_brain.losses import BLANK_ID
+from dld_brain.model_folder import PretrainedModel, load_for_inference
+from dld_brain.tasks import TranscriptionTask
+
+
+def new_folder(path: str) -> Path:
+    """Makes a folder that must not be there.
+
+    Arguments
+    ---------
+    path : str
+        The folder.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    FileExistsError
+        If it is there.
+
+    Example
+    -------
+    >>> new_folder("dld_brain")
+    Traceback (most recent call last):
+    ...
+    FileExistsError: `--output` must be a new folder, but dld_brain exists
+    """
+    folder = Path(path)
+    if folder.exists():
+        raise FileExistsError(
+            f"`--output` must be a new folder, but {path} exists"
+        )
+    folder.mkdir(parents=True)
+    return folder
+
+
+def load_transcriber(source: str) -> PretrainedModel:
+    """Reads a model that can be exported.
+
+    Arguments
+    ---------
+    source : str
+        Folder `pretrained` of a run.
+
+    Returns
+    -------
+    PretrainedModel
+
+    Raises
+    ------
+    ValueError
+        If it does not transcribe.
+    """
+    model = load_for_inference(source)
+    if not isinstance(model.task, TranscriptionTask):
+        raise ValueError(
+            f"`--source` must be a model that transcribes, but {source} "
+            f"classifies: use DynamicEncoderClassifier"
+        )
+    return model
+
+
+def export_submodel(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Writes a model of one depth for stock SpeechBrain.
+
+    Arguments
+    ---------
+    options : argparse.Namespace
+        The command line.
+
+    Returns
+    -------
+    list of dict
+        Of `compare`.
+    """
+    model = load_transcriber(options.source)
+    layers = model.table.layers(options.n_layers)
+    folder = str(new_folder(options.output))
+    submodel.write_submodel(options.source, model.hparams, layers, folder)
+    stock = EncoderASR.from_hparams(source=folder, savedir=folder)
+    return [
+        compare(
+            model,
+            layers,
+            lambda wavs: stock.encode_batch(wavs, torch.ones(1)),
+            options.files,
+        )
+    ]
+
+
+def export_onnx(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Writes ONNX graphs, and what runs them without torch.
+
+    Arguments
+    ---------
+    options : argparse.Namespace
+        The command line.
+
+    Returns
+    -------
+    list of dict
+        Of `compare`, with the `model`'s file and `bytes`.
+
+    Raises
+    ------
+    ImportError
+        If the extra `export` is not installed.
+    """
+    try:
+        import onnxruntime
+        import onnxscript  # noqa: F401  torch's exporter needs it
+
+        from dld_brain.export.onnx_graph import quantize_onnx, write_onnx
+    except ImportError as error:
+        raise ImportError(
+            "ONNX needs more: pip install -e '.[export]'"
+        ) from error
+    model = load_transcriber(options.source)
+    chosen = {n: model.table.layers(n) for n in options.n_layers}
+    folder = new_folder(options.output)
+    found = []
+    for n_layers, layers in chosen.items():
+        path = folder / f"model_n{n_layers}.onnx"
+        write_onnx(model.modules, layers, path)
+        paths = [path]
+        if options.int8:
+            paths.append(path.with_suffix(".int8.onnx"))
+            quantize_onnx(*paths, model.modules)
+        for path in paths:
+            session = onnxruntime.InferenceSession(str(path))
+            parity = compare(model, layers, runner(session), options.files)
+            size = path.stat().st_size
+            found.append({"model": path.name, "bytes": size, **parity})
+    write_companions(model, sorted(chosen), folder)
+    return found
+
+
+def write_companions(
+    model: PretrainedModel, depths: list[int], folder: Path
+) -> None:
+    """Writes what runs the graphs: tokenizer, settings, script.
+
+    Arguments
+    ---------
+    model : PretrainedModel
+        The model.
+    depths : list of int
+        Depths that were exported.
+    folder : Path
+        Where to.
+    """
+    settings = {
+        "sample_rate": model.hparams["sample_rate"],
+        "blank_id": BLANK_ID,
+        "depths": depths,
+        "layers": {n: list(model.table.layers(n)) for n in depths},
+    }
+    (folder / "model.json").write_text(json.dumps(settings, indent=2) + "\n")
+    model.task.save(folder / model.task.file)
+    shutil.copy(Path(__file__).with_name("transcribe_onnx.py"), folder)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Makes the parser of the command line.
+
+    Returns
+    -------
+    argparse.ArgumentParser
+    """
+    root = argparse.ArgumentParser(prog="python -m dld_brain.export")
+    commands = root.add_subparsers(dest="command", required=True)
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument(
+        "--source", required=True, help="folder `pretrained` of a run"
+    )
+    shared.add_argument("--output", required=True, help="a new folder")
+    shared.add_argument(
+        "--files", nargs="*", default=[], help="audio to compare on"
+    )
+    command = commands.add_parser(
+        "submodel", parents=[shared], help="one depth for stock SpeechBrain"
+    )
+    command.add_argument("--n_layers", type=int, required=True)
+    command.set_defaults(run=export_submodel)
+    command = commands.add_parser(
+        "onnx", parents=[shared], help="depths for onnxruntime"
+    )
+    command.add_argument("--n_layers", type=int, nargs="+", required=True)
+    command.add_argument(
+        "--int8", action="store_true", help="write int8 versions as well"
+    )
+    command.set_defaults(run=export_onnx)
+    return root
+
+
+def main(arguments: Optional[list[str]] = None) -> int:
+    """Runs the command line.
+
+    Arguments
+    ---------
+    arguments : list of str, optional
+        Those of the process if not given.
+
+    Returns
+    -------
+    int
+        Exit status.
+    """
+    options = parser().parse_args(arguments)
+    try:
+        found = options.run(options)
+    except (OSError, ValueError, ImportError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    text = json.dumps(found, indent=2)
+    Path(options.output, "parity.json").write_text(text + "\n")
+    for row in found:
+        print(
+            f"{row.get('model', options.output)}: n = {row['n_layers']}, "
+            f"largest difference of log-probs {row['max_difference']:.2g}, "
+            f"{row['identical']} of {row['files']} transcripts identical"
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

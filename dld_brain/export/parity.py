@@ -1,0 +1,142 @@
+"""How far an exported model is from the dynamic one.
+
+Authors
+ * The dld_brain authors 2026
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from speechbrain.dataio import audio_io
+from tqdm import tqdm
+
+from dld_brain.audio.features import extract, min_samples
+from dld_brain.encoder.encoder import EncoderOutput
+from dld_brain.gates.layer_sets import Layers, gates_from_layers
+from dld_brain.model_folder import PretrainedModel
+
+#: Seconds of noise that exported models are compared on.
+PARITY_SECONDS = (0.3, 4.0, 10.0)
+
+#: A model as the comparison sees it: waveform [1, S] -> log-probs [1, T', V].
+Runner = Callable[[torch.Tensor], torch.Tensor]
+
+
+def ours(model: PretrainedModel, layers: Layers) -> Runner:
+    """The dynamic model at a depth.
+
+    Arguments
+    ---------
+    model : PretrainedModel
+        The model.
+    layers : tuple of int
+        Layers that run.
+
+    Returns
+    -------
+    callable
+    """
+    encoder = model.modules["model"]
+    gates = gates_from_layers(layers, encoder.n_total)
+
+    @torch.no_grad()
+    def run(wavs: torch.Tensor) -> torch.Tensor:
+        """Waveform to log-probabilities."""
+        feats, lengths = extract(model.modules, wavs, torch.ones(1))
+        return encoder(feats, lengths, gates).log_probs
+
+    return run
+
+
+def compare(
+    model: PretrainedModel,
+    layers: Layers,
+    exported: Runner,
+    files: list[str],
+) -> dict[str, Any]:
+    """Compares an exported model with the dynamic one.
+
+    Arguments
+    ---------
+    model : PretrainedModel
+        The dynamic model.
+    layers : tuple of int
+        Layers that run.
+    exported : callable
+        The exported model.
+    files : list of str
+        Audio files.
+
+    Returns
+    -------
+    dict
+        `n_layers`, `layers`, `max_difference` of the log-probabilities, and
+        how many of the transcripts of the `files` are `identical`.
+    """
+    reference = ours(model, layers)
+    rate = model.hparams["sample_rate"]
+    generator = torch.Generator().manual_seed(0)
+    shortest = min_samples(model.modules)
+    wavs = [
+        0.1 * torch.randn(1, max(shortest, int(s * rate)), generator=generator)
+        for s in PARITY_SECONDS
+    ]
+    wavs += [load(model, path).unsqueeze(0) for path in files]
+    differences, texts = [], []
+    for wav in tqdm(wavs, desc=f"comparing, n = {len(layers)}", leave=False):
+        both = reference(wav), exported(wav)
+        differences.append(float((both[0] - both[1]).abs().max()))
+        length = torch.tensor([both[0].shape[1]])
+        texts.append(
+            [model.task.decode(EncoderOutput(x, length))[0] for x in both]
+        )
+    texts = texts[len(PARITY_SECONDS) :]
+    return {
+        "n_layers": len(layers),
+        "layers": list(layers),
+        "max_difference": max(differences),
+        "files": len(files),
+        "identical": sum(a == b for a, b in texts),
+    }
+
+
+def load(model: PretrainedModel, path: str) -> torch.Tensor:
+    """Reads audio as mono at the model's rate.
+
+    Arguments
+    ---------
+    model : PretrainedModel
+        The model.
+    path : str
+        The file.
+
+    Returns
+    -------
+    torch.Tensor
+        Samples, [S].
+    """
+    samples, rate = audio_io.load(path, channels_first=False)
+    return model.hparams["audio_normalizer"](samples, rate)
+
+
+def runner(session: Any) -> Runner:
+    """An ONNX session as the comparison sees it.
+
+    Arguments
+    ---------
+    session : onnxruntime.InferenceSession
+        The session.
+
+    Returns
+    -------
+    callable
+    """
+
+    def run(wavs: torch.Tensor) -> torch.Tensor:
+        """Waveform to log-probabilities."""
+        n_samples = torch.tensor([wavs.shape[1]]).numpy()
+        feed = {"wavs": wavs.numpy(), "n_samples": n_samples}
+        return torch.from_numpy(session.run(None, feed)[0])
+
+    return run

@@ -1,0 +1,347 @@
+"""Gate samplers that draw the depth, and have layers for each.
+
+Authors
+ * The dld_brain authors 2026
+"""
+
+from pathlib import Path
+from typing import Optional
+
+import numpy as np
+
+from dld_brain.depth_table import FILE, DepthTable
+from dld_brain.gates.layer_sets import (
+    Gates,
+    check_n_layers,
+    ends,
+    evenly_spread,
+    gates_from_layers,
+    nested,
+    prefix,
+)
+from dld_brain.gates.sampler import GateSampler, OneRun, Pass
+
+#: One fixed set of layers for each depth, by the name of the family.
+FAMILIES = {
+    "even": evenly_spread,
+    "prefix": prefix,
+    "ends": ends,
+    "nested": nested,
+}
+#: The others: n layers drawn anew, and those of a trained model's table.
+OTHERS = ("random", "table")
+
+
+class DepthSampler(GateSampler):
+    """Knows the depths that are trained, and the layers of each.
+
+    With a family of layers, each depth has one fixed set: the sub-models of
+    training are those of inference (https://arxiv.org/abs/2010.08265).
+
+    Arguments
+    ---------
+    n_total : int
+        How many layers there are.
+    seed : int
+        Key of the draws, beside the step.
+    min_layers : int
+        The least depth that is trained.
+    depth_step : int
+        From one depth to the next, counted from the full depth down.
+    family : str
+        even, prefix (the first n), ends (the first and the last), nested
+        (each depth contains the smaller ones), random (n layers, drawn
+        uniformly), or table.
+    table : str, optional
+        With family table, the folder `pretrained` whose depth table has the
+        layers.
+    n_last : int
+        Of family ends, how many of the last layers a depth has, at most.
+    depth_power : float
+        Of several runs in a step, that of depth n weighs (L / n) to this
+        power: layers that many depths share learn from the shallow ones
+        most. Ours.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such table.
+    ValueError
+        If `min_layers` is not between 1 and `n_total`, `depth_step` or
+        `n_last` is less than 1, there is no such family, or the table has
+        no such depth.
+    """
+
+    def __init__(
+        self,
+        n_total: int,
+        seed: int,
+        min_layers: int = 1,
+        depth_step: int = 1,
+        family: str = "even",
+        table: Optional[str] = None,
+        n_last: int = 2,
+        depth_power: float = 0.0,
+    ) -> None:
+        super().__init__(n_total, seed)
+        check_n_layers(min_layers, n_total)
+        for name, value in (("depth_step", depth_step), ("n_last", n_last)):
+            if value < 1:
+                raise ValueError(f"`{name}` must be at least 1, but is {value}")
+        known = (*FAMILIES, *OTHERS)
+        if family not in known:
+            raise ValueError(
+                f"`gate_family` must be one of {', '.join(known)}, but is "
+                f"{family!r}"
+            )
+        self.family = family
+        self.n_last = n_last
+        self.depth_power = depth_power
+        self.depths = list(range(n_total, min_layers - 1, -depth_step))[::-1]
+        self.table = read_gate_table(table) if family == "table" else None
+        for n_layers in self.depths:
+            gates_from_layers(self.layers(n_layers), n_total)
+
+    def layers(self, n_layers: int) -> tuple[int, ...]:
+        """The layers that stand for a depth.
+
+        Arguments
+        ---------
+        n_layers : int
+            The depth.
+
+        Returns
+        -------
+        tuple of int
+        """
+        if self.table is not None:
+            return self.table.layers(n_layers)
+        if self.family == "ends":
+            return ends(n_layers, self.n_total, self.n_last)
+        find = FAMILIES.get(self.family, evenly_spread)
+        return find(n_layers, self.n_total)
+
+    def gates_at(self, n_layers: int, rng: np.random.Generator) -> Gates:
+        """Gates of a depth: those of the family, or drawn.
+
+        Arguments
+        ---------
+        n_layers : int
+            The depth.
+        rng : numpy.random.Generator
+            What draws.
+
+        Returns
+        -------
+        tuple of bool
+        """
+        layers = self.layers(n_layers)
+        if self.family == "random":
+            layers = rng.choice(self.n_total, n_layers, replace=False).tolist()
+        return gates_from_layers(layers, self.n_total)
+
+    def run_at(
+        self, n_layers: int, rng: np.random.Generator, weight: float = 1.0
+    ) -> Pass:
+        """One of several runs of a step.
+
+        Arguments
+        ---------
+        n_layers : int
+            The depth.
+        rng : numpy.random.Generator
+            What draws.
+        weight : float
+            Of its loss, but for `depth_power`.
+
+        Returns
+        -------
+        Pass
+        """
+        weight *= (self.n_total / n_layers) ** self.depth_power
+        return Pass(self.gates_at(n_layers, rng), weight)
+
+
+def read_gate_table(folder: Optional[str]) -> DepthTable:
+    """Reads the depth table of a trained model.
+
+    Arguments
+    ---------
+    folder : str, optional
+        Its folder `pretrained`.
+
+    Returns
+    -------
+    DepthTable
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none.
+
+    Example
+    -------
+    >>> read_gate_table(None)
+    Traceback (most recent call last):
+    ...
+    FileNotFoundError: `gate_table` must be a folder that holds ...
+    """
+    if folder is None or not Path(folder, FILE).is_file():
+        raise FileNotFoundError(
+            f"`gate_table` must be a folder that holds {FILE}, but is "
+            f"{folder}: give the folder `pretrained` of a finished run"
+        )
+    table = DepthTable()
+    table.read(Path(folder, FILE))
+    return table
+
+
+class UniformDepthGates(DepthSampler, OneRun):
+    """Draws the depth uniformly.
+
+    Arguments
+    ---------
+    n_total : int
+        How many layers there are.
+    seed : int
+        Key of the draws, beside the step.
+    **options : dict
+        As `DepthSampler`.
+
+    Example
+    -------
+    >>> sampler = UniformDepthGates(n_total=4, seed=1, min_layers=4)
+    >>> sampler.gates(step=7)
+    (True, True, True, True)
+    """
+
+    def gates(self, step: int) -> Gates:
+        """Draws gates.
+
+        Arguments
+        ---------
+        step : int
+            The optimizer step, from 0.
+
+        Returns
+        -------
+        tuple of bool
+        """
+        rng = self.rng(step)
+        return self.gates_at(int(rng.choice(self.depths)), rng)
+
+
+class SandwichGates(DepthSampler):
+    """Runs the full depth, the least and some between in every step.
+
+    The sandwich rule (https://arxiv.org/abs/1903.05134), with the weights of
+    Xu et al. (https://arxiv.org/abs/2407.18930): 1 for the full depth and 0.3
+    for each of the others.
+
+    Arguments
+    ---------
+    n_total : int
+        How many layers there are.
+    seed : int
+        Key of the draws, beside the step.
+    n_between : int
+        Depths between that are drawn, without repetition; all of them where
+        there are no more.
+    part_weight : float
+        Weight of the losses of the shallower depths.
+    **options : dict
+        As `DepthSampler`.
+
+    Raises
+    ------
+    ValueError
+        As `DepthSampler`, or if `part_weight` or `n_between` is negative.
+
+    Example
+    -------
+    >>> sampler = SandwichGates(n_total=4, seed=1)
+    >>> [(p.depth, p.weight) for p in sampler(step=0)][:2]
+    [(4, 1.0), (1, 0.3)]
+    """
+
+    has_full_depth = True
+
+    def __init__(
+        self,
+        n_total: int,
+        seed: int,
+        n_between: int = 1,
+        part_weight: float = 0.3,
+        **options,
+    ) -> None:
+        super().__init__(n_total, seed, **options)
+        for name, value in (
+            ("n_between", n_between),
+            ("part_weight", part_weight),
+        ):
+            if value < 0:
+                raise ValueError(f"`{name}` must be at least 0, but is {value}")
+        self.n_between = n_between
+        self.part_weight = part_weight
+
+    def __call__(self, step: int) -> list[Pass]:
+        """The runs of an optimizer step: full, least, between.
+
+        Arguments
+        ---------
+        step : int
+            The step, from 0.
+
+        Returns
+        -------
+        list of Pass
+        """
+        rng = self.rng(step)
+        runs = [Pass((True,) * self.n_total)]
+        shallower = self.depths[:-1]
+        if shallower:
+            runs.append(self.run_at(shallower[0], rng, self.part_weight))
+        n_drawn = min(self.n_between, len(shallower[1:]))
+        drawn = rng.choice(shallower[1:], n_drawn, replace=False).tolist()
+        return runs + [self.run_at(n, rng, self.part_weight) for n in drawn]
+
+
+class EveryDepthGates(DepthSampler):
+    """Runs every depth in every step.
+
+    With the prefix family and a head for each depth, the early-exit
+    Conformer (https://arxiv.org/abs/2309.09546): the runs begin alike and
+    take no more layers than the full depth.
+
+    Arguments
+    ---------
+    n_total : int
+        How many layers there are.
+    seed : int
+        Key of the draws, beside the step.
+    **options : dict
+        As `DepthSampler`.
+
+    Example
+    -------
+    >>> sampler = EveryDepthGates(4, 1, min_layers=2, depth_step=2)
+    >>> [run.depth for run in sampler(step=0)]
+    [2, 4]
+    """
+
+    has_full_depth = True
+
+    def __call__(self, step: int) -> list[Pass]:
+        """The runs of an optimizer step.
+
+        Arguments
+        ---------
+        step : int
+            The step, from 0.
+
+        Returns
+        -------
+        list of Pass
+        """
+        rng = self.rng(step)
+        return [self.run_at(n, rng) for n in self.depths]

@@ -1,0 +1,275 @@
+"""Who decides which layers run in a training step.
+
+A gate sampler is a pure function of the optimizer step: it holds no state
+and never touches the global random generators, so that every rank draws
+the same gates and a resumed run draws the gates it would have drawn.
+
+Authors
+ * The dld_brain authors 2026
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import NamedTuple, Union
+
+import numpy as np
+
+from dld_brain.gates.layer_sets import (
+    Gates,
+    Routed,
+    evenly_spread,
+    gates_from_layers,
+)
+
+
+class Pass(NamedTuple):
+    """One run of the stack in a training step.
+
+    Arguments
+    ---------
+    gates : tuple of bool or Routed
+        One gate for each layer, at least one of them open; or the model's
+        router decides.
+    weight : float
+        Of its loss.
+    is_taught : bool
+        Whether it learns from teachers, beside the task.
+    """
+
+    gates: Union[Gates, Routed]
+    weight: float = 1.0
+    is_taught: bool = True
+
+    @property
+    def depth(self) -> int:
+        """Open gates; 0 where a router decides, for each utterance anew."""
+        return 0 if isinstance(self.gates, Routed) else sum(self.gates)
+
+
+class GateSampler(ABC):
+    """Draws the gates of training steps.
+
+    Arguments
+    ---------
+    n_total : int
+        How many layers there are.
+    seed : int
+        Key of the draws, beside the step.
+    """
+
+    #: Whether every step runs the full depth.
+    has_full_depth = False
+
+    def __init__(self, n_total: int, seed: int) -> None:
+        self.n_total = n_total
+        self.seed = seed
+        #: Depths that are trained, rising.
+        self.depths = list(range(1, n_total + 1))
+
+    def rng(self, step: int) -> np.random.Generator:
+        """The generator of a step.
+
+        Arguments
+        ---------
+        step : int
+            The optimizer step, from 0.
+
+        Returns
+        -------
+        numpy.random.Generator
+        """
+        return np.random.default_rng([self.seed, step])
+
+    @abstractmethod
+    def __call__(self, step: int) -> list[Pass]:
+        """The runs of an optimizer step.
+
+        Arguments
+        ---------
+        step : int
+            The step, from 0.
+
+        Returns
+        -------
+        list of Pass
+        """
+
+    def validation(self, step: int, depths: Sequence[int]) -> list[Pass]:
+        """The runs that a checkpoint is judged by.
+
+        Arguments
+        ---------
+        step : int
+            The optimizer step.
+        depths : sequence of int
+            Depths asked for.
+
+        Returns
+        -------
+        list of Pass
+        """
+        chosen = [self.layers(n) for n in depths]
+        return [
+            Pass(gates_from_layers(layers, self.n_total), 1 / len(depths))
+            for layers in chosen
+        ]
+
+    def layers(self, n_layers: int) -> tuple[int, ...]:
+        """The layers that stand for a depth in validation.
+
+        Arguments
+        ---------
+        n_layers : int
+            The depth.
+
+        Returns
+        -------
+        tuple of int
+        """
+        return evenly_spread(n_layers, self.n_total)
+
+
+class OneRun(GateSampler):
+    """Draws the gates of one run a step.
+
+    Arguments
+    ---------
+    n_total : int
+        How many layers there are.
+    seed : int
+        Key of the draws, beside the step.
+    """
+
+    @abstractmethod
+    def gates(self, step: int) -> Gates:
+        """Draws gates.
+
+        Arguments
+        ---------
+        step : int
+            The optimizer step, from 0.
+
+        Returns
+        -------
+        tuple of bool
+            One gate for each layer, at least one of them open.
+        """
+
+    def __call__(self, step: int) -> list[Pass]:
+        """The run of an optimizer step.
+
+        Arguments
+        ---------
+        step : int
+            The step, from 0.
+
+        Returns
+        -------
+        list of Pass
+        """
+        return [Pass(self.gates(step))]
+
+
+class RoutedGates(GateSampler):
+    """Lets the model's router decide, beside the full depth if it is to run.
+
+    Arguments
+    ---------
+    n_total : int
+        How many layers there are.
+    seed : int
+        Key of the router's draws, beside the step.
+    full_weight : float
+        Weight of the loss of the full depth; 0 does not run it. Xu et al.
+        (https://arxiv.org/abs/2407.18930) have 1, and 0.3 for the other.
+    part_weight : float
+        Weight of the loss of the router's run.
+
+    Example
+    -------
+    >>> RoutedGates(n_total=2, seed=1)(step=7)
+    [Pass(gates=Routed(step=7, seed=1, threshold=0.5), weight=1.0, ...)]
+    """
+
+    def __init__(
+        self,
+        n_total: int,
+        seed: int,
+        full_weight: float = 0.0,
+        part_weight: float = 1.0,
+    ) -> None:
+        super().__init__(n_total, seed)
+        self.full_weight = full_weight
+        self.part_weight = part_weight
+        self.has_full_depth = full_weight > 0
+
+    def __call__(self, step: int) -> list[Pass]:
+        """The runs of an optimizer step.
+
+        Arguments
+        ---------
+        step : int
+            The step, from 0.
+
+        Returns
+        -------
+        list of Pass
+        """
+        runs = [Pass(Routed(step, self.seed), self.part_weight)]
+        if self.has_full_depth:
+            full = (True,) * self.n_total
+            runs.insert(0, Pass(full, self.full_weight))
+        return runs
+
+    def validation(self, step: int, depths: Sequence[int]) -> list[Pass]:
+        """The run that a checkpoint is judged by: the router's.
+
+        Arguments
+        ---------
+        step : int
+            The optimizer step.
+        depths : sequence of int
+            Not used.
+
+        Returns
+        -------
+        list of Pass
+        """
+        return [Pass(Routed(step, self.seed))]
+
+
+def with_intermediate(runs: Sequence[Pass], weight: float) -> list[Pass]:
+    """Adds the task's loss half way through each run: intermediate CTC.
+
+    Lee and Watanabe, https://arxiv.org/abs/2102.03216, eq. 7, but for a
+    scale: L + weight L_half, where theirs is (1 - w) L + w L_half. Half way
+    is behind half of the layers that run. That is a run of its own, whose
+    layers are all computed by the run that it is half of; it takes a head.
+
+    Arguments
+    ---------
+    runs : sequence of Pass
+        Runs of a step.
+    weight : float
+        Of the loss half way; 0 adds nothing.
+
+    Returns
+    -------
+    list of Pass
+
+    Example
+    -------
+    >>> runs = with_intermediate([Pass((True, False, True, True))], 0.5)
+    >>> [(run.gates, run.weight) for run in runs[1:]]
+    [((True, False, False, False), 0.5)]
+    """
+    halves = []
+    for run in runs if weight else ():
+        if isinstance(run.gates, Routed):
+            continue
+        layers = [i for i, is_open in enumerate(run.gates) if is_open]
+        half = layers[: len(layers) // 2]
+        if half:
+            gates = gates_from_layers(half, len(run.gates))
+            halves.append(Pass(gates, weight * run.weight, is_taught=False))
+    return [*runs, *halves]

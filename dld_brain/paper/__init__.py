@@ -1,0 +1,1 @@
+"""The paper's tables and figures, from the reports of finished runs."""

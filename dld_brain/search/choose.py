@@ -1,0 +1,337 @@
+"""Chooses the layers of each depth on development speech.
+
+Candidates are found by their loss on a part of the speech; the best of
+them, and evenly spread layers, are compared by the task's metric (WER, or
+accuracy) on all of it.
+
+Authors
+ * The dld_brain authors 2026
+"""
+
+from collections.abc import Mapping
+from typing import Any, Optional
+
+import torch
+from speechbrain.dataio.dataloader import make_dataloader
+from speechbrain.dataio.dataset import (
+    DynamicItemDataset,
+    FilteredSortedDynamicItemDataset,
+)
+
+from dld_brain.depth_table import DepthRow, DepthTable
+from dld_brain.encoder.costs import executed_params, macs_at, macs_by_part
+from dld_brain.evaluation.evaluate import DepthEvaluation
+from dld_brain.gates.layer_sets import Layers, evenly_spread, gates_from_layers
+from dld_brain.search.layer_losses import LayerScores
+from dld_brain.search.strategies import (
+    Candidates,
+    check_strategy,
+    find_candidates,
+)
+from dld_brain.tasks import Task
+
+#: Candidates of a depth that are compared by the task's metric.
+FINALISTS = 3
+
+
+def check_splits(search: list[str], test: list[str]) -> None:
+    """Raises where layers would be chosen on what they are scored on.
+
+    Arguments
+    ---------
+    search : list of str
+        Splits that layers are chosen on.
+    test : list of str
+        Splits that models are scored on.
+
+    Raises
+    ------
+    ValueError
+        If they share one.
+
+    Example
+    -------
+    >>> check_splits(["test"], ["test"])
+    Traceback (most recent call last):
+    ...
+    ValueError: layers must not be chosen on test speech, but ...
+    """
+    both = sorted(set(search) & set(test))
+    if both:
+        raise ValueError(
+            f"layers must not be chosen on test speech, but `search_splits` "
+            f"and `test_splits` both have {', '.join(both)}"
+        )
+
+
+def part_of(dataset: DynamicItemDataset, n: int) -> DynamicItemDataset:
+    """Takes n utterances, evenly spread over the set.
+
+    Arguments
+    ---------
+    dataset : DynamicItemDataset
+        The set.
+    n : int
+        How many; all if it has no more.
+
+    Returns
+    -------
+    DynamicItemDataset
+    """
+    ids = dataset.data_ids
+    step = max(1, len(ids) / n)
+    chosen = [ids[int(i * step)] for i in range(min(n, len(ids)))]
+    return FilteredSortedDynamicItemDataset(dataset, chosen)
+
+
+class LayerChooser:
+    """Chooses layers by a strategy.
+
+    Arguments
+    ---------
+    modules : mapping of str to torch.nn.Module
+        `compute_features`, `normalize` and `model`, in eval mode.
+    model_hash : str
+        `checkpoint_hash` of its weights.
+    task : Task
+        Its loss and its metric.
+    dataset : DynamicItemDataset
+        Development speech.
+    sample_rate : int
+        Rate of the audio, Hz.
+    n_utterances : int
+        Utterances that candidates are compared on by their loss.
+    batch_size : int
+        Utterances of a batch.
+    seed : int
+        Of random draws.
+    path : str, optional
+        File that losses are kept in.
+    trained : mapping of int to tuple of int, optional
+        Layers that training had for each depth; evenly spread ones if not
+        given.
+    """
+
+    def __init__(
+        self,
+        modules: Mapping[str, torch.nn.Module],
+        model_hash: str,
+        task: Task,
+        dataset: DynamicItemDataset,
+        sample_rate: int,
+        n_utterances: int = 100,
+        batch_size: int = 8,
+        seed: int = 0,
+        path: Optional[str] = None,
+        trained: Optional[Mapping[int, Layers]] = None,
+    ) -> None:
+        self.modules = modules
+        self.model_hash = model_hash
+        self.n_total = modules["model"].n_total
+        self.task = task
+        self.dataset = dataset
+        self.sample_rate = sample_rate
+        self.n_utterances = n_utterances
+        self.batch_size = batch_size
+        self.seed = seed
+        self.path = path
+        self.even = even_layers(self.n_total)
+        self.fixed = {"even": self.even, "trained": trained or self.even}
+
+    def choose(self, strategy: str, is_nested: bool = False) -> DepthTable:
+        """Runs a strategy.
+
+        Arguments
+        ---------
+        strategy : str
+            One of dld_brain.search.strategies.STRATEGIES.
+        is_nested : bool
+            Whether each depth's layers are to contain the smaller depth's.
+
+        Returns
+        -------
+        DepthTable
+
+        Raises
+        ------
+        ValueError
+            If the strategy cannot do what is asked.
+        """
+        check_strategy(strategy, self.n_total, is_nested)
+        if strategy in self.fixed:
+            return self._table(strategy, self.fixed[strategy])
+        part = part_of(self.dataset, self.n_utterances)
+        scorer = LayerScores(
+            self.modules,
+            self.task,
+            self._loader(part),
+            self.path,
+            self.model_hash,
+        )
+        found = find_candidates(
+            strategy, self.n_total, scorer, is_nested=is_nested, seed=self.seed
+        )
+        finalists = {n: self._finalists(strategy, c) for n, c in found.items()}
+        rates = self.rates(
+            {s for sets in finalists.values() for s in sets}, self.dataset
+        )
+        chosen = {
+            n: min(sets, key=lambda s: self.task.error(rates[s]))
+            for n, sets in finalists.items()
+        }
+        dev_losses = scorer(chosen.values())
+        measured = {
+            n: {
+                "dev_loss": dev_losses[layers],
+                "dev_loss_mean": found[n].mean,
+                "dev_loss_std": found[n].std,
+                "dev_rate": rates[layers],
+            }
+            for n, layers in chosen.items()
+        }
+        name = f"{strategy}, nested" if is_nested else strategy
+        return self._table(name, chosen, measured)
+
+    def _table(
+        self,
+        name: str,
+        chosen: Mapping[int, Layers],
+        measured: Optional[Mapping[int, Mapping[str, Any]]] = None,
+    ) -> DepthTable:
+        """The table of this model."""
+        return make_table(
+            self.modules,
+            self.model_hash,
+            self.sample_rate,
+            name,
+            chosen,
+            measured,
+        )
+
+    def _finalists(self, strategy: str, candidates: Candidates) -> list[Layers]:
+        """What is compared by metric; evenly spread layers where one may."""
+        sets = candidates.sets[:FINALISTS]
+        if strategy == "random" or len(sets) == 1:
+            return sets[:1]
+        even = self.even[len(sets[0])]
+        return list(dict.fromkeys([*sets, even]))
+
+    def importance(self) -> list[float]:
+        """The task's metric on the part of the speech, one layer closed.
+
+        Returns
+        -------
+        list of float
+            By the layer that is closed, %; behind them, with none.
+        """
+        whole = tuple(range(self.n_total))
+        sets = [tuple(i for i in whole if i != j) for j in whole] + [whole]
+        part = part_of(self.dataset, self.n_utterances)
+        rates = self.rates(set(sets), part)
+        return [rates[layers] for layers in sets]
+
+    def rates(
+        self, sets: set[Layers], dataset: DynamicItemDataset
+    ) -> dict[Layers, float]:
+        """The task's metric with each layer set.
+
+        Arguments
+        ---------
+        sets : set of tuple of int
+            The sets.
+        dataset : DynamicItemDataset
+            Speech.
+
+        Returns
+        -------
+        dict of tuple of int to float
+            %.
+        """
+        named = dict(enumerate(sorted(sets)))
+        evaluation = DepthEvaluation(
+            self.modules,
+            self.task,
+            self.sample_rate,
+            {"development": named},
+        )
+        result = evaluation.answer(self._loader(dataset), "development")
+        return {
+            layers: self.task.rates(result.references, answers)[
+                self.task.metric
+            ]
+            for layers, answers in result.answers.items()
+        }
+
+    def _loader(self, dataset: DynamicItemDataset) -> Any:
+        """Batches of a set."""
+        return make_dataloader(dataset, batch_size=self.batch_size)
+
+
+def make_table(
+    modules: Mapping[str, torch.nn.Module],
+    model_hash: str,
+    sample_rate: int,
+    strategy: str,
+    chosen: Mapping[int, Layers],
+    measured: Optional[Mapping[int, Mapping[str, Any]]] = None,
+) -> DepthTable:
+    """Makes the table of a model.
+
+    Arguments
+    ---------
+    modules : mapping of str to torch.nn.Module
+        `compute_features`, `normalize` and `model`, in eval mode.
+    model_hash : str
+        `checkpoint_hash` of its weights.
+    sample_rate : int
+        Rate of the audio, Hz.
+    strategy : str
+        How the layers were chosen.
+    chosen : mapping of int to tuple of int
+        Layers by depth.
+    measured : mapping of int to mapping, optional
+        Further values of a depth's row.
+
+    Returns
+    -------
+    DepthTable
+    """
+    model = modules["model"]
+    macs = macs_by_part(modules, sample_rate)
+    width = next(model.parameters()).element_size()
+    rows = []
+    for n_layers, layers in sorted(chosen.items()):
+        gates = gates_from_layers(layers, model.n_total)
+        params = executed_params(model, gates)
+        cost = macs_at(macs, n_layers, model.n_total)
+        rows.append(
+            DepthRow(
+                n_layers=n_layers,
+                layers=list(layers),
+                params=params,
+                macs_per_second=sum(cost.values()),
+                weight_bytes=params * width,
+                **(measured or {}).get(n_layers, {}),
+            )
+        )
+    return DepthTable(model_hash, strategy, rows)
+
+
+def even_layers(n_total: int) -> dict[int, Layers]:
+    """Evenly spread layers for every depth.
+
+    Arguments
+    ---------
+    n_total : int
+        Layers in the stack, L.
+
+    Returns
+    -------
+    dict of int to tuple of int
+
+    Example
+    -------
+    >>> even_layers(3)
+    {1: (0,), 2: (0, 2), 3: (0, 1, 2)}
+    """
+    return {n: evenly_spread(n, n_total) for n in range(1, n_total + 1)}

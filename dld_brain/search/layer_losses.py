@@ -1,0 +1,154 @@
+"""Scores layer sets: the task's loss on development speech.
+
+Sets are scored together: two that begin with the same layers share the
+work up to where they part, so that all 4095 sets of 12 layers cost 4095
+layers, or 341 full passes.
+
+Authors
+ * The dld_brain authors 2026
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, Optional
+
+import torch
+from tqdm import tqdm
+
+from dld_brain.audio.features import extract
+from dld_brain.audio.lengths import absolute_lengths
+from dld_brain.gates.layer_sets import Layers, gates_from_layers
+from dld_brain.tasks import Task
+
+#: Sets between two saves.
+CHUNK = 256
+
+
+class Stemmed(NamedTuple):
+    """A batch behind the stem.
+
+    Arguments
+    ---------
+    x : torch.Tensor
+        Output of the stem, [B, T', D].
+    lengths : torch.Tensor
+        Valid frames, [B].
+    targets : torch.Tensor
+        Target ids, [B, U].
+    target_lengths : torch.Tensor
+        Valid ids, [B].
+    """
+
+    x: torch.Tensor
+    lengths: torch.Tensor
+    targets: torch.Tensor
+    target_lengths: torch.Tensor
+
+
+class LayerScores:
+    """Loss of layer sets, nats per utterance; each computed once.
+
+    Arguments
+    ---------
+    modules : mapping of str to torch.nn.Module
+        `compute_features`, `normalize` and `model`, in eval mode.
+    task : Task
+        Gives the loss.
+    batches : iterable of PaddedBatch
+        Development speech, with `sig` and `targets`.
+    path : str, optional
+        JSON file that scores are kept in, so that an interrupted search
+        goes on where it was.
+    model_hash : str
+        Names the weights: scores of others in the file are set aside, as
+        are those of another number of utterances.
+    """
+
+    def __init__(
+        self,
+        modules: Mapping[str, torch.nn.Module],
+        task: Task,
+        batches: Iterable[Any],
+        path: Optional[str] = None,
+        model_hash: str = "",
+    ) -> None:
+        self.model = modules["model"]
+        self.n_total = self.model.n_total
+        self.task = task
+        self.batches = [self._stem(modules, batch) for batch in batches]
+        self.n_utterances = sum(len(batch.x) for batch in self.batches)
+        self.path = None if path is None else Path(path)
+        self.key = f"{model_hash} {self.n_utterances}"
+        self.scores: dict[Layers, float] = self._load()
+
+    @torch.no_grad()
+    def _stem(
+        self, modules: Mapping[str, torch.nn.Module], batch: Any
+    ) -> Stemmed:
+        """Runs what all layer sets share."""
+        batch = batch.to(next(self.model.parameters()).device)
+        feats, lengths = extract(modules, *batch.sig)
+        targets, target_lens = batch.targets
+        return Stemmed(
+            *self.model.stem(feats, lengths),
+            targets,
+            absolute_lengths(target_lens, targets.shape[1]),
+        )
+
+    def __call__(self, sets: Iterable[Layers]) -> dict[Layers, float]:
+        """Scores layer sets.
+
+        Arguments
+        ---------
+        sets : iterable of tuple of int
+            The sets.
+
+        Returns
+        -------
+        dict of tuple of int to float
+            Mean loss of an utterance, nats.
+        """
+        sets = list(dict.fromkeys(sets))
+        new = sorted(s for s in sets if s not in self.scores)
+        for start in range(0, len(new), CHUNK):
+            chunk = new[start : start + CHUNK]
+            title = f"{len(chunk)} layer sets of {len(chunk[0])}"
+            sums = dict.fromkeys(chunk, 0.0)
+            for batch in tqdm(self.batches, desc=title, leave=False):
+                self._score(batch, chunk, sums)
+            for layers, total in sums.items():
+                self.scores[layers] = total / self.n_utterances
+            self._save()
+        return {s: self.scores[s] for s in sets}
+
+    @torch.no_grad()
+    def _score(
+        self, batch: Stemmed, sets: list[Layers], sums: dict[Layers, float]
+    ) -> None:
+        """Adds the losses of a batch, shared beginnings computed once."""
+        gates = [gates_from_layers(layers, self.n_total) for layers in sets]
+        context = self.model.context(batch.x, batch.lengths)
+        outputs = self.model.layers.run_many(batch.x, gates, **context)
+        for run, y in outputs:
+            out = self.model.run_head(y, batch.lengths, sum(gates[run]))
+            loss = self.task.loss(out, batch.targets, batch.target_lengths)
+            sums[sets[run]] += float(loss.sum())
+
+    def _load(self) -> dict[Layers, float]:
+        """Reads what an interrupted search has left."""
+        if self.path is None or not self.path.is_file():
+            return {}
+        content = json.loads(self.path.read_text())
+        if content.get("key") != self.key:
+            return {}
+        return {tuple(layers): loss for layers, loss in content["scores"]}
+
+    def _save(self) -> None:
+        """Writes the scores; whole, or not at all."""
+        if self.path is None:
+            return
+        content = {"key": self.key, "scores": list(self.scores.items())}
+        part = self.path.with_suffix(".part")
+        part.write_text(json.dumps(content))
+        part.replace(self.path)

@@ -1,0 +1,270 @@
+"""Which layer sets are tried for each depth: the search strategies.
+
+A strategy asks for the losses of sets and returns, for each depth, its
+candidates from best to worst. It knows nothing of models.
+
+Authors
+ * The dld_brain authors 2026
+"""
+
+import itertools
+import math
+import statistics
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Optional
+
+import numpy as np
+from tqdm import tqdm
+
+from dld_brain.gates.layer_sets import Layers, evenly_spread
+
+Scorer = Callable[[Iterable[Layers]], dict[Layers, float]]
+
+#: Most sets that "exhaustive" scores: all of 12 layers are 4095.
+EXHAUSTIVE_LIMIT = 5000
+STRATEGIES = (
+    "even",
+    "trained",
+    "prefix",
+    "random",
+    "exhaustive",
+    "greedy",
+    "beam",
+)
+#: Strategies that need no speech: each depth has its layers.
+FIXED = ("even", "trained")
+#: Strategies whose depths may be made to contain each other.
+NESTABLE = ("prefix", "greedy", "beam")
+
+
+@dataclass
+class Candidates:
+    """What a strategy found for a depth.
+
+    Arguments
+    ---------
+    sets : list of tuple of int
+        Layer sets, the best first.
+    mean : float, optional
+        Mean loss of the sets drawn, nats per utterance.
+    std : float, optional
+        Its standard deviation.
+    """
+
+    sets: list[Layers]
+    mean: Optional[float] = None
+    std: Optional[float] = None
+
+
+def find_candidates(
+    strategy: str,
+    n_total: int,
+    scorer: Scorer,
+    *,
+    is_nested: bool = False,
+    draws: int = 10,
+    width: int = 4,
+    seed: int = 0,
+) -> dict[int, Candidates]:
+    """Runs a strategy for every depth from 1 to L.
+
+    Arguments
+    ---------
+    strategy : str
+        One of `STRATEGIES` that are not `FIXED`.
+    n_total : int
+        Layers in the stack, L.
+    scorer : callable
+        Layer sets -> their losses.
+    is_nested : bool
+        Whether each depth's layers are to contain the smaller depth's.
+    draws : int
+        Sets that "random" draws for a depth.
+    width : int
+        Sets that "beam" keeps of a depth.
+    seed : int
+        Of the draws.
+
+    Returns
+    -------
+    dict of int to Candidates
+
+    Raises
+    ------
+    ValueError
+        If there is no such strategy, or it cannot do what is asked.
+
+    Example
+    -------
+    >>> def scorer(sets):  # the later the layers, the better
+    ...     return {s: -float(sum(s)) for s in sets}
+    >>> found = find_candidates("greedy", 3, scorer)
+    >>> [found[n].sets[0] for n in (1, 2, 3)]
+    [(2,), (1, 2), (0, 1, 2)]
+    """
+    check_strategy(strategy, n_total, is_nested)
+    if strategy == "prefix":
+        depths = range(1, n_total + 1)
+        return {n: Candidates([tuple(range(n))]) for n in depths}
+    if strategy == "random":
+        return drawn(n_total, scorer, draws, seed)
+    if strategy == "exhaustive":
+        return every_set(n_total, scorer)
+    return removal(
+        n_total, scorer, 1 if strategy == "greedy" else width, is_nested
+    )
+
+
+def check_strategy(strategy: str, n_total: int, is_nested: bool) -> None:
+    """Raises unless the strategy can be run, before anything is computed.
+
+    Arguments
+    ---------
+    strategy : str
+        Name of the strategy.
+    n_total : int
+        Layers in the stack, L.
+    is_nested : bool
+        Whether depths are to contain each other.
+
+    Raises
+    ------
+    ValueError
+        If it cannot.
+
+    Example
+    -------
+    >>> check_strategy("exhaustive", 24, False)
+    Traceback (most recent call last):
+    ...
+    ValueError: `exhaustive` tries at most 5000 sets, but 24 layers have ...
+    """
+    if strategy not in STRATEGIES:
+        raise ValueError(
+            f"`layer_selection` must be one of {', '.join(STRATEGIES)}, but "
+            f"is {strategy!r}"
+        )
+    if is_nested and strategy not in NESTABLE:
+        raise ValueError(
+            f"`nested` must be False with layer_selection={strategy}: only "
+            f"{', '.join(NESTABLE)} give depths that contain each other"
+        )
+    n_sets = 2**n_total - 1
+    if strategy == "exhaustive" and n_sets > EXHAUSTIVE_LIMIT:
+        raise ValueError(
+            f"`exhaustive` tries at most {EXHAUSTIVE_LIMIT} sets, but "
+            f"{n_total} layers have {n_sets}: use beam"
+        )
+
+
+def ranked(scores: dict[Layers, float]) -> list[Layers]:
+    """Layer sets from the lowest loss up, equals by their layers.
+
+    Arguments
+    ---------
+    scores : dict of tuple of int to float
+        Losses.
+
+    Returns
+    -------
+    list of tuple of int
+    """
+    return sorted(scores, key=lambda layers: (scores[layers], layers))
+
+
+def drawn(
+    n_total: int, scorer: Scorer, draws: int, seed: int
+) -> dict[int, Candidates]:
+    """Sets drawn at random, each once.
+
+    Arguments
+    ---------
+    n_total : int
+        Layers in the stack, L.
+    scorer : callable
+        Layer sets -> their losses.
+    draws : int
+        Sets for a depth, or all there are.
+    seed : int
+        Of the draws.
+
+    Returns
+    -------
+    dict of int to Candidates
+    """
+    found = {}
+    for n in tqdm(range(1, n_total + 1), desc="random layers, depths"):
+        rng = np.random.default_rng([seed, n])
+        sets: set[Layers] = set()
+        while len(sets) < min(draws, math.comb(n_total, n)):
+            layers = rng.choice(n_total, n, replace=False)
+            sets.add(tuple(sorted(layers.tolist())))
+        scores = scorer(sorted(sets))
+        found[n] = Candidates(
+            ranked(scores),
+            statistics.mean(scores.values()),
+            statistics.pstdev(scores.values()),
+        )
+    return found
+
+
+def every_set(n_total: int, scorer: Scorer) -> dict[int, Candidates]:
+    """All sets of every depth.
+
+    Arguments
+    ---------
+    n_total : int
+        Layers in the stack, L.
+    scorer : callable
+        Layer sets -> their losses.
+
+    Returns
+    -------
+    dict of int to Candidates
+    """
+    return {
+        n: Candidates(ranked(scorer(itertools.combinations(range(n_total), n))))
+        for n in tqdm(range(1, n_total + 1), desc="all layer sets, depths")
+    }
+
+
+def removal(
+    n_total: int, scorer: Scorer, width: int, is_nested: bool
+) -> dict[int, Candidates]:
+    """Takes out one layer after another, keeping the best few sets.
+
+    With one set kept, greedy removal; with more, a beam search.
+
+    Arguments
+    ---------
+    n_total : int
+        Layers in the stack, L.
+    scorer : callable
+        Layer sets -> their losses.
+    width : int
+        Sets that are kept of a depth.
+    is_nested : bool
+        Whether to return one line of descent alone.
+
+    Returns
+    -------
+    dict of int to Candidates
+    """
+    level = [evenly_spread(n_total, n_total)]
+    found = {n_total: Candidates(level)}
+    parents: dict[Layers, Layers] = {}
+    for n in tqdm(range(n_total - 1, 0, -1), desc="removing layers, depths"):
+        for whole in level:  # the best parent first
+            for layer in whole:
+                child = tuple(i for i in whole if i != layer)
+                parents.setdefault(child, whole)
+        children = [layers for layers in parents if len(layers) == n]
+        level = ranked(scorer(children))[:width]
+        found[n] = Candidates(level)
+    if is_nested:
+        layers = found[1].sets[0]
+        for n in range(1, n_total + 1):
+            found[n] = Candidates([layers])
+            layers = parents.get(layers, layers)
+    return found

@@ -1,0 +1,1 @@
+"""The Brain, its loop, checkpoints and clock."""

@@ -1,0 +1,434 @@
+"""DLDBrain: glue between the hyperparameters and SpeechBrain's loop.
+
+Authors
+ * The dld_brain authors 2026
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, NamedTuple, Optional, Union
+
+import speechbrain as sb
+import torch
+
+from dld_brain.audio.features import extract
+from dld_brain.audio.lengths import absolute_lengths
+from dld_brain.encoder.encoder import EncoderOutput, RoutedOutput
+from dld_brain.gates.sampler import GateSampler, Pass, with_intermediate
+from dld_brain.tasks import Task
+from dld_brain.training.checkpoints import average_weights, keep_epoch
+from dld_brain.training.clock import (
+    TrainingClock,
+    device_name,
+    layer_passes,
+    peak_bytes,
+)
+from dld_brain.training.loop import Loop
+from dld_brain.training.stage_stats import StageStats
+
+#: What ranks the checkpoints that are kept and averaged.
+ORDERS = {"best": {"min_key": "error"}, "last": {"max_key": "steps"}}
+
+
+class Predictions(NamedTuple):
+    """What a batch gives.
+
+    Arguments
+    ---------
+    students : list of tuple of Pass and EncoderOutput
+        The student's runs, and what each gave.
+    teacher : EncoderOutput, optional
+        The teacher's, in training.
+    rates : sequence of torch.Tensor
+        Of runs whose router decided, the probability that a layer runs,
+        [L, B].
+    """
+
+    students: list[tuple[Pass, EncoderOutput]]
+    teacher: Optional[EncoderOutput] = None
+    rates: Sequence[torch.Tensor] = ()
+
+
+class DLDBrain(Loop):
+    """Trains a dynamic encoder: L = task_weight L_task + kl_weight KL (DLD).
+
+    One class for the teacher (all gates open), random dropping (no
+    teacher) and DLD; L_task is CTC, or cross-entropy. With an
+    `in_place_weight` the shallower runs of a step learn from its full depth
+    as well, whose posteriors are detached: no second model, no further
+    forward pass (slimmable networks, https://arxiv.org/abs/1903.05134).
+
+    Arguments
+    ---------
+    gate_sampler : GateSampler
+        Gates of a training step; see dld_brain.gates.sampler.
+    task : Task
+        What the model is for: its loss and its metric.
+    teacher : mapping of str to torch.nn.Module, optional
+        Modules of the teacher. They are kept out of `modules`, which
+        SpeechBrain would set to train mode.
+    valid_depths : list of int
+        Depths that a checkpoint is judged by; the mean of the task's
+        metric over them ranks it.
+    **kwargs : dict
+        Forwarded to `speechbrain.Brain`.
+
+    Raises
+    ------
+    ValueError
+        If the full depth is to teach, and the sampler does not run it.
+    """
+
+    def __init__(
+        self,
+        *,
+        gate_sampler: GateSampler,
+        task: Task,
+        teacher: Optional[Mapping[str, torch.nn.Module]] = None,
+        valid_depths: Optional[list[int]] = None,
+        **kwargs,
+    ) -> None:
+        super().__init__(**kwargs)
+        if self.hparams.in_place_weight and not gate_sampler.has_full_depth:
+            raise ValueError(
+                f"`in_place_weight` needs gates that run the full depth in "
+                f"every step (--gates=sandwich), but {self.hparams.gates} do "
+                f"not"
+            )
+        self.gate_sampler = gate_sampler
+        self.distill = self.hparams.distillations[self.hparams.distillation]
+        self.task = task
+        self.teacher = teacher["model"] if teacher else None
+        if self.teacher is not None:
+            self.teacher.to(self.device).eval().requires_grad_(False)
+        self.n_total = self.modules.model.n_total
+        self.valid_depths = valid_depths or [self.n_total]
+        self.order = ORDERS[self.hparams.averaged]
+        self.stats = StageStats(self.task, self.valid_depths)
+        self.clock = TrainingClock()
+        self.clock.spent.device = device_name(self.device)
+        if self.checkpointer is not None:
+            for name in ("model", "normalize"):
+                self.checkpointer.add_recoverable(name, self.modules[name])
+            self.checkpointer.add_recoverables(
+                {
+                    "lr_scheduler": self.lr_scheduler,
+                    "epoch_counter": self.hparams.epoch_counter,
+                    "clock": self.clock,
+                }
+            )
+
+    def lr_factors(self) -> dict[str, float]:
+        """Learning rates of head and router, relative to that of the rest.
+
+        Returns
+        -------
+        dict of str to float
+        """
+        return {
+            "head": self.hparams.head_lr_factor,
+            "per_depth": self.hparams.head_lr_factor,
+            "router": self.hparams.router_lr_factor,
+        }
+
+    def compute_forward(self, batch: Any, stage: sb.Stage) -> Predictions:
+        """audio -> features -> stem -> gated layers -> head.
+
+        Arguments
+        ---------
+        batch : PaddedBatch
+            Has `sig`.
+        stage : sb.Stage
+            The stage.
+
+        Returns
+        -------
+        Predictions
+        """
+        batch = batch.to(self.device)
+        feats, lengths = self.extract_features(batch, stage)
+        runs = self.runs(stage)
+        outs = self.modules.model(feats, lengths, [run.gates for run in runs])
+        rates = [out.rates for out in outs if isinstance(out, RoutedOutput)]
+        students = [
+            (run, out.out if isinstance(out, RoutedOutput) else out)
+            for run, out in zip(runs, outs)
+        ]
+        if stage != sb.Stage.TRAIN or self.teacher is None:
+            return Predictions(students, rates=rates)
+        with torch.no_grad():
+            taught = self.teacher(feats, lengths)
+        return Predictions(students, taught, rates)
+
+    def extract_features(
+        self, batch: Any, stage: sb.Stage
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Computes features, augmented in training.
+
+        Arguments
+        ---------
+        batch : PaddedBatch
+            Has `sig`.
+        stage : sb.Stage
+            The stage.
+
+        Returns
+        -------
+        tuple of torch.Tensor
+            Features [B, T, F] and valid frames [B].
+        """
+        wavs, wav_lens = batch.sig
+        is_training = stage == sb.Stage.TRAIN
+        if is_training and self.hparams.wav_augment is not None:
+            wavs, wav_lens = self.hparams.wav_augment(wavs, wav_lens)
+        epoch = self.hparams.epoch_counter.current
+        feats, lengths = extract(self.modules, wavs, wav_lens, epoch)
+        if is_training and self.hparams.fea_augment is not None:
+            rel_lens = lengths / feats.shape[1]
+            feats, _ = self.hparams.fea_augment(feats, rel_lens)
+        return feats, lengths
+
+    def runs(self, stage: sb.Stage) -> list[Pass]:
+        """Runs of this batch: drawn in training, else of `valid_depths`.
+
+        Arguments
+        ---------
+        stage : sb.Stage
+            The stage.
+
+        Returns
+        -------
+        list of Pass
+        """
+        if stage == sb.Stage.TRAIN:
+            runs = self.gate_sampler(self.optimizer_step)
+            return with_intermediate(runs, self.hparams.intermediate_weight)
+        return self.gate_sampler.validation(
+            self.optimizer_step, self.valid_depths
+        )
+
+    def compute_objectives(
+        self, predictions: Predictions, batch: Any, stage: sb.Stage
+    ) -> torch.Tensor:
+        """L_task + KL(teacher || student), averaged over the batch (DLD).
+
+        Arguments
+        ---------
+        predictions : Predictions
+            Of `compute_forward`.
+        batch : PaddedBatch
+            Has `targets` and `reference`.
+        stage : sb.Stage
+            The stage.
+
+        Returns
+        -------
+        torch.Tensor
+            Scalar, nats per utterance.
+        """
+        targets, target_lens = batch.targets
+        target_lengths = absolute_lengths(target_lens, targets.shape[1])
+        losses = []
+        for run, out in predictions.students:
+            loss = self.task.loss(out, targets, target_lengths)
+            self.stats.add(self.task.loss_name, loss)
+            loss = self.hparams.task_weight * loss
+            if run.is_taught:
+                loss = loss + self.distilled(run, out, predictions)
+            losses.append(run.weight * loss)
+        self.stats.add_impossible(
+            self.task.n_impossible(out, targets, target_lengths)
+        )
+        if stage != sb.Stage.TRAIN:
+            for run, out in predictions.students:
+                answers = self.task.decode(out)
+                self.stats.score(run.depth, answers, batch.reference)
+        loss = torch.stack(losses).sum(0).mean()
+        loss = loss + self.over_budget(predictions.rates)
+        return loss * self.share_of_batch(len(targets), stage)
+
+    def distilled(
+        self, run: Pass, out: EncoderOutput, predictions: Predictions
+    ) -> Union[torch.Tensor, float]:
+        """What a run learns from its teachers.
+
+        Arguments
+        ---------
+        run : Pass
+            The run.
+        out : EncoderOutput
+            What it gave.
+        predictions : Predictions
+            Has the teacher's output, and that of the full depth.
+
+        Returns
+        -------
+        torch.Tensor or float
+            Weighted, nats, [B]; 0 where there is no teacher.
+        """
+        total = 0.0
+        if predictions.teacher is not None:
+            kl = self.distill(predictions.teacher.log_probs, *out)
+            self.stats.add("kl", kl)
+            total = total + self.hparams.kl_weight * kl
+        if self.hparams.in_place_weight and run.depth != self.n_total:
+            full = next(
+                out
+                for other, out in predictions.students
+                if other.depth == self.n_total
+            )
+            kl = self.distill(full.log_probs.detach(), *out)
+            self.stats.add("in_place", kl)
+            total = total + self.hparams.in_place_weight * kl
+        return total
+
+    def over_budget(
+        self, rates: Sequence[torch.Tensor]
+    ) -> Union[torch.Tensor, float]:
+        """What routed runs pay for a mean rate that is not `open_rate`.
+
+        Arguments
+        ---------
+        rates : sequence of torch.Tensor
+            Of each, the probability that a layer runs, [L, B].
+
+        Returns
+        -------
+        torch.Tensor or float
+            router_penalty (mean rate - open_rate)^2, nats; 0 where no
+            router decides.
+        """
+        total = 0.0
+        for each in rates:
+            self.stats.add("open_rate", each.mean(0))
+            distance = each.mean() - self.hparams.open_rate
+            total = total + self.hparams.router_penalty * distance.square()
+        return total
+
+    def on_stage_start(
+        self, stage: sb.Stage, epoch: Optional[int] = None
+    ) -> None:
+        """Starts the counts of a stage.
+
+        Arguments
+        ---------
+        stage : sb.Stage
+            The stage.
+        epoch : int, optional
+            The epoch.
+        """
+        self.stats = StageStats(self.task, self.valid_depths)
+        if stage == sb.Stage.TRAIN:
+            self.clock.start()
+
+    def on_fit_batch_end(
+        self, batch: Any, outputs: Predictions, loss: Any, should_step: bool
+    ) -> None:
+        """Counts what the batch took.
+
+        Arguments
+        ---------
+        batch : PaddedBatch
+            Has `sig`.
+        outputs : Predictions
+            What it gave.
+        loss : torch.Tensor
+            Its loss.
+        should_step : bool
+            Whether the optimizer stepped behind it.
+        """
+        wavs, wav_lens = batch.sig
+        seconds = wav_lens.sum() * wavs.shape[1] / self.hparams.sample_rate
+        runs = [run for run, _ in outputs.students]
+        n_teacher = 0 if self.teacher is None else self.teacher.n_total
+        passes = layer_passes(runs, self.n_total, n_teacher)
+        self.clock.count_batch(self.sum_over_ranks(seconds), passes)
+
+    def on_stage_end(
+        self, stage: sb.Stage, stage_loss: float, epoch: Optional[int] = None
+    ) -> None:
+        """Logs a stage; after validation, saves a checkpoint.
+
+        Arguments
+        ---------
+        stage : sb.Stage
+            The stage.
+        stage_loss : float
+            Mean loss of its batches.
+        epoch : int, optional
+            The epoch.
+        """
+        stats = self.stats.summary(stage_loss)
+        if stage == sb.Stage.TRAIN:
+            self.train_stats = stats
+            return
+        self.clock.lap()
+        self.clock.spent.epochs = epoch
+        self.clock.spent.steps = self.optimizer_step
+        peak = max(self.clock.spent.peak_bytes, peak_bytes(self.device))
+        self.clock.spent.peak_bytes = peak
+        meta = {
+            "epoch": epoch,
+            "steps": self.optimizer_step,
+            "lr": self.optimizer.param_groups[0]["lr"],
+        }
+        for train_logger in self.hparams.train_loggers:
+            train_logger.log_stats(meta, self.train_stats, stats)
+        error = self.task.error(stats[self.task.metric])
+        self.checkpointer.save_and_keep_only(
+            meta={
+                **meta,
+                "error": error,
+                "training": asdict(self.clock.spent),
+            },
+            **{f"{key}s": [value] for key, value in self.order.items()},
+            num_to_keep=self.hparams.avg_checkpoints,
+            # SpeechBrain appends to its default list at each call, and
+            # sorts all checkpoints by each entry of it.
+            importance_keys=[],
+        )
+        if epoch in self.hparams.keep_epochs:
+            keep_epoch(
+                self.hparams.save_folder, epoch, self.plain_modules()["model"]
+            )
+
+    def load_average(self) -> None:
+        """Loads the mean of the best, or last, checkpoints into the model.
+
+        Raises
+        ------
+        ValueError
+            If there is no checkpoint.
+        """
+        n = self.hparams.avg_checkpoints
+        state = average_weights(self.checkpointer, "model", n, **self.order)
+        self.checkpointer.recover_if_possible(**self.order)
+        self.plain_modules()["model"].load_state_dict(state, strict=True)
+
+    def gates_seen(self) -> Optional[dict[int, int]]:
+        """How often each depth was trained: the sampler is asked again.
+
+        Returns
+        -------
+        dict of int to int
+            Steps by the number of open gates; None if no step is known.
+        """
+        n_steps = self.last_meta().get("steps", 0)
+        counts = Counter(
+            run.depth
+            for step in range(n_steps)
+            for run in self.gate_sampler(step)
+        )
+        return dict(sorted(counts.items())) or None
+
+    def last_meta(self) -> dict[str, Any]:
+        """What the checkpoint of the last epoch says of itself.
+
+        Returns
+        -------
+        dict
+            Empty if there is none.
+        """
+        found = [c.meta for c in self.checkpointer.list_checkpoints()]
+        return max(found, key=lambda meta: meta.get("steps", -1), default={})

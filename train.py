@@ -8,9 +8,6 @@ To run this recipe, do the following:
 > python train.py hparams/quickstart.yaml
 > python train.py hparams/conformer_dld.yaml --data_folder=/LibriSpeech
 > python train.py hparams/conformer_dld.yaml --data_folder=/an4 --corpus=AN4
-
-Authors
- * The dld_brain authors 2026
 """
 
 import sys
@@ -23,13 +20,7 @@ from dld_brain.training.memory import keep_freed_memory
 
 
 def main(arguments: list[str]) -> None:
-    """Runs the recipe that the command line names.
-
-    Arguments
-    ---------
-    arguments : list of str
-        The command line.
-    """
+    """Runs the recipe that the command line names."""
     hparams_file, run_opts, overrides = sb.parse_arguments(arguments)
     sb.utils.distributed.ddp_init_group(run_opts)
     keep_freed_memory()

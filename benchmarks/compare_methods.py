@@ -9,9 +9,6 @@ Trains each method of methods.yaml with each seed from one teacher, by
 train.py; what is finished is not trained again, what was interrupted goes on.
 Writes <output>/<corpus>/equal_updates.md or equal_compute_<reference>.md, .png
 and .json; each run's report stays in its folder there.
-
-Authors
- * The dld_brain authors 2026
 """
 
 import argparse
@@ -30,13 +27,7 @@ from dld_brain.run.config import read_tree
 
 
 class Comparison:
-    """The models of a comparison.
-
-    Arguments
-    ---------
-    options : argparse.Namespace
-        The command line.
-    """
+    """The models of a comparison."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
@@ -63,12 +54,7 @@ class Comparison:
         return "equal_updates"
 
     def teacher_job(self) -> Job:
-        """The teacher.
-
-        Returns
-        -------
-        Job
-        """
+        """The teacher."""
         return Job(
             "hparams/conformer_teacher.yaml",
             {
@@ -87,16 +73,8 @@ class Comparison:
 
         Arguments
         ---------
-        method : str
-            Key of methods.yaml.
-        seed : int
-            Its seed.
         n_layers : int, optional
             Depth of a model that has one depth alone.
-
-        Returns
-        -------
-        Job
         """
         entry = self.methods[method]
         settings = {
@@ -127,11 +105,6 @@ class Comparison:
     def jobs(self, method: str) -> dict[int, list[Job]]:
         """The models of a method, by seed.
 
-        Arguments
-        ---------
-        method : str
-            Key of methods.yaml.
-
         Returns
         -------
         dict of int to list of Job
@@ -145,17 +118,7 @@ class Comparison:
         }
 
     def with_equal_compute(self, jobs: list[Job]) -> list[Job]:
-        """The same models for as many updates as the reference's compute buys.
-
-        Arguments
-        ---------
-        jobs : list of Job
-            The models.
-
-        Returns
-        -------
-        list of Job
-        """
+        """The same models for as many updates as the reference's compute buys."""
         n_teacher = load_pretrained(str(self.teacher)).modules["model"].n_total
         reference = self.job(self.options.reference, self.options.seeds[0])
         budget = mean_passes(reference, n_teacher)
@@ -188,26 +151,11 @@ class Comparison:
             )
 
     def is_second(self, method: str) -> bool:
-        """Whether a method goes on where another has ended.
-
-        Arguments
-        ---------
-        method : str
-            Key of methods.yaml.
-
-        Returns
-        -------
-        bool
-        """
+        """Whether a method goes on where another has ended."""
         return "starts_from" in self.methods[method]
 
     def train(self, todo: list[Job]) -> None:
         """Trains models, several at a time.
-
-        Arguments
-        ---------
-        todo : list of Job
-            The models.
 
         Raises
         ------
@@ -232,12 +180,7 @@ class Comparison:
             )
 
     def rows(self) -> list[Row]:
-        """What every method that has finished reached.
-
-        Returns
-        -------
-        list of Row
-        """
+        """What every method that has finished reached."""
         teacher = [[self.teacher]]
         found = [read_row("the teacher, its own layers", teacher)]
         for method, entry in self.methods.items():
@@ -252,13 +195,7 @@ class Comparison:
         return found
 
     def write(self) -> str:
-        """Writes the table, the picture and the numbers.
-
-        Returns
-        -------
-        str
-            The Markdown.
-        """
+        """Writes the table, the picture and the numbers."""
         rows = self.rows()
         path = self.folder / self.name
         text = (
@@ -277,44 +214,19 @@ class Comparison:
         return text
 
     def drawn(self, rows: list[Row]) -> list[Row]:
-        """The rows of the picture: the teacher's, and those asked for.
-
-        Arguments
-        ---------
-        rows : list of Row
-            The teacher's and the methods'.
-
-        Returns
-        -------
-        list of Row
-        """
+        """The rows of the picture: the teacher's, and those asked for."""
         names = self.options.draw or self.methods
         titles = [self.methods[name]["title"] for name in names]
         return [rows[0], *(row for row in rows if row.title in titles)]
 
 
 def settings_of(options: argparse.Namespace) -> dict[str, Any]:
-    """Further flags of train.py.
-
-    Arguments
-    ---------
-    options : argparse.Namespace
-        The command line.
-
-    Returns
-    -------
-    dict of str to object
-    """
+    """Further flags of train.py."""
     return dict(read_tree(options.settings))
 
 
 def parser() -> argparse.ArgumentParser:
-    """Makes the parser of the command line.
-
-    Returns
-    -------
-    argparse.ArgumentParser
-    """
+    """Makes the parser of the command line."""
     folder = Path(__file__).parent
     content = read_tree(folder / "methods.yaml")
     found = argparse.ArgumentParser(

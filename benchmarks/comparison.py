@@ -1,8 +1,4 @@
-"""Tables and the picture of a comparison of methods.
-
-Authors
- * The dld_brain authors 2026
-"""
+"""Tables and the picture of a comparison of methods."""
 
 import json
 import statistics
@@ -23,18 +19,12 @@ class Row(NamedTuple):
 
     Arguments
     ---------
-    title : str
-        What it is called.
-    metric : str
-        WER or accuracy.
     rates : dict of int to list of float
         By depth, the metric with each seed, %.
     spent : dict of str to float
         Mean over the seeds: seconds, epochs, steps, hours of audio and layer
         passes of a training; of several models, their sum, but for epochs
         and steps.
-    peak_bytes : int
-        Most memory that a training held.
     curve : list of list of float
         Of a model whose router looks at the input, mean depth and metric by
         threshold, with the first seed.
@@ -49,17 +39,7 @@ class Row(NamedTuple):
 
 
 def read_report(folder: Path) -> dict[str, Any]:
-    """Reads what a run has found.
-
-    Arguments
-    ---------
-    folder : Path
-        Its folder.
-
-    Returns
-    -------
-    dict
-    """
+    """Reads what a run has found."""
     return json.loads((folder / "depth_report.json").read_text())
 
 
@@ -68,17 +48,11 @@ def read_row(title: str, runs: list[list[Path]], stages: int = 1) -> Row:
 
     Arguments
     ---------
-    title : str
-        What it is called.
     runs : list of list of Path
         For each seed, the folder of its model; or of the models for the
         single depths.
     stages : int
         Trainings, each from the one before, that make such a model.
-
-    Returns
-    -------
-    Row
     """
     reports = [[read_report(folder) for folder in models] for models in runs]
     rates: dict[int, list[float]] = {}
@@ -115,12 +89,6 @@ def stages_of(training: dict[str, Any], stages: int) -> dict[str, float]:
     ---------
     training : dict
         Fields of a Training, the last stage's.
-    stages : int
-        How many.
-
-    Returns
-    -------
-    dict of str to float
 
     Example
     -------
@@ -137,11 +105,6 @@ def stages_of(training: dict[str, Any], stages: int) -> dict[str, float]:
 def total(trainings: list[dict[str, Any]]) -> dict[str, float]:
     """What the models of a seed took together.
 
-    Arguments
-    ---------
-    trainings : list of dict
-        Fields of a Training, each.
-
     Returns
     -------
     dict of str to float
@@ -152,17 +115,7 @@ def total(trainings: list[dict[str, Any]]) -> dict[str, float]:
 
 
 def table(rows: list[Row]) -> str:
-    """The methods, their rates and what they took, as Markdown.
-
-    Arguments
-    ---------
-    rows : list of Row
-        The methods.
-
-    Returns
-    -------
-    str
-    """
+    """The methods, their rates and what they took, as Markdown."""
     depths = sorted({n for row in rows for n in row.rates})
     head = [f"{rows[0].metric} %", "seeds", *map(str, depths)]
     head += ["epochs", "updates", "layer passes", "minutes", "peak GiB"]
@@ -185,19 +138,7 @@ def table(rows: list[Row]) -> str:
 
 
 def differences(rows: list[Row], ours: str) -> str:
-    """How far one method is from the others, in points, as Markdown.
-
-    Arguments
-    ---------
-    rows : list of Row
-        The methods.
-    ours : str
-        Title of the one.
-
-    Returns
-    -------
-    str
-    """
+    """How far one method is from the others, in points, as Markdown."""
     (own,) = (row for row in rows if row.title == ours)
     depths = list(own.rates)
     head = ["points", *map(str, depths)]
@@ -217,17 +158,7 @@ def differences(rows: list[Row], ours: str) -> str:
 
 
 def curves(rows: list[Row]) -> str:
-    """Mean depth and metric of models that look at the input, as Markdown.
-
-    Arguments
-    ---------
-    rows : list of Row
-        The methods.
-
-    Returns
-    -------
-    str
-    """
+    """Mean depth and metric of models that look at the input, as Markdown."""
     lines = []
     for row in (row for row in rows if row.curve):
         depths, rates = zip(*row.curve)
@@ -237,17 +168,7 @@ def curves(rows: list[Row]) -> str:
 
 
 def draw(rows: list[Row], path: Path, title: str) -> None:
-    """Draws the methods against depth.
-
-    Arguments
-    ---------
-    rows : list of Row
-        The methods.
-    path : Path
-        PNG file to write.
-    title : str
-        Title of the figure.
-    """
+    """Draws the methods against depth."""
     with picture(
         path,
         xlabel="layers that run, n",

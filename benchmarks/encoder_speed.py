@@ -9,9 +9,6 @@ of the same size. WavLM-base: ours at each depth, from the waveform on, and
 Hugging Face's model cut to as many layers. And the floor: its
 multiply-accumulates at the rate of a large matrix product. Prints a table,
 writes JSON.
-
-Authors
- * The dld_brain authors 2026
 """
 
 import argparse
@@ -39,19 +36,7 @@ INPUTS = {"1 x 10 s": (1, 10), "1 x 60 s": (1, 60), "8 x 4 s": (8, 4)}
 
 
 def matmul_rate(n: int = 2048, rounds: int = 5) -> float:
-    """Multiply-accumulates a second of a large matrix product.
-
-    Arguments
-    ---------
-    n : int
-        Rows and columns.
-    rounds : int
-        Products timed.
-
-    Returns
-    -------
-    float
-    """
+    """Multiply-accumulates a second of a large matrix product."""
     a, b = torch.randn(n, n), torch.randn(n, n)
     seconds = []
     for _ in range(rounds):
@@ -65,17 +50,6 @@ def measure(
     encoder: str, name: str, rounds: int, rate: float
 ) -> dict[str, object]:
     """Measures one input and prints its table.
-
-    Arguments
-    ---------
-    encoder : str
-        Key of `ENCODERS`.
-    name : str
-        Key of `INPUTS`.
-    rounds : int
-        How often each task is timed.
-    rate : float
-        Of `matmul_rate`.
 
     Returns
     -------

@@ -5,9 +5,6 @@
 
 Times each depth and format in turn, from an audio file to its text; with a
 CSV file of one's own also scores them. Prints a table, writes JSON.
-
-Authors
- * The dld_brain authors 2026
 """
 
 import argparse
@@ -39,19 +36,7 @@ Format = tuple[Callable[[str], str], int]
 
 
 def torch_formats(source: str, n_layers: int) -> dict[str, Format]:
-    """The model in torch; each with the layers of the depth alone.
-
-    Arguments
-    ---------
-    source : str
-        Folder `pretrained` of a run.
-    n_layers : int
-        The depth.
-
-    Returns
-    -------
-    dict of str to Format
-    """
+    """The model in torch; each with the layers of the depth alone."""
     found = {}
     for name in ("torch fp32", "torch int8"):
         asr = DynamicEncoderASR.from_hparams(source, n_layers=n_layers)
@@ -66,23 +51,7 @@ def torch_formats(source: str, n_layers: int) -> dict[str, Format]:
 def onnx_formats(
     source: str, n_layers: int, folder: Path, threads: int
 ) -> dict[str, Format]:
-    """The model in ONNX.
-
-    Arguments
-    ---------
-    source : str
-        Folder `pretrained` of a run.
-    n_layers : int
-        The depth.
-    folder : Path
-        Where graphs are written.
-    threads : int
-        Threads of a session.
-
-    Returns
-    -------
-    dict of str to Format
-    """
+    """The model in ONNX."""
     model = load_for_inference(source)
     exact, rough = (folder / f"{n_layers}.{x}.onnx" for x in ("fp32", "int8"))
     write_onnx(model.modules, model.table.layers(n_layers), exact)
@@ -113,19 +82,8 @@ def word_error_rate(
 
     Arguments
     ---------
-    run : callable
-        Audio file -> text.
     path : str
         CSV file with columns wav and wrd.
-    data_root : str
-        What $data_root stands for in it.
-    title : str
-        Of the progress bar.
-
-    Returns
-    -------
-    float
-        WER, %.
     """
     with open(path, newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))

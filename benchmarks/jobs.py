@@ -1,8 +1,4 @@
-"""A model that a comparison trains, and what a step of it takes.
-
-Authors
- * The dld_brain authors 2026
-"""
+"""A model that a comparison trains, and what a step of it takes."""
 
 import json
 import os
@@ -21,17 +17,7 @@ STEPS = 1000
 
 
 class Job(NamedTuple):
-    """A model to train.
-
-    Arguments
-    ---------
-    hparams : str
-        File of hparams/.
-    settings : dict
-        Flags of train.py.
-    folder : Path
-        Its output folder.
-    """
+    """A model to train."""
 
     hparams: str
     settings: dict[str, Any]
@@ -43,17 +29,7 @@ class Job(NamedTuple):
         return (self.folder / "depth_report.json").is_file()
 
     def command(self, device: str) -> list[str]:
-        """The command that trains it.
-
-        Arguments
-        ---------
-        device : str
-            Where it is trained.
-
-        Returns
-        -------
-        list of str
-        """
+        """The command that trains it."""
         flags = [
             f"--{key}={value if isinstance(value, str) else json.dumps(value)}"
             for key, value in self.settings.items()
@@ -62,20 +38,7 @@ class Job(NamedTuple):
         return ["train.py", self.hparams, *flags, folder, f"--device={device}"]
 
     def train(self, device: str, threads: int) -> None:
-        """Trains it, with its output in stdout.txt.
-
-        Arguments
-        ---------
-        device : str
-            Where it is trained.
-        threads : int
-            Threads of the process.
-
-        Raises
-        ------
-        RuntimeError
-            If train.py fails.
-        """
+        """Trains it, with its output in stdout.txt."""
         self.folder.mkdir(parents=True, exist_ok=True)
         log = self.folder / "stdout.txt"
         with open(log, "a", encoding="utf-8") as file:
@@ -95,14 +58,8 @@ def mean_passes(job: Job, n_teacher: int) -> float:
 
     Arguments
     ---------
-    job : Job
-        The model.
     n_teacher : int
         Layers of its frozen teacher, if it has one.
-
-    Returns
-    -------
-    float
     """
     hparams = load_flat(job.hparams, job.settings)
     n_total, seed = hparams["modules"]["model"].n_total, hparams["seed"]
@@ -121,17 +78,6 @@ def mean_passes(job: Job, n_teacher: int) -> float:
 
 def longer(job: Job, share: float) -> Job:
     """The same model with more updates, or fewer, and its schedule with them.
-
-    Arguments
-    ---------
-    job : Job
-        The model.
-    share : float
-        How many times the updates.
-
-    Returns
-    -------
-    Job
 
     Example
     -------

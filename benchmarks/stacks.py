@@ -1,8 +1,4 @@
-"""What benchmarks/encoder_speed.py times: ours, cut ones, those of others.
-
-Authors
- * The dld_brain authors 2026
-"""
+"""What benchmarks/encoder_speed.py times: ours, cut ones, those of others."""
 
 from collections.abc import Callable
 
@@ -26,13 +22,7 @@ Tasks = dict[str, Callable[[], object]]
 
 
 class StaticStack(nn.Module):
-    """Layers without gates.
-
-    Arguments
-    ---------
-    layers : list of torch.nn.Module
-        The layers.
-    """
+    """Layers without gates."""
 
     def __init__(self, layers: list[nn.Module]) -> None:
         super().__init__()
@@ -63,10 +53,6 @@ def speechbrain_encoder(attention_type: str) -> ConformerEncoder:
     ---------
     attention_type : str
         RelPosMHAXL, its default, or regularMHA.
-
-    Returns
-    -------
-    ConformerEncoder
     """
     return ConformerEncoder(
         num_layers=N_TOTAL,
@@ -79,19 +65,7 @@ def speechbrain_encoder(attention_type: str) -> ConformerEncoder:
 
 
 def conformer_macs(batch: int, seconds: int) -> int:
-    """Multiply-accumulates of the paper's stack.
-
-    Arguments
-    ---------
-    batch : int
-        Utterances.
-    seconds : int
-        Length of each.
-
-    Returns
-    -------
-    int
-    """
+    """Multiply-accumulates of the paper's stack."""
     d, t = D_MODEL, 25 * seconds - 1
     layer = 4 * d * D_FFN * t + 4 * d * d * t + 2 * t * t * d
     layer += (2 * d + KERNEL + d) * d * t
@@ -99,19 +73,7 @@ def conformer_macs(batch: int, seconds: int) -> int:
 
 
 def conformer_tasks(batch: int, seconds: int) -> Tasks:
-    """The paper's stack, and those of its size.
-
-    Arguments
-    ---------
-    batch : int
-        Utterances.
-    seconds : int
-        Length of each.
-
-    Returns
-    -------
-    dict of str to callable
-    """
+    """The paper's stack, and those of its size."""
     # Frames behind the stem, 25 a second less those of its windows.
     x = torch.randn(batch, 25 * seconds - 1, D_MODEL)
     sizes = {"kernel_size": KERNEL, "dropout": 0.1}
@@ -140,19 +102,7 @@ def conformer_tasks(batch: int, seconds: int) -> Tasks:
 
 
 def wavlm_tasks(batch: int, seconds: int) -> Tasks:
-    """WavLM-base from the waveform on: ours, and Hugging Face's cut to n.
-
-    Arguments
-    ---------
-    batch : int
-        Utterances.
-    seconds : int
-        Length of each.
-
-    Returns
-    -------
-    dict of str to callable
-    """
+    """WavLM-base from the waveform on: ours, and Hugging Face's cut to n."""
     config = {"model_type": "wavlm", "layerdrop": 0.0}
     ours = wavlm_encoder(None, config, vocab_size=29).eval()
     theirs = transformers.WavLMModel(transformers.WavLMConfig()).eval()
@@ -183,13 +133,7 @@ def wavlm_macs(batch: int, seconds: int) -> float:
 
     Arguments
     ---------
-    batch : int
-        Utterances.
     seconds : int
         Length of each; attention's square is left at that of 10 s.
-
-    Returns
-    -------
-    float
     """
     return batch * seconds * 7.41e9

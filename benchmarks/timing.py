@@ -1,8 +1,4 @@
-"""What the benchmarks share: interleaved timing, and where it ran.
-
-Authors
- * The dld_brain authors 2026
-"""
+"""What the benchmarks share: interleaved timing, and where it ran."""
 
 import json
 import platform
@@ -25,20 +21,6 @@ def interleaved(
 
     Every other round goes backwards: of two neighbours, neither is always
     the one that finds the other's weights in the cache.
-
-    Arguments
-    ---------
-    tasks : mapping of str to callable
-        What to time.
-    rounds : int
-        How often each is timed.
-    warm_up : int
-        Rounds before that.
-
-    Returns
-    -------
-    dict of str to list of float
-        Seconds of each round.
     """
     seconds: dict[str, list[float]] = {name: [] for name in tasks}
     for i in tqdm(range(warm_up + rounds), desc="rounds", leave=False):
@@ -52,32 +34,13 @@ def interleaved(
 
 
 def ratio(seconds: Mapping[str, list[float]], name: str, to: str) -> float:
-    """Median over the rounds of one task's time to another's.
-
-    Arguments
-    ---------
-    seconds : mapping of str to list of float
-        Of `interleaved`.
-    name : str
-        The task.
-    to : str
-        The other.
-
-    Returns
-    -------
-    float
-    """
+    """Median over the rounds of one task's time to another's."""
     pairs = zip(seconds[name], seconds[to])
     return statistics.median(a / b for a, b in pairs)
 
 
 def machine() -> dict[str, Any]:
-    """Where a benchmark ran.
-
-    Returns
-    -------
-    dict
-    """
+    """Where a benchmark ran."""
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"],
         cwd=Path(__file__).parent,
@@ -92,14 +55,6 @@ def machine() -> dict[str, Any]:
 
 
 def write_json(path: str, content: dict[str, Any]) -> None:
-    """Writes a result, with the machine.
-
-    Arguments
-    ---------
-    path : str
-        File to write.
-    content : dict
-        The result.
-    """
+    """Writes a result, with the machine."""
     text = json.dumps({"machine": machine(), **content}, indent=2)
     Path(path).write_text(text + "\n")

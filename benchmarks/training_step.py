@@ -5,9 +5,6 @@
 Times, in turn, on one batch of the paper's 31.2 M model: a CTC step at
 full depth (the teacher's training), a step of random dropping, and a DLD
 step. Depths are drawn as in training, the same for both.
-
-Authors
- * The dld_brain authors 2026
 """
 
 import argparse
@@ -30,21 +27,7 @@ from dld_brain.training.memory import keep_freed_memory
 def make_brain(
     p_open: float, teacher: Optional[dict[str, Any]], n_rounds: int
 ) -> DLDBrain:
-    """Makes the Brain of the paper's model.
-
-    Arguments
-    ---------
-    p_open : float
-        Probability that a layer runs.
-    teacher : dict, optional
-        Modules of the teacher.
-    n_rounds : int
-        Steps that will be taken.
-
-    Returns
-    -------
-    DLDBrain
-    """
+    """Makes the Brain of the paper's model."""
     settings = {
         "data_folder": "none",
         "output_folder": "none",
@@ -69,19 +52,7 @@ def make_brain(
 
 
 def make_batch(n_utterances: int, seconds: float) -> PaddedBatch:
-    """Makes a batch of noise, 10 tokens a second.
-
-    Arguments
-    ---------
-    n_utterances : int
-        Utterances.
-    seconds : float
-        Length of each.
-
-    Returns
-    -------
-    PaddedBatch
-    """
+    """Makes a batch of noise, 10 tokens a second."""
     n_tokens = int(10 * seconds)
     return PaddedBatch(
         [

@@ -2,9 +2,6 @@
 
 JSON, saved as depth_table.ckpt in the folder of a model (the name that
 SpeechBrain's Pretrainer fetches), whose weights it names.
-
-Authors
- * The dld_brain authors 2026
 """
 
 import hashlib
@@ -24,21 +21,6 @@ def checkpoint_hash(path: Any) -> str:
 
     SHA-256 of the checksums that torch.save keeps of each tensor, and of
     names, shapes and types.
-
-    Arguments
-    ---------
-    path : str or Path
-        File of a state dict.
-
-    Returns
-    -------
-    str
-        32 hexadecimal digits.
-
-    Raises
-    ------
-    ValueError
-        If the file is none of torch.save.
 
     Example
     -------
@@ -69,22 +51,12 @@ class DepthRow:
 
     Arguments
     ---------
-    n_layers : int
-        Layers that run, n.
-    layers : list of int
-        Which, rising.
-    params : int
-        Parameters that execute.
     macs_per_second : float
         Multiply-accumulates of the encoder for a second of audio.
-    weight_bytes : int
-        Bytes of the weights that execute.
     dev_loss : float, optional
         Loss on the speech that layers were chosen on, nats per utterance.
     dev_loss_mean : float, optional
         Mean of that over the layer sets drawn, where they were drawn.
-    dev_loss_std : float, optional
-        Its standard deviation.
     dev_rate : float, optional
         The task's metric (WER, or accuracy) on the whole development
         speech, %.
@@ -109,8 +81,6 @@ class DepthTable:
     ---------
     model : str
         `checkpoint_hash` of the model.ckpt that it is of.
-    strategy : str
-        How the layers were chosen.
     rows : list of DepthRow
         One for each depth, rising.
 
@@ -135,22 +105,7 @@ class DepthTable:
         return tuple(row.n_layers for row in self.rows)
 
     def layers(self, n_layers: int) -> Layers:
-        """Layers that run at a depth.
-
-        Arguments
-        ---------
-        n_layers : int
-            The depth.
-
-        Returns
-        -------
-        tuple of int
-
-        Raises
-        ------
-        ValueError
-            If it is none of the table.
-        """
+        """Layers that run at a depth."""
         is_int = isinstance(n_layers, int) and not isinstance(n_layers, bool)
         for row in self.rows:
             if is_int and row.n_layers == n_layers:
@@ -162,18 +117,7 @@ class DepthTable:
         )
 
     def check_model(self, model: str) -> None:
-        """Raises unless the table is of these weights.
-
-        Arguments
-        ---------
-        model : str
-            `checkpoint_hash` of its weights.
-
-        Raises
-        ------
-        ValueError
-            If it is of others.
-        """
+        """Raises unless the table is of these weights."""
         if self.model != model:
             raise ValueError(
                 f"the depth table must be of this model ({model[:8]}), but "
@@ -182,29 +126,12 @@ class DepthTable:
             )
 
     def save(self, folder: str) -> None:
-        """Writes depth_table.ckpt.
-
-        Arguments
-        ---------
-        folder : str
-            Where to.
-        """
+        """Writes depth_table.ckpt."""
         text = json.dumps(asdict(self), indent=2)
         Path(folder, FILE).write_text(text + "\n")
 
     def read(self, path: Any) -> None:
-        """Takes over what a file holds; a hook of SpeechBrain's Pretrainer.
-
-        Arguments
-        ---------
-        path : str or Path
-            The file.
-
-        Raises
-        ------
-        ValueError
-            If it is no table.
-        """
+        """Takes over what a file holds; a hook of SpeechBrain's Pretrainer."""
         try:
             content = json.loads(Path(path).read_text())
             self.rows = [DepthRow(**row) for row in content["rows"]]
@@ -214,11 +141,6 @@ class DepthTable:
 
     def within(self, n_layers: int) -> "DepthTable":
         """What a model can do that has the layers of one depth alone.
-
-        Arguments
-        ---------
-        n_layers : int
-            The depth.
 
         Returns
         -------
@@ -247,13 +169,5 @@ class DepthTable:
 
 
 def read_table(table: DepthTable, path: Any) -> None:
-    """`table.read(path)`, as SpeechBrain's Pretrainer calls it.
-
-    Arguments
-    ---------
-    table : DepthTable
-        What to read into.
-    path : str or Path
-        The file.
-    """
+    """`table.read(path)`, as SpeechBrain's Pretrainer calls it."""
     table.read(path)

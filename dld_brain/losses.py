@@ -2,9 +2,6 @@
 
 Both are sums over the frames of an utterance, averaged over the batch, so
 that the paper's 1 : 1 weighting is one nat against one nat.
-
-Authors
- * The dld_brain authors 2026
 """
 
 from typing import Optional
@@ -70,8 +67,6 @@ def ctc(
         Token ids, [B, U].
     target_lengths : torch.Tensor
         Tokens, [B].
-    blank : int
-        Id of the blank.
 
     Returns
     -------
@@ -129,11 +124,6 @@ def kl(
     torch.Tensor
         Divergence in nats, summed over the frames of an utterance, [B].
 
-    Raises
-    ------
-    ValueError
-        If teacher and student differ in shape.
-
     Example
     -------
     >>> p = torch.tensor([[[0.5, 0.5]]]).log()
@@ -182,11 +172,6 @@ def l2(
     torch.Tensor
         Squared nats, summed over the frames of an utterance, [B].
 
-    Raises
-    ------
-    ValueError
-        If teacher and student differ in shape.
-
     Example
     -------
     >>> p = torch.tensor([[[0.5, 0.5]]]).log()
@@ -212,8 +197,6 @@ def near_tokens(
         Log-probabilities, [B, T, V].
     lengths : torch.Tensor
         Valid frames, [B]: what stands in padding marks nothing.
-    neighbours : int
-        Frames on each side.
 
     Returns
     -------
@@ -239,14 +222,8 @@ def check_shapes(teacher: torch.Tensor, student: torch.Tensor) -> None:
 
     Arguments
     ---------
-    teacher : torch.Tensor
     student : torch.Tensor
         Log-probabilities, [B, T, V].
-
-    Raises
-    ------
-    ValueError
-        If they have not.
     """
     if teacher.shape != student.shape:
         raise ValueError(

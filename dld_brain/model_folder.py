@@ -3,9 +3,6 @@
 hyperparams.yaml, model.ckpt, normalize.ckpt, tokenizer.ckpt (of a
 classification, label_encoder.ckpt) and depth_table.ckpt, as SpeechBrain's
 interfaces read them, and depth_report.json.
-
-Authors
- * The dld_brain authors 2026
 """
 
 from collections.abc import Mapping
@@ -59,14 +56,8 @@ class PretrainedModel(NamedTuple):
 
     Arguments
     ---------
-    modules : dict of str to torch.nn.Module
-        `compute_features`, `normalize` and `model`.
     task : Task
         What it was trained for, with its vocabulary.
-    table : DepthTable
-        Which layers run at a depth.
-    hparams : dict
-        Its hyperparameters, loaded.
     """
 
     modules: dict[str, torch.nn.Module]
@@ -88,15 +79,8 @@ def save_weights(
     ---------
     folder : str
         Where to; made if need be.
-    modules : mapping of str to torch.nn.Module
-        `compute_features`, `normalize` and `model`.
     task : Task
         What it is for, with its vocabulary.
-
-    Returns
-    -------
-    str
-        `checkpoint_hash` of the weights.
     """
     path = Path(folder)
     path.mkdir(parents=True, exist_ok=True)
@@ -107,17 +91,7 @@ def save_weights(
 
 
 def save_hyperparams(folder: str, encoder_yaml: str, task: Task) -> None:
-    """Writes hyperparams.yaml, which tells that the folder holds a model.
-
-    Arguments
-    ---------
-    folder : str
-        Where to.
-    encoder_yaml : str
-        The encoder's hyperparameters, resolved.
-    task : Task
-        What the model is for.
-    """
+    """Writes hyperparams.yaml, which tells that the folder holds a model."""
     inference = INFERENCE_YAML.format(
         vocabulary=task.inference_yaml, key=task.key, hook=task.hook
     )
@@ -128,11 +102,6 @@ def save_hyperparams(folder: str, encoder_yaml: str, task: Task) -> None:
 
 def check_pretrained(folder: str) -> None:
     """Raises unless the folder holds a model.
-
-    Arguments
-    ---------
-    folder : str
-        The folder.
 
     Raises
     ------
@@ -160,19 +129,8 @@ def check_pretrained(folder: str) -> None:
 def load_pretrained(folder: str) -> PretrainedModel:
     """Reads a model, strictly, on the CPU.
 
-    Arguments
-    ---------
-    folder : str
-        The folder.
-
-    Returns
-    -------
-    PretrainedModel
-
     Raises
     ------
-    FileNotFoundError
-        If the folder holds no model.
     ValueError
         If a file in it does not fit.
     """
@@ -192,20 +150,7 @@ def load_pretrained(folder: str) -> PretrainedModel:
 
 
 def load_normalizer(normalizer: InputNormalization, path: Any) -> None:
-    """Loads feature statistics; a hook of SpeechBrain's Pretrainer.
-
-    Arguments
-    ---------
-    normalizer : InputNormalization
-        What to load into.
-    path : str or Path
-        File of the statistics.
-
-    Raises
-    ------
-    ValueError
-        If the file holds no statistics.
-    """
+    """Loads feature statistics; a hook of SpeechBrain's Pretrainer."""
     try:
         normalizer._load(path)
     except Exception as error:  # torch and pickle raise many kinds
@@ -239,11 +184,6 @@ def copy_weights(
         Where the source is from, for the message.
     layers : tuple of int, optional
         Layers of the source that the model has; all if not given.
-
-    Raises
-    ------
-    ValueError
-        If the two differ in shape.
     """
     state = source["model"].state_dict()
     if layers is not None:
@@ -281,12 +221,6 @@ def load_state_strictly(
 
     Arguments
     ---------
-    module : torch.nn.Module
-        What to load into.
-    path : str or Path
-        File of a state_dict.
-    table : DepthTable, optional
-        The depth table beside it.
     n_layers : int, optional
         The module has the layers of this depth alone: the others are left
         out, and not read.
@@ -345,17 +279,7 @@ def load_state_strictly(
 
 
 def load_for_inference(source: str) -> PretrainedModel:
-    """Reads a model and puts it in eval mode.
-
-    Arguments
-    ---------
-    source : str
-        Folder `pretrained` of a run.
-
-    Returns
-    -------
-    PretrainedModel
-    """
+    """Reads a model and puts it in eval mode."""
     model = load_pretrained(source)
     for module in model.modules.values():
         module.eval()

@@ -8,9 +8,6 @@
 The first three print one line a file, its name and the transcript or label
 with a tab between, or with --json one object a line. The exit status is 1 if
 a file failed; the others are answered all the same.
-
-Authors
- * The dld_brain authors 2026
 """
 
 import argparse
@@ -35,12 +32,7 @@ BUDGET = (
 
 
 def parser() -> argparse.ArgumentParser:
-    """Makes the parser of the command line.
-
-    Returns
-    -------
-    argparse.ArgumentParser
-    """
+    """Makes the parser of the command line."""
     root = argparse.ArgumentParser(prog="python -m pretrained_interfaces")
     commands = root.add_subparsers(dest="command", required=True)
     shared = argparse.ArgumentParser(add_help=False)
@@ -97,15 +89,6 @@ def transcribe(
 ) -> dict[str, Any]:
     """Transcribes a file.
 
-    Arguments
-    ---------
-    asr : DynamicEncoderASR
-        The model.
-    file : str
-        The file.
-    settings : dict
-        Of `DynamicEncoderASR.transcribe`.
-
     Returns
     -------
     dict
@@ -119,15 +102,6 @@ def classify(
     classifier: DynamicEncoderClassifier, file: str, n_layers: Optional[int]
 ) -> dict[str, Any]:
     """Classifies a file.
-
-    Arguments
-    ---------
-    classifier : DynamicEncoderClassifier
-        The model.
-    file : str
-        The file.
-    n_layers : int, optional
-        Layers that run.
 
     Returns
     -------
@@ -147,15 +121,6 @@ def answer(
 ) -> dict[str, Any]:
     """Transcribes or classifies a file.
 
-    Arguments
-    ---------
-    model : DynamicDepth
-        The model.
-    file : str
-        The file.
-    options : argparse.Namespace
-        The command line.
-
     Returns
     -------
     dict
@@ -171,20 +136,7 @@ def answer(
 
 
 def answer_all(model: DynamicDepth, options: argparse.Namespace) -> int:
-    """Answers the files of a command line and prints them.
-
-    Arguments
-    ---------
-    model : DynamicDepth
-        The model.
-    options : argparse.Namespace
-        The command line.
-
-    Returns
-    -------
-    int
-        Exit status.
-    """
+    """Answers the files of a command line and prints them."""
     model.layers(options.n_layers)
     failed = False
     for file in options.files:
@@ -202,20 +154,7 @@ def answer_all(model: DynamicDepth, options: argparse.Namespace) -> int:
 def print_calibration(
     asr: DynamicEncoderASR, options: argparse.Namespace
 ) -> int:
-    """Calibrates and prints the table.
-
-    Arguments
-    ---------
-    asr : DynamicEncoderASR
-        The model.
-    options : argparse.Namespace
-        The command line.
-
-    Returns
-    -------
-    int
-        Exit status.
-    """
+    """Calibrates and prints the table."""
     found = asr.calibrate(options.seconds, options.threads)
     print(json.dumps(found.machine))
     columns = [f"{s:g} s of audio, ms" for s in found.seconds]
@@ -240,11 +179,6 @@ def main(arguments: Optional[list[str]] = None) -> int:
     ---------
     arguments : list of str, optional
         Those of the process if not given.
-
-    Returns
-    -------
-    int
-        Exit status.
     """
     options = parser().parse_args(arguments)
     try:

@@ -1,8 +1,4 @@
-"""Speech recognition at the depth that one asks for.
-
-Authors
- * The dld_brain authors 2026
-"""
+"""Speech recognition at the depth that one asks for."""
 
 import functools
 import time
@@ -31,12 +27,6 @@ class DynamicEncoderASR(Calibrated, DynamicDepth, EncoderASR):
     and `encode_batch` work as there, and take `n_layers` as well. The
     depth is an argument of each call: threads that share a model do not
     meet.
-
-    Arguments
-    ---------
-    *args : tuple
-    **kwargs : dict
-        Forwarded to `EncoderASR`.
 
     Example
     -------
@@ -68,18 +58,9 @@ class DynamicEncoderASR(Calibrated, DynamicDepth, EncoderASR):
             a hub repository.
         n_layers : int, optional
             Layers that run; all if not given.
-        **options : dict
-            As in `transcribe`.
-
-        Returns
-        -------
-        str
-            What was said.
 
         Raises
         ------
-        FileNotFoundError
-            If there is no such file.
         ValueError
             If `n_layers` is no depth of the model, nothing fits the budget,
             or the file is no audio, too short, or has samples that are no
@@ -105,8 +86,6 @@ class DynamicEncoderASR(Calibrated, DynamicDepth, EncoderASR):
 
         Arguments
         ---------
-        path : str or Path
-            As in `transcribe_file`.
         n_layers : int, optional
             Layers that run; all if not given.
         max_rtf : float, optional
@@ -127,19 +106,6 @@ class DynamicEncoderASR(Calibrated, DynamicDepth, EncoderASR):
         open_threshold : float, optional
             Of a model whose router looks at the input: layers run whose
             probability is higher, in [0, 1).
-        savedir : str, optional
-            Where to keep what is fetched.
-
-        Returns
-        -------
-        Transcription
-
-        Raises
-        ------
-        FileNotFoundError
-            If there is no such file.
-        ValueError
-            As `transcribe_file`.
         """
         budget = Budget(max_rtf, max_latency, best_effort)
         # Before the file is read.
@@ -272,26 +238,13 @@ class DynamicEncoderASR(Calibrated, DynamicDepth, EncoderASR):
 
         Raises
         ------
-        TypeError
-            If an input is no tensor.
         ValueError
             If an input or `n_layers` is not what it must be.
         """
         return self.texts(self.encode(wavs, wav_lens, n_layers))
 
     def texts(self, out: EncoderOutput) -> tuple[list[str], list[Any]]:
-        """Decodes.
-
-        Arguments
-        ---------
-        out : EncoderOutput
-            Log-probabilities.
-
-        Returns
-        -------
-        tuple
-            As `transcribe_batch`.
-        """
+        """Decodes."""
         found = self.decoding_function(out.log_probs.float(), relative(out))
         if isinstance(self.hparams.decoding_function, functools.partial):
             return [self.tokenizer.decode_ids(ids) for ids in found], found

@@ -1,8 +1,4 @@
-"""The depth that a budget of time buys.
-
-Authors
- * The dld_brain authors 2026
-"""
+"""The depth that a budget of time buys."""
 
 import logging
 import tempfile
@@ -34,8 +30,6 @@ class Budget:
 
     Arguments
     ---------
-    max_rtf : float, optional
-        Real-time factor.
     max_latency : float, optional
         From file to text, s.
     best_effort : bool
@@ -58,11 +52,6 @@ class Budget:
         ---------
         **others
             What cannot be given with a budget.
-
-        Raises
-        ------
-        ValueError
-            If it does not.
 
         Example
         -------
@@ -92,11 +81,6 @@ class Budget:
         ---------
         audio_seconds : float
             Length of the audio, s.
-
-        Returns
-        -------
-        float
-            Seconds.
         """
         limits = []
         if self.max_rtf is not None:
@@ -107,14 +91,7 @@ class Budget:
 
 
 class Calibrated(DynamicDepth):
-    """A model that knows what its depths cost on this machine.
-
-    Arguments
-    ---------
-    *args : tuple
-    **kwargs : dict
-        Forwarded to `Pretrained`.
-    """
+    """A model that knows what its depths cost on this machine."""
 
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
@@ -124,11 +101,6 @@ class Calibrated(DynamicDepth):
 
     def quantize(self) -> "Calibrated":
         """Makes the linear layers int8, in place; for the CPU.
-
-        Returns
-        -------
-        Calibrated
-            The model itself.
 
         Raises
         ------
@@ -160,10 +132,6 @@ class Calibrated(DynamicDepth):
             Threads of torch, from now on; as they are if not given.
         repeats : int
             How often each is timed; the median counts.
-
-        Returns
-        -------
-        Calibration
         """
         lengths = lengths_of(seconds)
         if threads is not None:
@@ -237,12 +205,6 @@ class Calibrated(DynamicDepth):
         ---------
         seconds : float
             Length of the audio, s.
-        budget : Budget
-            The budget.
-
-        Returns
-        -------
-        int
 
         Raises
         ------

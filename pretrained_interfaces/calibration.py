@@ -1,8 +1,4 @@
-"""What each depth costs on this machine, and the depth that a budget buys.
-
-Authors
- * The dld_brain authors 2026
-"""
+"""What each depth costs on this machine, and the depth that a budget buys."""
 
 import json
 import platform
@@ -24,17 +20,7 @@ LENGTHS = (0.2, 1.0, 2.0)
 
 
 def machine(device: str) -> dict[str, Any]:
-    """What times were measured on.
-
-    Arguments
-    ---------
-    device : str
-        Where the model is.
-
-    Returns
-    -------
-    dict
-    """
+    """What times were measured on."""
     processor = platform.processor()
     info = Path("/proc/cpuinfo")
     if info.is_file():
@@ -59,14 +45,8 @@ class Calibration:
     ---------
     model : str
         Hash of the model, as in its depth table.
-    machine : dict
-        What it was measured on.
-    seconds : list of float
-        Lengths of the audio, s, rising.
     latency : dict of int to list of float
         By depth, from file to text, s: a value for each length.
-    encoder_latency : dict of int to list of float
-        The same of the encoder alone.
     peak_memory : dict of int to int
         By depth, the most memory of the process (on a GPU, the tensors')
         with the longest audio, bytes; empty where the system does not say.
@@ -93,8 +73,6 @@ class Calibration:
 
         Arguments
         ---------
-        n_layers : int
-            The depth.
         seconds : float
             Length of the audio, s.
 
@@ -123,15 +101,6 @@ class Calibration:
             Time that there is, s.
         best_effort : bool
             Whether the fastest depth is taken where none fits.
-
-        Returns
-        -------
-        int
-
-        Raises
-        ------
-        ValueError
-            If none fits.
         """
         costs = {n: self.cost(n, seconds) for n in self.latency}
         fitting = [n for n, cost in costs.items() if cost <= max_latency]
@@ -148,45 +117,17 @@ class Calibration:
         )
 
     def fits(self, model: str, here: dict[str, Any]) -> bool:
-        """Whether it is of this model and this machine.
-
-        Arguments
-        ---------
-        model : str
-            Hash of the model.
-        here : dict
-            `machine` of this machine.
-
-        Returns
-        -------
-        bool
-        """
+        """Whether it is of this model and this machine."""
         return self.model == model and self.machine == here
 
     def save(self, folder: str) -> None:
-        """Writes calibration.json.
-
-        Arguments
-        ---------
-        folder : str
-            Where to.
-        """
+        """Writes calibration.json."""
         text = json.dumps(asdict(self), indent=2)
         Path(folder, FILE).write_text(text + "\n")
 
     @classmethod
     def load(cls, folder: str) -> Optional["Calibration"]:
-        """Reads calibration.json, if it is there.
-
-        Arguments
-        ---------
-        folder : str
-            Where it is.
-
-        Returns
-        -------
-        Calibration
-        """
+        """Reads calibration.json, if it is there."""
         path = Path(folder, FILE)
         if not path.is_file():
             return None
@@ -197,22 +138,7 @@ class Calibration:
 
 
 def median_time(task: Callable[[], Any], device: str, repeats: int) -> float:
-    """Times a task: once to warm up, then the median.
-
-    Arguments
-    ---------
-    task : callable
-        What to time.
-    device : str
-        Where it runs.
-    repeats : int
-        How often it is timed.
-
-    Returns
-    -------
-    float
-        Seconds.
-    """
+    """Times a task: once to warm up, then the median."""
     times = []
     is_cuda = torch.device(device).type == "cuda"
     for _ in range(1 + repeats):
@@ -228,13 +154,6 @@ def median_time(task: Callable[[], Any], device: str, repeats: int) -> float:
 
 def peak_memory(task: Callable[[], Any], device: str) -> Optional[int]:
     """The most memory while a task runs.
-
-    Arguments
-    ---------
-    task : callable
-        The task.
-    device : str
-        Where it runs.
 
     Returns
     -------
@@ -263,10 +182,6 @@ def lengths_of(seconds: float) -> Sequence[float]:
     ---------
     seconds : float
         Length asked for, s.
-
-    Returns
-    -------
-    sequence of float
 
     Raises
     ------

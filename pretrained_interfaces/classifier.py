@@ -1,8 +1,4 @@
-"""Classification of utterances at the depth that one asks for.
-
-Authors
- * The dld_brain authors 2026
-"""
+"""Classification of utterances at the depth that one asks for."""
 
 from pathlib import Path
 from typing import Any, NamedTuple, Optional, Union
@@ -25,8 +21,6 @@ class Classification(NamedTuple):
         Log-posterior of the best, [B].
     index : torch.Tensor
         Its index, [B].
-    text_lab : list of str
-        Its name, for each utterance.
     """
 
     out_prob: torch.Tensor
@@ -41,12 +35,6 @@ class DynamicEncoderClassifier(DynamicDepth, EncoderClassifier):
     An `EncoderClassifier`: `from_hparams`, `classify_file` and
     `classify_batch` work as there, and take `n_layers` as well. Its
     `encode_batch` gives the log-posteriors.
-
-    Arguments
-    ---------
-    *args : tuple
-    **kwargs : dict
-        Forwarded to `EncoderClassifier`.
 
     Example
     -------
@@ -75,18 +63,9 @@ class DynamicEncoderClassifier(DynamicDepth, EncoderClassifier):
             a hub repository.
         n_layers : int, optional
             Layers that run; all if not given.
-        savedir : str, optional
-            Where to keep what is fetched.
-
-        Returns
-        -------
-        Classification
-            Of a batch of one.
 
         Raises
         ------
-        FileNotFoundError
-            If there is no such file.
         ValueError
             If `n_layers` is no depth of the model, or the file is no audio,
             too short, or has samples that are no numbers.
@@ -115,14 +94,8 @@ class DynamicEncoderClassifier(DynamicDepth, EncoderClassifier):
         n_layers : int, optional
             Layers that run; all if not given.
 
-        Returns
-        -------
-        Classification
-
         Raises
         ------
-        TypeError
-            If an input is no tensor.
         ValueError
             If an input or `n_layers` is not what it must be.
         """
@@ -137,10 +110,6 @@ class DynamicEncoderClassifier(DynamicDepth, EncoderClassifier):
         ---------
         out : EncoderOutput
             Log-probabilities, [B, 1, V].
-
-        Returns
-        -------
-        Classification
         """
         out_prob = out.log_probs.squeeze(1)
         score, index = out_prob.max(dim=-1)
@@ -148,16 +117,5 @@ class DynamicEncoderClassifier(DynamicDepth, EncoderClassifier):
         return Classification(out_prob, score, index, names)
 
     def forward(self, *args: Any, **kwargs: Any) -> Classification:
-        """The same as `classify_batch`.
-
-        Arguments
-        ---------
-        *args : tuple
-        **kwargs : dict
-            Forwarded.
-
-        Returns
-        -------
-        Classification
-        """
+        """The same as `classify_batch`."""
         return self.classify_batch(*args, **kwargs)

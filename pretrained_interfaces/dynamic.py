@@ -1,8 +1,4 @@
-"""What all models have that run at the depth that one asks for.
-
-Authors
- * The dld_brain authors 2026
-"""
+"""What all models have that run at the depth that one asks for."""
 
 from pathlib import Path
 from typing import Any, Optional, Union
@@ -23,20 +19,7 @@ from pretrained_interfaces.inputs import (
 
 
 def check_folder(source: str, hparams_file: str) -> None:
-    """Raises unless a folder can hold a model.
-
-    Arguments
-    ---------
-    source : str
-        The folder.
-    hparams_file : str
-        Name of the hyperparameter file there.
-
-    Raises
-    ------
-    FileNotFoundError
-        If a file is missing.
-    """
+    """Raises unless a folder can hold a model."""
     for name in (hparams_file, FILE):
         if not Path(source, name).is_file():
             raise FileNotFoundError(
@@ -49,12 +32,6 @@ class DynamicDepth(Pretrained):
     """A pretrained model whose depth is an argument of each call.
 
     Threads that share a model and ask for different depths do not meet.
-
-    Arguments
-    ---------
-    *args : tuple
-    **kwargs : dict
-        Forwarded to `Pretrained`.
     """
 
     HPARAMS_NEEDED = ["depth_table", "n_layers", "sample_rate"]
@@ -84,19 +61,9 @@ class DynamicDepth(Pretrained):
         ---------
         source : str or Path
             The folder `pretrained` of a run, or a Hugging Face id.
-        hparams_file : str
-            Name of the hyperparameter file there.
         n_layers : int, optional
             Load only the layers that run at this depth; all if not given.
             The depths whose layers are among them remain.
-        overrides : dict, optional
-            Hyperparameters to change.
-        **kwargs : dict
-            Forwarded to SpeechBrain's `from_hparams`.
-
-        Returns
-        -------
-        DynamicDepth
 
         Raises
         ------
@@ -143,10 +110,6 @@ class DynamicDepth(Pretrained):
         n_layers : int, optional
             The depth; all layers if not given.
 
-        Returns
-        -------
-        tuple of int
-
         Raises
         ------
         ValueError
@@ -161,13 +124,6 @@ class DynamicDepth(Pretrained):
         self, path: Union[str, Path], savedir: Optional[str] = None
     ) -> torch.Tensor:
         """Reads audio at the model's rate, as mono.
-
-        Arguments
-        ---------
-        path : str or Path
-            As in `transcribe_file`.
-        savedir : str, optional
-            Where to keep what is fetched.
 
         Returns
         -------
@@ -278,17 +234,7 @@ class DynamicDepth(Pretrained):
         return self.encode_batch(wavs, wav_lens, n_layers)
 
     def to(self, device: Union[str, torch.device]) -> "DynamicDepth":
-        """Moves the model, and where its inputs go.
-
-        Arguments
-        ---------
-        device : str or torch.device
-            Where to.
-
-        Returns
-        -------
-        DynamicDepth
-        """
+        """Moves the model, and where its inputs go."""
         for module in self.mods.values():
             module.to(device)  # InputNormalization moves only when asked
         self.device = str(device)

@@ -1,8 +1,4 @@
-"""Checks what users give, before any work starts.
-
-Authors
- * The dld_brain authors 2026
-"""
+"""Checks what users give, before any work starts."""
 
 import re
 from pathlib import Path
@@ -57,15 +53,6 @@ def check_source(source: Union[str, Path]) -> str:
 def is_remote(path: Union[str, Path]) -> bool:
     """Whether audio is to be fetched: a URL, or a file of a hub repository.
 
-    Arguments
-    ---------
-    path : str or Path
-        What the user gave.
-
-    Returns
-    -------
-    bool
-
     Example
     -------
     >>> is_remote("owner/name/example.wav"), is_remote("/data/example.wav")
@@ -93,8 +80,6 @@ def read_audio(path: Union[str, Path]) -> tuple[torch.Tensor, int]:
 
     Raises
     ------
-    FileNotFoundError
-        If there is no such file.
     ValueError
         If it is no audio, or holds no samples.
 
@@ -146,8 +131,6 @@ def check_batch(
 
     Raises
     ------
-    TypeError
-        If one is no tensor.
     ValueError
         If a shape, a length or a sample is not what it must be.
 

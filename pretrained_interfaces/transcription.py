@@ -1,8 +1,4 @@
-"""What a transcription gives beside the words.
-
-Authors
- * The dld_brain authors 2026
-"""
+"""What a transcription gives beside the words."""
 
 from dataclasses import dataclass
 
@@ -13,12 +9,6 @@ class Transcription:
 
     Arguments
     ---------
-    text : str
-        What was said.
-    n_layers : int
-        Layers that ran for it.
-    layers : tuple of int
-        Which.
     audio_seconds : float
         Length of the audio, s.
     compute_seconds : float

@@ -1,8 +1,4 @@
-"""What every corpus needs: checked audio, CSV files, a list of problems.
-
-Authors
- * The dld_brain authors 2026
-"""
+"""What every corpus needs: checked audio, CSV files, a list of problems."""
 
 import csv
 import functools
@@ -26,14 +22,6 @@ class Utterance(NamedTuple):
 
     Arguments
     ---------
-    id : str
-        Name, unlike any other.
-    wav : Path
-        Audio file.
-    speaker : str
-        Who speaks.
-    text : str
-        What is said.
     intent : str, optional
         What is meant: the label of a classification.
     segment : tuple of float, optional
@@ -64,8 +52,6 @@ class Clip(NamedTuple):
     ---------
     start : int
         First sample, at the rate of the file.
-    stop : int
-        The one behind the last.
     rate : int
         Rate of the file, Hz.
     is_cut : bool
@@ -91,11 +77,6 @@ class CorpusError(ValueError):
 def frames_and_rate(path: Path) -> tuple[int, int]:
     """Reads the header of an audio file; once for all its segments.
 
-    Arguments
-    ---------
-    path : Path
-        The file.
-
     Returns
     -------
     tuple of int
@@ -106,18 +87,7 @@ def frames_and_rate(path: Path) -> tuple[int, int]:
 
 
 def find_clip(utterance: Utterance) -> Union[Clip, str]:
-    """Opens the audio of an utterance.
-
-    Arguments
-    ---------
-    utterance : Utterance
-        The utterance.
-
-    Returns
-    -------
-    Clip or str
-        Its samples, or what is wrong.
-    """
+    """Opens the audio of an utterance."""
     name, wav = utterance.name, utterance.wav
     if not wav.is_file():
         return f"{name}: transcript without audio ({wav})"
@@ -157,14 +127,8 @@ def write_split(
 
     Arguments
     ---------
-    csv_file : Path
-        File to write.
-    utterances : list of Utterance
-        The split.
     data_folder : str
         Folder that `$data_root` stands for in the file.
-    problems : iterable of str
-        What was wrong already.
     allow_problems : bool
         Whether utterances with problems are left out; else they stop the
         preparation.
@@ -214,17 +178,6 @@ def rows_of(
 
     Columns that a corpus has no use for are not there: `start` and `stop`
     where utterances are whole files, `intent` where they have no label.
-
-    Arguments
-    ---------
-    found : list of tuple
-        Utterances and their audio.
-    data_folder : str
-        Folder of the corpus.
-
-    Returns
-    -------
-    list of list of str
     """
     has_segments = found[0][0].segment is not None
     has_intents = found[0][0].intent is not None
@@ -247,15 +200,7 @@ def rows_of(
 
 
 def log_totals(name: str, found: list[tuple[Utterance, Clip]]) -> None:
-    """Logs utterances and hours of a split, and what was cut.
-
-    Arguments
-    ---------
-    name : str
-        The split.
-    found : list of tuple
-        Utterances and their audio.
-    """
+    """Logs utterances and hours of a split, and what was cut."""
     hours = sum(clip.seconds for _, clip in found) / 3600
     logger.info("%s: %d utterances, %.2f h", name, len(found), hours)
     cut = [utterance.name for utterance, clip in found if clip.is_cut]
@@ -270,13 +215,6 @@ def log_totals(name: str, found: list[tuple[Utterance, Clip]]) -> None:
 
 def relative(path: Path, data_folder: str) -> str:
     """Writes a path as SpeechBrain's CSV files have it.
-
-    Arguments
-    ---------
-    path : Path
-        A file.
-    data_folder : str
-        Folder of the corpus.
 
     Returns
     -------
@@ -298,15 +236,6 @@ def report_problems(
     name: str, problems: list[str], allow_problems: bool
 ) -> None:
     """Logs every problem of a split with a count, and stops or goes on.
-
-    Arguments
-    ---------
-    name : str
-        The split.
-    problems : list of str
-        What is wrong.
-    allow_problems : bool
-        Whether to go on.
 
     Raises
     ------
@@ -335,17 +264,5 @@ def report_problems(
 
 
 def missing_splits(csv_folder: str, splits: list[str]) -> list[str]:
-    """Splits whose CSV file is not written yet.
-
-    Arguments
-    ---------
-    csv_folder : str
-        Folder of the files.
-    splits : list of str
-        Names.
-
-    Returns
-    -------
-    list of str
-    """
+    """Splits whose CSV file is not written yet."""
     return [s for s in splits if not Path(csv_folder, f"{s}.csv").is_file()]

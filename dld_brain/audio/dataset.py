@@ -4,9 +4,6 @@ Columns: ID, duration (seconds), wav, spk_id, wrd, as SpeechBrain's
 LibriSpeech recipe has them; start and stop (samples) where an utterance is
 a segment of its file; intent where utterances have a label. `$data_root`
 in a path stands for the folder of the corpus.
-
-Authors
- * The dld_brain authors 2026
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -43,27 +40,7 @@ class References(Protocol):
 
 
 def merged_csv(csv_folder: str, splits: list[str], save_folder: str) -> str:
-    """Gives one CSV file of several splits.
-
-    Arguments
-    ---------
-    csv_folder : str
-        Folder of `<split>.csv`.
-    splits : list of str
-        Names of the splits.
-    save_folder : str
-        Where to merge several.
-
-    Returns
-    -------
-    str
-        Path of the file.
-
-    Raises
-    ------
-    FileNotFoundError
-        If a split has no CSV file.
-    """
+    """Gives one CSV file of several splits."""
     files = [str(csv_file(csv_folder, split)) for split in splits]
     if len(files) == 1:
         return files[0]
@@ -74,22 +51,6 @@ def merged_csv(csv_folder: str, splits: list[str], save_folder: str) -> str:
 
 def csv_file(csv_folder: str, split: str) -> Path:
     """Finds the CSV file of a split.
-
-    Arguments
-    ---------
-    csv_folder : str
-        Folder of `<split>.csv`.
-    split : str
-        Name of the split.
-
-    Returns
-    -------
-    Path
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is none.
 
     Example
     -------
@@ -122,8 +83,6 @@ def make_dataset(
 
     Arguments
     ---------
-    csv : str
-        CSV file.
     data_root : str
         What `$data_root` in a path stands for.
     task : References
@@ -171,22 +130,7 @@ def make_dataset(
 def check_references(
     dataset: DynamicItemDataset, task: References, csv: str
 ) -> None:
-    """Raises where references are missing; logs those never to be met.
-
-    Arguments
-    ---------
-    dataset : DynamicItemDataset
-        The data.
-    task : References
-        The task.
-    csv : str
-        Its CSV file, for the message.
-
-    Raises
-    ------
-    ValueError
-        If there is no column of references.
-    """
+    """Raises where references are missing; logs those never to be met."""
     rows = list(dataset.data.values())
     check_column(task.column, rows[0], csv)
     unknown = task.unknown([row[task.column] for row in rows])
@@ -209,10 +153,6 @@ def add_pipelines(
 
     Arguments
     ---------
-    dataset : DynamicItemDataset
-        The data.
-    task : References
-        The task.
     sample_rate : int
         Rate of the audio that is given, in Hz.
     """
@@ -257,24 +197,11 @@ def train_loader_options(
 
     Arguments
     ---------
-    dataset : DynamicItemDataset
-        Training data.
-    batch_size : int
-        Utterances of a batch, at most.
     max_batch_seconds : float
         Seconds of a batch, padding included; 0 for batches of
         `batch_size` utterances whatever their length.
     num_buckets : int
         Buckets of similar length, for batches by seconds.
-    num_workers : int
-        Processes that read audio.
-    seed : int
-        Seed of the order.
-
-    Returns
-    -------
-    dict
-        Keyword arguments of a loader.
     """
     options = {
         "num_workers": num_workers,
@@ -296,20 +223,6 @@ def train_loader_options(
 
 def check_column(column: str, columns: Iterable[str], csv: str) -> None:
     """Raises unless a CSV file has the references of a task.
-
-    Arguments
-    ---------
-    column : str
-        The task's.
-    columns : iterable of str
-        Those of the file.
-    csv : str
-        The file, for the message.
-
-    Raises
-    ------
-    ValueError
-        If it is not there.
 
     Example
     -------

@@ -2,9 +2,6 @@
 
 Relative lengths are turned into whole samples once, here: everything after
 counts frames, so that an utterance has as many in a batch as alone.
-
-Authors
- * The dld_brain authors 2026
 """
 
 from collections.abc import Mapping
@@ -25,12 +22,6 @@ class LogMel(Fbank):
     ---------
     sample_rate : int
         Rate of the audio, Hz.
-    n_fft : int
-        Points of the Fourier transform.
-    n_mels : int
-        Mel bands, F.
-    win_length : float
-        Window, ms.
     hop_length : float
         From one frame to the next, ms.
 
@@ -83,18 +74,7 @@ class LogMel(Fbank):
         return super().forward(wavs), samples // self.hop_samples + 1
 
     def min_samples(self, n_frames: int) -> int:
-        """The shortest audio that gives so many frames.
-
-        Arguments
-        ---------
-        n_frames : int
-            Frames.
-
-        Returns
-        -------
-        int
-            Samples.
-        """
+        """The shortest audio that gives so many frames."""
         return (n_frames - 1) * self.hop_samples
 
 
@@ -128,18 +108,7 @@ class Waveform(nn.Module):
         return wavs.unsqueeze(-1), absolute_lengths(wav_lens, wavs.shape[1])
 
     def min_samples(self, n_frames: int) -> int:
-        """The shortest audio that gives so many frames.
-
-        Arguments
-        ---------
-        n_frames : int
-            Frames.
-
-        Returns
-        -------
-        int
-            Samples.
-        """
+        """The shortest audio that gives so many frames."""
         return n_frames
 
 
@@ -149,11 +118,6 @@ class WaveformNorm(InputNormalization):
     Whether is a matter of what the encoder was pretrained with: WavLM-base
     without, WavLM-large with. SpeechBrain's wrapper of WavLM counts padding
     among the samples.
-
-    Arguments
-    ---------
-    enabled : bool
-        Whether.
 
     Example
     -------
@@ -200,8 +164,6 @@ def extract(
 
     Arguments
     ---------
-    modules : mapping of str to torch.nn.Module
-        Has `compute_features` and `normalize`.
     wavs : torch.Tensor
         Waveforms, [B, S].
     wav_lens : torch.Tensor
@@ -220,17 +182,6 @@ def extract(
 
 
 def min_samples(modules: Mapping[str, nn.Module]) -> int:
-    """The shortest audio that fills one window of the stem.
-
-    Arguments
-    ---------
-    modules : mapping of str to torch.nn.Module
-        Has `compute_features` and `model`.
-
-    Returns
-    -------
-    int
-        Samples.
-    """
+    """The shortest audio that fills one window of the stem."""
     n_frames = modules["model"].stem.min_frames
     return modules["compute_features"].min_samples(n_frames)

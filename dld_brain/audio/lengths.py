@@ -10,8 +10,6 @@ def padding_mask(lengths: torch.Tensor, max_length: int) -> torch.Tensor:
     ---------
     lengths : torch.Tensor
         Valid frames of each utterance, [B], whole numbers.
-    max_length : int
-        Frames of the padded batch, T.
 
     Returns
     -------
@@ -35,8 +33,6 @@ def absolute_lengths(rel_lens: torch.Tensor, n_max: int) -> torch.Tensor:
     ---------
     rel_lens : torch.Tensor
         Lengths relative to the longest, [B].
-    n_max : int
-        Length of the padded batch.
 
     Returns
     -------

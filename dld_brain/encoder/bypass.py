@@ -1,8 +1,4 @@
-"""What a closed layer does where it does not just pass its input on.
-
-Authors
- * The dld_brain authors 2026
-"""
+"""What a closed layer does where it does not just pass its input on."""
 
 import torch
 from torch import nn
@@ -16,11 +12,6 @@ class Bypass(nn.Module):
     LayerNorm of its own, as the sub-models of slimmable networks have batch
     norms (https://arxiv.org/abs/1812.08928); to have it behind gaps alone is
     ours. A model of one depth needs none, `fold_bypass`.
-
-    Arguments
-    ---------
-    d_model : int
-        Width, D.
 
     Example
     -------

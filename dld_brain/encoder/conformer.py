@@ -1,8 +1,4 @@
-"""The paper's Conformer, of SpeechBrain's layer.
-
-Authors
- * The dld_brain authors 2026
-"""
+"""The paper's Conformer, of SpeechBrain's layer."""
 
 from typing import Optional
 
@@ -24,19 +20,6 @@ class ConformerLayer(ConformerEncoderLayer):
     padding is zeroed before that convolution (SpeechBrain's masks only what
     comes out of it, so that the last frames of an utterance see their
     batch).
-
-    Arguments
-    ---------
-    d_model : int
-        Width, D.
-    d_ffn : int
-        Width of the feed-forward modules.
-    n_heads : int
-        Attention heads.
-    kernel_size : int
-        Frames under the depthwise convolution, odd.
-    dropout : float
-        Dropout rate.
 
     Raises
     ------
@@ -166,25 +149,6 @@ def conformer_layers(
 ) -> list[ConformerLayer]:
     """Makes the layers of a stack.
 
-    Arguments
-    ---------
-    n_total : int
-        How many, L.
-    d_model : int
-        Width, D.
-    d_ffn : int
-        Width of the feed-forward modules.
-    n_heads : int
-        Attention heads.
-    kernel_size : int
-        Frames under the depthwise convolution, odd.
-    dropout : float
-        Dropout rate.
-
-    Returns
-    -------
-    list of ConformerLayer
-
     Example
     -------
     >>> len(conformer_layers(3, d_model=16, d_ffn=32, n_heads=2))
@@ -205,12 +169,6 @@ class ConvStem(nn.Module):
 
     Arguments
     ---------
-    n_mels : int
-        Features of a frame, F.
-    d_model : int
-        Width, D.
-    dropout : float
-        Dropout rate behind the positions.
     activation : type
         Class of the module behind each convolution.
 
@@ -280,13 +238,6 @@ def sinusoidal_positions(n_frames: int, d_model: int) -> torch.Tensor:
 
     SpeechBrain's `PositionalEncoding` gives the same up to a fixed length,
     beyond which a model that has it cannot go.
-
-    Arguments
-    ---------
-    n_frames : int
-        Frames, T.
-    d_model : int
-        Width, D, even.
 
     Returns
     -------

@@ -1,8 +1,4 @@
-"""What a depth costs: parameters and multiply-accumulates that execute.
-
-Authors
- * The dld_brain authors 2026
-"""
+"""What a depth costs: parameters and multiply-accumulates that execute."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -29,17 +25,6 @@ def executed_params(model: DynamicEncoder, gates: Gates) -> int:
     All but those of closed layers, of the other depths' own, and of what
     passes open layers by.
 
-    Arguments
-    ---------
-    model : DynamicEncoder
-        The model.
-    gates : tuple of bool
-        One gate for each layer.
-
-    Returns
-    -------
-    int
-
     Example
     -------
     >>> from dld_brain.encoder.stack import GatedLayers
@@ -65,17 +50,7 @@ def executed_params(model: DynamicEncoder, gates: Gates) -> int:
 
 
 def n_params(module: nn.Module) -> int:
-    """Parameters of a module.
-
-    Arguments
-    ---------
-    module : torch.nn.Module
-        The module.
-
-    Returns
-    -------
-    int
-    """
+    """Parameters of a module."""
     return sum(p.numel() for p in module.parameters())
 
 
@@ -92,8 +67,6 @@ def macs_by_part(
 
     Arguments
     ---------
-    modules : mapping of str to torch.nn.Module
-        Has `compute_features`, `normalize` and `model`.
     sample_rate : int
         Rate of the audio, Hz.
 
@@ -127,19 +100,6 @@ def macs_at(
     full: Mapping[str, float], n_layers: int, n_total: int
 ) -> dict[str, float]:
     """Multiply-accumulates at a depth, of those at full depth.
-
-    Arguments
-    ---------
-    full : mapping of str to float
-        Of `macs_by_part`.
-    n_layers : int
-        Layers that run.
-    n_total : int
-        Layers in the stack, L.
-
-    Returns
-    -------
-    dict of str to float
 
     Example
     -------

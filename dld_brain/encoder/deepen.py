@@ -14,10 +14,6 @@ class Step(NamedTuple):
 
     Arguments
     ---------
-    layers : tuple of int
-        Layers of the depth.
-    out : EncoderOutput
-        What they give.
     n_computed : int
         Layers that were computed for it; the others were taken over.
     """
@@ -37,18 +33,10 @@ def deepen(
 
     Arguments
     ---------
-    model : DynamicEncoder
-        The model.
     x : torch.Tensor
         Output of the stem, [B, T', D].
     lengths : torch.Tensor
         Valid frames, [B].
-    sets : iterable of tuple of int
-        Layers of each depth.
-
-    Yields
-    ------
-    Step
     """
     stack, context = model.layers, model.context(x, lengths)
     inputs = [x]  # of each layer, and behind the last its output
@@ -73,15 +61,6 @@ def first_difference(
     ---------
     previous : tuple of int, optional
         Layers of the one; none if there was none.
-    layers : tuple of int
-        Layers of the other.
-    n_total : int
-        Layers in the stack, L.
-
-    Returns
-    -------
-    int
-        L if there is none.
 
     Example
     -------
@@ -95,17 +74,6 @@ def first_difference(
 
 def default_ladder(start: int, depths: Sequence[int]) -> list[int]:
     """Depths that are tried: the first, one half way, the deepest.
-
-    Arguments
-    ---------
-    start : int
-        The first.
-    depths : sequence of int
-        Depths that there are, rising.
-
-    Returns
-    -------
-    list of int
 
     Example
     -------

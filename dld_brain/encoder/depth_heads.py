@@ -2,9 +2,6 @@
 
 All are zero when made: a student that starts from a teacher starts as the
 teacher. A model of one depth needs none: `fold` puts them into its head.
-
-Authors
- * The dld_brain authors 2026
 """
 
 from typing import Optional
@@ -28,15 +25,6 @@ class Own(nn.Module):
     and b: as the exits of an early-exit Conformer have
     (https://arxiv.org/abs/2309.09546), but for the sum with the shared head,
     which is ours, so that it starts as that. Of kind "bias", b.
-
-    Arguments
-    ---------
-    kind : str
-        bias, norm or head.
-    d_model : int
-        Width, D.
-    vocab_size : int
-        Outputs of the head, V.
     """
 
     def __init__(self, kind: str, d_model: int, vocab_size: int) -> None:
@@ -52,8 +40,6 @@ class Own(nn.Module):
 
         Arguments
         ---------
-        head : torch.nn.Module
-            The shared head.
         x : torch.Tensor
             [B, T', D].
 
@@ -79,11 +65,6 @@ class Own(nn.Module):
             Of the shared head, [V, D].
         bias : torch.Tensor
             Of the shared head, [V].
-
-        Returns
-        -------
-        tuple of torch.Tensor
-            Weight and bias.
         """
         if self.scale is not None:
             return weight * (1 + self.scale), bias + weight @ self.shift
@@ -101,22 +82,11 @@ def make_per_depth(
     ---------
     kind : str
         none, bias (V parameters a depth), norm (2 D) or head (V D + V).
-    n_total : int
-        Depths, L.
-    d_model : int
-        Width, D.
-    vocab_size : int
-        Outputs of the head, V.
 
     Returns
     -------
     torch.nn.ModuleList
         That of depth n is its entry n - 1; None if there is none.
-
-    Raises
-    ------
-    ValueError
-        If there is no such kind.
 
     Example
     -------

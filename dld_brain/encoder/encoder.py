@@ -1,8 +1,4 @@
-"""The encoder round a stack of gated layers: from features to log-probs.
-
-Authors
- * The dld_brain authors 2026
-"""
+"""The encoder round a stack of gated layers: from features to log-probs."""
 
 from typing import NamedTuple, Optional, Union
 
@@ -36,8 +32,6 @@ class RoutedOutput(NamedTuple):
 
     Arguments
     ---------
-    out : EncoderOutput
-        Log-probabilities and lengths.
     gates : torch.Tensor
         Of each layer and utterance, [L, B]; outside of training 0 or 1.
     rates : torch.Tensor
@@ -59,8 +53,6 @@ class DynamicEncoder(nn.Module):
     ---------
     stem : torch.nn.Module
         `stem(feats, lengths)` gives [B, T', D] and the lengths there.
-    layers : GatedLayers
-        The stack.
     head : torch.nn.Module
         [B, T', D] -> [B, T', V].
     bias : torch.nn.Module, optional
@@ -162,12 +154,6 @@ class DynamicEncoder(nn.Module):
             Output of the stem, [B, T', D].
         lengths : torch.Tensor
             Valid frames there, [B].
-        many : list of tuple of bool or Routed
-            Gates of each run.
-
-        Returns
-        -------
-        list of EncoderOutput or RoutedOutput
         """
         fixed = [gates for gates in many if not isinstance(gates, Routed)]
         context = self.context(x, lengths)
@@ -194,17 +180,6 @@ class DynamicEncoder(nn.Module):
             Output of the stem, [B, T', D].
         lengths : torch.Tensor
             Valid frames there, [B].
-        routed : Routed
-            The run.
-
-        Returns
-        -------
-        RoutedOutput
-
-        Raises
-        ------
-        ValueError
-            If the model has no router.
         """
         if self.router is None:
             raise ValueError(

@@ -15,13 +15,6 @@ from dld_brain.gates.layer_sets import Layers
 def cut(model: DynamicEncoder, layers: Layers) -> DynamicEncoder:
     """The same model with some layers alone.
 
-    Arguments
-    ---------
-    model : DynamicEncoder
-        The model.
-    layers : tuple of int
-        Layers that are kept.
-
     Returns
     -------
     DynamicEncoder
@@ -56,15 +49,6 @@ def cut(model: DynamicEncoder, layers: Layers) -> DynamicEncoder:
 def count_layers(state: Mapping[str, torch.Tensor]) -> int:
     """Layers in the stack of a model, by its weights.
 
-    Arguments
-    ---------
-    state : mapping of str to torch.Tensor
-        Of a DynamicEncoder.
-
-    Returns
-    -------
-    int
-
     Example
     -------
     >>> count_layers({"layers.layers.0.w": 1, "layers.layers.1.w": 2})
@@ -76,15 +60,6 @@ def count_layers(state: Mapping[str, torch.Tensor]) -> int:
 
 def norm_names(layer: nn.Module) -> tuple[str, str]:
     """Names, in a layer, of scale and shift of the norm that it ends with.
-
-    Arguments
-    ---------
-    layer : torch.nn.Module
-        Has `final_norm`.
-
-    Returns
-    -------
-    tuple of str
 
     Example
     -------
@@ -107,10 +82,6 @@ def fold_bypass(
 
     Arguments
     ---------
-    state : mapping of str to torch.Tensor
-        Of a DynamicEncoder.
-    layers : sequence of int
-        Layers that are kept.
     layer : torch.nn.Module
         One of them, or one like them.
 
@@ -163,12 +134,8 @@ def folded_head(
 
     Arguments
     ---------
-    head : torch.nn.Linear
-        The shared head.
     per_depth : torch.nn.ModuleList, optional
         What the depths have of their own.
-    n_layers : int
-        The depth.
 
     Returns
     -------
@@ -192,19 +159,6 @@ def layers_of(
     """Takes some layers out of a state dict and numbers them anew.
 
     The others' bypasses, if they have some, go into those that are kept.
-
-    Arguments
-    ---------
-    state : mapping of str to torch.Tensor
-        Of a DynamicEncoder.
-    layers : tuple of int
-        Layers that are kept.
-    stack : GatedLayers
-        A stack of such layers.
-
-    Returns
-    -------
-    dict of str to torch.Tensor
 
     Raises
     ------

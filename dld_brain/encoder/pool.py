@@ -1,8 +1,4 @@
-"""What stands between the layers and the head of a classification.
-
-Authors
- * The dld_brain authors 2026
-"""
+"""What stands between the layers and the head of a classification."""
 
 from typing import Optional
 
@@ -49,16 +45,6 @@ class MeanOverTime(nn.Module):
 
 def make_pool(task: str) -> Optional[nn.Module]:
     """What stands between layers and head: of a classification, a mean.
-
-    Arguments
-    ---------
-    task : str
-        transcription or classification.
-
-    Returns
-    -------
-    torch.nn.Module
-        Or None.
 
     Example
     -------

@@ -1,8 +1,4 @@
-"""int8 on the CPU, in torch.
-
-Authors
- * The dld_brain authors 2026
-"""
+"""int8 on the CPU, in torch."""
 
 import warnings
 
@@ -16,21 +12,6 @@ def quantize_linear(module: nn.Module) -> nn.Module:
     Weights are quantised once, activations at each call (torch's dynamic
     quantisation). What is no `torch.nn.Linear`, attention's projections of
     SpeechBrain's Conformer among them, stays as it is.
-
-    Arguments
-    ---------
-    module : torch.nn.Module
-        The module, on the CPU.
-
-    Returns
-    -------
-    torch.nn.Module
-        The same.
-
-    Raises
-    ------
-    ValueError
-        If it is not on the CPU.
 
     Example
     -------

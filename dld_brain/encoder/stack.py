@@ -2,9 +2,6 @@
 
 Gates are an argument of `forward`, never state of a module: threads that
 ask for different depths do not meet.
-
-Authors
- * The dld_brain authors 2026
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,8 +22,6 @@ class GatedLayers(nn.Module):
 
     Arguments
     ---------
-    layers : iterable of torch.nn.Module
-        Layers, called as `layer(x, **context)`.
     closed : str
         What a closed layer does: "identity" passes its input on (DLD,
         eq. 1); "norm" applies the layer's `final_norm` alone, as LDASR
@@ -115,8 +110,6 @@ class GatedLayers(nn.Module):
         ---------
         x : torch.Tensor
             Input of the first layer, [B, T, D].
-        many : sequence of tuple of bool
-            Gates of each run.
         **context
             What every layer gets beside its input.
 
@@ -164,8 +157,6 @@ class GatedLayers(nn.Module):
         ---------
         x : torch.Tensor
             Input of the first layer, [B, T, D].
-        decide : callable
-            Layer and its input -> Decision.
         **context
             What every layer gets beside its input.
 
@@ -211,13 +202,6 @@ class GatedLayers(nn.Module):
     def check_part(self, layers: Sequence[int], n_total: int) -> None:
         """Raises unless some layers by themselves are what gates make of all.
 
-        Arguments
-        ---------
-        layers : sequence of int
-            Layers that are kept.
-        n_total : int
-            Layers of the whole, L.
-
         Raises
         ------
         ValueError
@@ -246,12 +230,8 @@ class GatedLayers(nn.Module):
 
         Arguments
         ---------
-        i : int
-            The layer.
         x : torch.Tensor
             Its input, [B, T, D].
-        is_open : bool
-            Its gate.
         context : dict
             What every layer gets beside its input.
 

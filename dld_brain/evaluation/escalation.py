@@ -3,9 +3,6 @@
 What two depths compute alike is computed once: all in front of the first
 layer that one of them runs and the other does not. That is exact; behind
 that layer nothing can be taken over, whatever the layers.
-
-Authors
- * The dld_brain authors 2026
 """
 
 from collections.abc import Sequence
@@ -82,17 +79,9 @@ def escalation_curve(
         Of a test set with each layer set.
     sets : sequence of tuple of int
         Layer sets of the depths that are tried in turn.
-    n_total : int
-        Layers in the stack, L.
-    task : Task
-        Scores answers.
     n_points : int
         Thresholds: quantiles of the entropies at the first depth, from
         none that is sure enough to all.
-
-    Returns
-    -------
-    list of EscalationPoint
     """
     first = result.entropies[sets[0]]
     thresholds = [*np.quantile(first, np.linspace(0, 1, n_points - 1)), -1.0]

@@ -2,9 +2,6 @@
 
 Audio, features and stem are computed once a batch; each depth then runs
 the layers it has. The real-time factor of a depth counts both.
-
-Authors
- * The dld_brain authors 2026
 """
 
 import time
@@ -32,15 +29,6 @@ from dld_brain.tasks.confidence import mean_entropy
 def default_depths(n_total: int) -> list[int]:
     """Depths of the paper's tables: 2, 4, ... and full depth.
 
-    Arguments
-    ---------
-    n_total : int
-        Layers in the stack.
-
-    Returns
-    -------
-    list of int
-
     Example
     -------
     >>> default_depths(5)
@@ -56,8 +44,6 @@ class DepthEvaluation:
     ---------
     modules : mapping of str to torch.nn.Module
         `compute_features`, `normalize` and `model`, in eval mode.
-    task : Task
-        Decodes and scores.
     sample_rate : int
         Rate of the audio, Hz.
     selections : mapping of str to mapping of int to tuple of int
@@ -66,8 +52,6 @@ class DepthEvaluation:
         layers are compared with.
     random_draws : int
         How often random layers are drawn for each utterance and depth.
-    seed : int
-        Seed of those draws.
 
     Raises
     ------
@@ -110,14 +94,8 @@ class DepthEvaluation:
 
         Arguments
         ---------
-        loader : iterable of PaddedBatch
-            Batches with `id`, `sig` and `reference`.
         name : str
             Name of the set, for the progress bar.
-
-        Returns
-        -------
-        Answers
         """
         result = Answers()
         for batch in tqdm(loader, desc=f"{name}, every depth"):
@@ -151,8 +129,6 @@ class DepthEvaluation:
 
         Arguments
         ---------
-        result : Answers
-            What to add to.
         x : torch.Tensor
             Output of the stem, [B, T', D].
         lengths : torch.Tensor
@@ -172,12 +148,7 @@ class DepthEvaluation:
                 result.random_answers[n_layers, draw] += answers
 
     def random_keys(self) -> list[tuple[int, int]]:
-        """Depths and draws of random layers.
-
-        Returns
-        -------
-        list of tuple of int
-        """
+        """Depths and draws of random layers."""
         return [
             (n_layers, draw)
             for n_layers in self.depths
@@ -196,8 +167,6 @@ class DepthEvaluation:
             Output of the stem, [B, T', D].
         lengths : torch.Tensor
             Valid frames, [B].
-        layers : iterable of int
-            Layers that run.
 
         Returns
         -------
@@ -211,21 +180,7 @@ class DepthEvaluation:
     def timed(
         self, result: Answers, part: str, key: Optional[Layers] = None
     ) -> Iterator[None]:
-        """Adds the time of a block, the device's work included.
-
-        Arguments
-        ---------
-        result : Answers
-            What to add to.
-        part : str
-            "stem", "layers" or "head".
-        key : tuple of int, optional
-            The layers.
-
-        Yields
-        ------
-        None
-        """
+        """Adds the time of a block, the device's work included."""
         is_cuda = self.device.type == "cuda"
         if is_cuda:
             torch.cuda.synchronize(self.device)
@@ -237,11 +192,6 @@ class DepthEvaluation:
 
     def scores(self, result: Answers) -> list[DepthScore]:
         """Scores the answers of a set.
-
-        Arguments
-        ---------
-        result : Answers
-            Of `answer`.
 
         Returns
         -------

@@ -1,8 +1,4 @@
-"""The pictures of a depth report.
-
-Authors
- * The dld_brain authors 2026
-"""
+"""The pictures of a depth report."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -24,14 +20,8 @@ def picture(path: Path, **labels: Any) -> Iterator[Any]:
 
     Arguments
     ---------
-    path : Path
-        PNG file to write.
     **labels
         Of matplotlib's `Axes.set`: title, xlabel, ylabel.
-
-    Yields
-    ------
-    matplotlib.axes.Axes
     """
     from matplotlib.figure import Figure  # slow to import, and not elsewhere
 
@@ -54,14 +44,6 @@ def plot_depth(
 
     Arguments
     ---------
-    sets : mapping of str to list of DepthScore
-        Scores by test set.
-    path : Path
-        PNG file to write.
-    title : str
-        Title of the figure.
-    metric : str
-        What is drawn.
     teacher : mapping of str to float, optional
         By test set, the teacher's at full depth, %: a line across.
     """
@@ -95,19 +77,7 @@ def plot_depth(
 def plot_speed(
     sets: Mapping[str, list[DepthScore]], path: Path, title: str, metric: str
 ) -> None:
-    """Draws the metric against the real-time factor, each depth a point.
-
-    Arguments
-    ---------
-    sets : mapping of str to list of DepthScore
-        Scores by test set.
-    path : Path
-        PNG file to write.
-    title : str
-        Title of the figure.
-    metric : str
-        What is drawn.
-    """
+    """Draws the metric against the real-time factor, each depth a point."""
     with picture(
         path, xlabel="real-time factor", ylabel=f"{metric}, %", title=title
     ) as axes:
@@ -135,16 +105,8 @@ def plot_adaptive(
 
     Arguments
     ---------
-    sets : mapping of str to list of DepthScore
-        Scores by test set.
     curves : mapping of str to list of EscalationPoint or RoutingPoint
         What each threshold gives, by test set.
-    path : Path
-        PNG file to write.
-    title : str
-        Title of the figure.
-    metric : str
-        What is drawn.
     name_of_curve : str
         What decides on the layers of an utterance.
     """
@@ -176,12 +138,6 @@ def plot_importance(
     ---------
     rates : list of float
         By the layer that is closed, %; the last, with none.
-    path : Path
-        PNG file to write.
-    title : str
-        Title of the figure.
-    metric : str
-        What is drawn.
     """
     *closed, whole = rates
     with picture(
@@ -202,10 +158,6 @@ def plot_gates(counts: Mapping[int, int], path: Path, title: str) -> None:
     ---------
     counts : mapping of int to int
         Steps by the number of open gates.
-    path : Path
-        PNG file to write.
-    title : str
-        Title of the figure.
     """
     with picture(
         path,

@@ -1,8 +1,4 @@
-"""The report of an evaluation over depth: JSON, table, plots, details.
-
-Authors
- * The dld_brain authors 2026
-"""
+"""The report of an evaluation over depth: JSON, table, plots, details."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -38,24 +34,12 @@ class Report:
 
     Arguments
     ---------
-    experiment : str
-        Name of the experiment.
-    seed : int
-        Its seed.
-    recipe : str
-        Name of its hparams file.
-    corpus : str
-        Its corpus.
-    gates : str
-        What drew the gates in training.
     starts_from_model : bool
         Whether it started from a trained model.
     metric : str
         What depths are compared by: WER or accuracy.
     higher_is_better : bool
         Whether a higher value of it is the better one.
-    sets : dict of str to list of DepthScore
-        Scores by test set.
     teacher : dict of str to float, optional
         By test set, the metric of the teacher at full depth, %.
     training : dict, optional
@@ -100,18 +84,7 @@ class Report:
         return f"{self.experiment}, seed {self.seed}"
 
     def write(self, folder: str) -> str:
-        """Writes depth_report.json, depth_report.md and the pictures.
-
-        Arguments
-        ---------
-        folder : str
-            Where to.
-
-        Returns
-        -------
-        str
-            The Markdown.
-        """
+        """Writes depth_report.json, depth_report.md and the pictures."""
         path = Path(folder)
         path.mkdir(parents=True, exist_ok=True)
         content = drop_none(asdict(self))
@@ -141,24 +114,14 @@ class Report:
         return self.markdown()
 
     def markdown(self) -> str:
-        """The tables.
-
-        Returns
-        -------
-        str
-        """
+        """The tables."""
         return "".join(
             f"\n{text}\n" if i else f"{text}\n"
             for i, text in enumerate(self.paragraphs())
         )
 
     def paragraphs(self) -> Iterator[str]:
-        """The headings, tables and sentences.
-
-        Yields
-        ------
-        str
-        """
+        """The headings, tables and sentences."""
         yield f"# {self.title}"
         for name, rate in (self.teacher or {}).items():
             yield f"Teacher, {name}: {self.metric} {rate:.2f} %."
@@ -223,15 +186,6 @@ def rates_of_teacher(save_folder: str) -> Optional[dict[str, float]]:
 def deepest(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """The row of full depth.
 
-    Arguments
-    ---------
-    rows : list of dict
-        Rows of a test set.
-
-    Returns
-    -------
-    dict
-
     Example
     -------
     >>> deepest([{"n_layers": 2}, {"n_layers": 12}, {"n_layers": 2}])
@@ -242,15 +196,6 @@ def deepest(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 def drop_none(row: dict[str, Any]) -> dict[str, Any]:
     """Leaves out what a row does not have; `layers` stays.
-
-    Arguments
-    ---------
-    row : dict
-        A row.
-
-    Returns
-    -------
-    dict
 
     Example
     -------
@@ -271,16 +216,8 @@ def write_details(
 
     Arguments
     ---------
-    folder : str
-        Where to.
-    name : str
-        Name of the set.
     task : Task
         Says how: alignments, or confusions.
-    chosen : mapping of int to tuple of int
-        Layers by depth.
-    result : Answers
-        The answers.
     """
     for n_layers, layers in chosen.items():
         path = Path(folder, f"{task.metric.lower()}_{name}_n{n_layers}.txt")

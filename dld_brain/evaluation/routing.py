@@ -1,8 +1,4 @@
-"""What a router of inputs gives on a test set, by its threshold.
-
-Authors
- * The dld_brain authors 2026
-"""
+"""What a router of inputs gives on a test set, by its threshold."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -26,10 +22,6 @@ class RoutingPoint:
 
     Arguments
     ---------
-    threshold : float
-        Layers run whose probability is higher.
-    mean_depth : float
-        Mean number of layers that ran.
     rate : float
         The task's metric, %.
     """
@@ -52,16 +44,8 @@ def routing_curve(
 
     Arguments
     ---------
-    evaluation : DepthEvaluation
-        Has the model and the task.
-    loader : iterable of PaddedBatch
-        Batches with `sig` and `reference`.
     name : str
         Name of the set, for the progress bar.
-
-    Returns
-    -------
-    list of RoutingPoint
     """
     model, task = evaluation.model, evaluation.task
     references: list[str] = []

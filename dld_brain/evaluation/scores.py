@@ -1,8 +1,4 @@
-"""Scores of answers at a depth.
-
-Authors
- * The dld_brain authors 2026
-"""
+"""Scores of answers at a depth."""
 
 import statistics
 from collections import defaultdict
@@ -22,15 +18,11 @@ class DepthScore:
 
     Arguments
     ---------
-    n_layers : int
-        Open gates.
     layers : list of int, optional
         Which layers ran; none where they were drawn.
     selection : str
         How the layers were chosen; "random": an own draw for each
         utterance.
-    params : int
-        Parameters that execute.
     macs_per_second : float
         Multiply-accumulates of the encoder for a second of audio.
     rates : dict of str to float
@@ -45,8 +37,6 @@ class DepthScore:
         (decoding included).
     std : float, optional
         Standard deviation of the task's metric over the draws.
-    draws : int, optional
-        How many.
     """
 
     n_layers: int
@@ -73,10 +63,6 @@ class Answers:
 
     Arguments
     ---------
-    ids : list of str
-        Utterances.
-    references : list of str
-        What was said or meant.
     answers : dict
         By the layers that ran, the answers.
     random_answers : dict
@@ -116,27 +102,7 @@ def depth_score(
     layers: Layers,
     selection: str,
 ) -> DepthScore:
-    """Scores a layer set.
-
-    Arguments
-    ---------
-    task : Task
-        Scores answers.
-    model : DynamicEncoder
-        The model.
-    macs : mapping of str to float
-        Of `macs_by_part`.
-    result : Answers
-        Of the set.
-    layers : tuple of int
-        Layers that ran.
-    selection : str
-        How they were chosen.
-
-    Returns
-    -------
-    DepthScore
-    """
+    """Scores a layer set."""
     parts = macs_at(macs, len(layers), model.n_total)
     keys = {"stem": None, "layers": layers, "head": layers}
     rtf = {
@@ -168,22 +134,8 @@ def random_score(
 
     Arguments
     ---------
-    task : Task
-        Scores answers.
-    model : DynamicEncoder
-        The model.
-    macs : mapping of str to float
-        Of `macs_by_part`.
-    result : Answers
-        Of the set.
-    n_layers : int
-        The depth.
     draws : int
         How often layers were drawn for each utterance.
-
-    Returns
-    -------
-    DepthScore
     """
     rates = [
         task.rates(result.references, result.random_answers[n_layers, draw])

@@ -1,8 +1,4 @@
-"""The tables of a report, as Markdown.
-
-Authors
- * The dld_brain authors 2026
-"""
+"""The tables of a report, as Markdown."""
 
 import statistics
 from collections.abc import Sequence
@@ -18,17 +14,6 @@ from dld_brain.training.clock import COUNTS, with_before
 def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Formats cells.
 
-    Arguments
-    ---------
-    head : sequence of str
-        Titles of the columns.
-    rows : sequence of sequence of str
-        The cells.
-
-    Returns
-    -------
-    str
-
     Example
     -------
     >>> print(markdown_table(["n", "WER %"], [["2", "24.8"]]))
@@ -42,13 +27,6 @@ def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def mean_and_deviation(values: Sequence[float], decimals: int = 1) -> str:
     """Formats the values of several seeds.
-
-    Arguments
-    ---------
-    values : sequence of float
-        The values.
-    decimals : int
-        Digits behind the point.
 
     Returns
     -------
@@ -68,15 +46,6 @@ def mean_and_deviation(values: Sequence[float], decimals: int = 1) -> str:
 
 def table(rows: list[DepthScore]) -> str:
     """Formats the scores of a set as Markdown.
-
-    Arguments
-    ---------
-    rows : list of DepthScore
-        The scores.
-
-    Returns
-    -------
-    str
 
     Example
     -------
@@ -111,10 +80,6 @@ def parts_table(rows: list[DepthScore]) -> str:
     rows : list of DepthScore
         The scores; those of drawn layers are left out.
 
-    Returns
-    -------
-    str
-
     Example
     -------
     >>> parts = {"stem": 0.02, "layers": 0.01, "head": 0.0}
@@ -139,15 +104,6 @@ def parts_table(rows: list[DepthScore]) -> str:
 
 def training_table(training: dict[str, Any]) -> str:
     """Shows what a training took, alone and with those it started from.
-
-    Arguments
-    ---------
-    training : dict
-        Fields of a Training.
-
-    Returns
-    -------
-    str
 
     Example
     -------
@@ -185,12 +141,6 @@ def importance_table(rates: Sequence[float], metric: str) -> str:
     ---------
     rates : sequence of float
         The metric by the one layer that is closed, %.
-    metric : str
-        What it is called.
-
-    Returns
-    -------
-    str
 
     Example
     -------
@@ -203,17 +153,6 @@ def importance_table(rates: Sequence[float], metric: str) -> str:
 
 def escalation_table(points: Sequence[EscalationPoint], metric: str) -> str:
     """Shows what going deeper where unsure gives.
-
-    Arguments
-    ---------
-    points : sequence of EscalationPoint
-        By threshold.
-    metric : str
-        What the metric is called.
-
-    Returns
-    -------
-    str
 
     Example
     -------
@@ -238,17 +177,6 @@ def escalation_table(points: Sequence[EscalationPoint], metric: str) -> str:
 
 def routing_table(points: Sequence[RoutingPoint], metric: str) -> str:
     """Shows what the thresholds of a router of inputs give.
-
-    Arguments
-    ---------
-    points : sequence of RoutingPoint
-        By threshold.
-    metric : str
-        What the metric is called.
-
-    Returns
-    -------
-    str
 
     Example
     -------

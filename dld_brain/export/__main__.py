@@ -5,9 +5,6 @@
 
 Either ends with parity.json: how far the exported model is from the dynamic
 one, on noise of several lengths and on audio files that are given.
-
-Authors
- * The dld_brain authors 2026
 """
 
 import argparse
@@ -30,20 +27,6 @@ from dld_brain.tasks import TranscriptionTask
 def new_folder(path: str) -> Path:
     """Makes a folder that must not be there.
 
-    Arguments
-    ---------
-    path : str
-        The folder.
-
-    Returns
-    -------
-    Path
-
-    Raises
-    ------
-    FileExistsError
-        If it is there.
-
     Example
     -------
     >>> new_folder("dld_brain")
@@ -61,22 +44,7 @@ def new_folder(path: str) -> Path:
 
 
 def load_transcriber(source: str) -> PretrainedModel:
-    """Reads a model that can be exported.
-
-    Arguments
-    ---------
-    source : str
-        Folder `pretrained` of a run.
-
-    Returns
-    -------
-    PretrainedModel
-
-    Raises
-    ------
-    ValueError
-        If it does not transcribe.
-    """
+    """Reads a model that can be exported."""
     model = load_for_inference(source)
     if not isinstance(model.task, TranscriptionTask):
         raise ValueError(
@@ -87,18 +55,7 @@ def load_transcriber(source: str) -> PretrainedModel:
 
 
 def export_submodel(options: argparse.Namespace) -> list[dict[str, Any]]:
-    """Writes a model of one depth for stock SpeechBrain.
-
-    Arguments
-    ---------
-    options : argparse.Namespace
-        The command line.
-
-    Returns
-    -------
-    list of dict
-        Of `compare`.
-    """
+    """Writes a model of one depth for stock SpeechBrain."""
     model = load_transcriber(options.source)
     layers = model.table.layers(options.n_layers)
     folder = str(new_folder(options.output))
@@ -117,20 +74,10 @@ def export_submodel(options: argparse.Namespace) -> list[dict[str, Any]]:
 def export_onnx(options: argparse.Namespace) -> list[dict[str, Any]]:
     """Writes ONNX graphs, and what runs them without torch.
 
-    Arguments
-    ---------
-    options : argparse.Namespace
-        The command line.
-
     Returns
     -------
     list of dict
         Of `compare`, with the `model`'s file and `bytes`.
-
-    Raises
-    ------
-    ImportError
-        If the extra `export` is not installed.
     """
     try:
         import onnxruntime
@@ -164,17 +111,7 @@ def export_onnx(options: argparse.Namespace) -> list[dict[str, Any]]:
 def write_companions(
     model: PretrainedModel, depths: list[int], folder: Path
 ) -> None:
-    """Writes what runs the graphs: tokenizer, settings, script.
-
-    Arguments
-    ---------
-    model : PretrainedModel
-        The model.
-    depths : list of int
-        Depths that were exported.
-    folder : Path
-        Where to.
-    """
+    """Writes what runs the graphs: tokenizer, settings, script."""
     settings = {
         "sample_rate": model.hparams["sample_rate"],
         "blank_id": BLANK_ID,
@@ -187,12 +124,7 @@ def write_companions(
 
 
 def parser() -> argparse.ArgumentParser:
-    """Makes the parser of the command line.
-
-    Returns
-    -------
-    argparse.ArgumentParser
-    """
+    """Makes the parser of the command line."""
     root = argparse.ArgumentParser(prog="python -m dld_brain.export")
     commands = root.add_subparsers(dest="command", required=True)
     shared = argparse.ArgumentParser(add_help=False)
@@ -226,11 +158,6 @@ def main(arguments: Optional[list[str]] = None) -> int:
     ---------
     arguments : list of str, optional
         Those of the process if not given.
-
-    Returns
-    -------
-    int
-        Exit status.
     """
     options = parser().parse_args(arguments)
     try:

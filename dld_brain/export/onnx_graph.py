@@ -1,8 +1,4 @@
-"""A model of one depth as an ONNX graph: waveform in, log-probs out.
-
-Authors
- * The dld_brain authors 2026
-"""
+"""A model of one depth as an ONNX graph: waveform in, log-probs out."""
 
 import copy
 import math
@@ -26,11 +22,6 @@ OPSET = 18
 
 class ConvSTFT(nn.Module):
     """SpeechBrain's STFT as a convolution, which every runtime has.
-
-    Arguments
-    ---------
-    stft : speechbrain.processing.features.STFT
-        Whose result it gives.
 
     Example
     -------
@@ -70,15 +61,7 @@ class ConvSTFT(nn.Module):
 
 
 class OnnxModel(nn.Module):
-    """The whole arrow at one depth, with lengths in samples and frames.
-
-    Arguments
-    ---------
-    modules : mapping of str to torch.nn.Module
-        `compute_features`, `normalize` and `model`.
-    layers : tuple of int
-        Layers that it has.
-    """
+    """The whole arrow at one depth, with lengths in samples and frames."""
 
     def __init__(
         self, modules: Mapping[str, nn.Module], layers: Layers
@@ -127,15 +110,6 @@ def write_onnx(
     modules : mapping of str to torch.nn.Module
         `compute_features`, `normalize` and `model`, in eval mode, on the
         CPU.
-    layers : tuple of int
-        Layers that run.
-    path : Path
-        File to write.
-
-    Returns
-    -------
-    OnnxModel
-        What was written.
     """
     module = OnnxModel(modules, layers)
     # Two utterances of other lengths: nothing is taken for a constant.
@@ -168,15 +142,6 @@ def quantize_onnx(
 
     The product with the mel filters stays as it is: a power spectrum spans
     more orders of magnitude than 8 bits hold (on AN4, 71 % WER for 16 %).
-
-    Arguments
-    ---------
-    source : Path
-        The fp32 graph.
-    target : Path
-        File to write.
-    modules : mapping of str to torch.nn.Module
-        What `source` was made of.
     """
     from onnxruntime.quantization import QuantType, quantize_dynamic
     from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -196,13 +161,6 @@ def quantize_onnx(
 
 def mel_products(path: Path, features: nn.Module) -> list[str]:
     """Finds the product with the mel filters in a graph.
-
-    Arguments
-    ---------
-    path : Path
-        The graph.
-    features : torch.nn.Module
-        The features.
 
     Returns
     -------

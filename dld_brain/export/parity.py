@@ -1,8 +1,4 @@
-"""How far an exported model is from the dynamic one.
-
-Authors
- * The dld_brain authors 2026
-"""
+"""How far an exported model is from the dynamic one."""
 
 from collections.abc import Callable
 from typing import Any
@@ -24,19 +20,7 @@ Runner = Callable[[torch.Tensor], torch.Tensor]
 
 
 def ours(model: PretrainedModel, layers: Layers) -> Runner:
-    """The dynamic model at a depth.
-
-    Arguments
-    ---------
-    model : PretrainedModel
-        The model.
-    layers : tuple of int
-        Layers that run.
-
-    Returns
-    -------
-    callable
-    """
+    """The dynamic model at a depth."""
     encoder = model.modules["model"]
     gates = gates_from_layers(layers, encoder.n_total)
 
@@ -56,17 +40,6 @@ def compare(
     files: list[str],
 ) -> dict[str, Any]:
     """Compares an exported model with the dynamic one.
-
-    Arguments
-    ---------
-    model : PretrainedModel
-        The dynamic model.
-    layers : tuple of int
-        Layers that run.
-    exported : callable
-        The exported model.
-    files : list of str
-        Audio files.
 
     Returns
     -------
@@ -104,13 +77,6 @@ def compare(
 def load(model: PretrainedModel, path: str) -> torch.Tensor:
     """Reads audio as mono at the model's rate.
 
-    Arguments
-    ---------
-    model : PretrainedModel
-        The model.
-    path : str
-        The file.
-
     Returns
     -------
     torch.Tensor
@@ -121,17 +87,7 @@ def load(model: PretrainedModel, path: str) -> torch.Tensor:
 
 
 def runner(session: Any) -> Runner:
-    """An ONNX session as the comparison sees it.
-
-    Arguments
-    ---------
-    session : onnxruntime.InferenceSession
-        The session.
-
-    Returns
-    -------
-    callable
-    """
+    """An ONNX session as the comparison sees it."""
 
     def run(wavs: torch.Tensor) -> torch.Tensor:
         """Waveform to log-probabilities."""

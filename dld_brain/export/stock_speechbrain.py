@@ -3,9 +3,6 @@
 `EncoderASR.from_hparams` of a machine that does not have this package
 loads the folder. For the Conformer, SpeechBrain's own encoder gets the
 weights; for WavLM, Hugging Face's model, saved beside them.
-
-Authors
- * The dld_brain authors 2026
 """
 
 import shutil
@@ -127,17 +124,6 @@ def write_submodel(
 ) -> None:
     """Writes the folder.
 
-    Arguments
-    ---------
-    source : str
-        Folder `pretrained` of the dynamic model.
-    hparams : mapping
-        Its hyperparameters, loaded.
-    layers : tuple of int
-        Layers that it keeps.
-    output : str
-        Folder to write, which exists.
-
     Raises
     ------
     ValueError
@@ -182,13 +168,6 @@ def copy_conformer(
     has a norm behind the last layer. A LayerNorm of what has mean 0 and
     variance 1 changes nothing (but for its eps): that norm takes over the
     scale and shift of the last layer's own, which become 1 and 0.
-
-    Arguments
-    ---------
-    model : DynamicEncoder
-        Ours, cut to the layers.
-    stock : LengthsCapableSequential
-        SpeechBrain's.
     """
     stock.conv1.conv.load_state_dict(model.stem.conv1.state_dict())
     stock.conv2.conv.load_state_dict(model.stem.conv2.state_dict())
@@ -217,12 +196,8 @@ def save_huggingface(
 
     Arguments
     ---------
-    model : DynamicEncoder
-        Ours, cut to the layers.
     hparams : mapping
         Its hyperparameters: `config` and `normalize_wav`.
-    folder : Path
-        Where to.
     """
     import transformers
 

@@ -7,9 +7,6 @@
 
 The models lie beside this script, as `python -m dld_brain.export onnx`
 wrote them: model.json says which depths there are.
-
-Authors
- * The dld_brain authors 2026
 """
 
 import argparse
@@ -30,8 +27,6 @@ def read_audio(path: str, sample_rate: int) -> np.ndarray:
 
     Arguments
     ---------
-    path : str
-        The file.
     sample_rate : int
         The rate that it must have, Hz.
 
@@ -39,11 +34,6 @@ def read_audio(path: str, sample_rate: int) -> np.ndarray:
     -------
     numpy.ndarray
         Samples, [S].
-
-    Raises
-    ------
-    ValueError
-        If it has another rate.
     """
     samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
     if rate != sample_rate:
@@ -58,12 +48,6 @@ def greedy(log_probs: np.ndarray, blank_id: int) -> list[int]:
     ---------
     log_probs : numpy.ndarray
         [T, V].
-    blank_id : int
-        The blank.
-
-    Returns
-    -------
-    list of int
     """
     best = [token for token, _ in itertools.groupby(log_probs.argmax(-1))]
     return [int(token) for token in best if token != blank_id]

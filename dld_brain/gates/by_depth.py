@@ -1,8 +1,4 @@
-"""Gate samplers that draw the depth, and have layers for each.
-
-Authors
- * The dld_brain authors 2026
-"""
+"""Gate samplers that draw the depth, and have layers for each."""
 
 from pathlib import Path
 from typing import Optional
@@ -40,12 +36,8 @@ class DepthSampler(GateSampler):
 
     Arguments
     ---------
-    n_total : int
-        How many layers there are.
     seed : int
         Key of the draws, beside the step.
-    min_layers : int
-        The least depth that is trained.
     depth_step : int
         From one depth to the next, counted from the full depth down.
     family : str
@@ -64,8 +56,6 @@ class DepthSampler(GateSampler):
 
     Raises
     ------
-    FileNotFoundError
-        If there is no such table.
     ValueError
         If `min_layers` is not between 1 and `n_total`, `depth_step` or
         `n_last` is less than 1, there is no such family, or the table has
@@ -103,17 +93,7 @@ class DepthSampler(GateSampler):
             gates_from_layers(self.layers(n_layers), n_total)
 
     def layers(self, n_layers: int) -> tuple[int, ...]:
-        """The layers that stand for a depth.
-
-        Arguments
-        ---------
-        n_layers : int
-            The depth.
-
-        Returns
-        -------
-        tuple of int
-        """
+        """The layers that stand for a depth."""
         if self.table is not None:
             return self.table.layers(n_layers)
         if self.family == "ends":
@@ -122,19 +102,7 @@ class DepthSampler(GateSampler):
         return find(n_layers, self.n_total)
 
     def gates_at(self, n_layers: int, rng: np.random.Generator) -> Gates:
-        """Gates of a depth: those of the family, or drawn.
-
-        Arguments
-        ---------
-        n_layers : int
-            The depth.
-        rng : numpy.random.Generator
-            What draws.
-
-        Returns
-        -------
-        tuple of bool
-        """
+        """Gates of a depth: those of the family, or drawn."""
         layers = self.layers(n_layers)
         if self.family == "random":
             layers = rng.choice(self.n_total, n_layers, replace=False).tolist()
@@ -143,41 +111,13 @@ class DepthSampler(GateSampler):
     def run_at(
         self, n_layers: int, rng: np.random.Generator, weight: float = 1.0
     ) -> Pass:
-        """One of several runs of a step.
-
-        Arguments
-        ---------
-        n_layers : int
-            The depth.
-        rng : numpy.random.Generator
-            What draws.
-        weight : float
-            Of its loss, but for `depth_power`.
-
-        Returns
-        -------
-        Pass
-        """
+        """One of several runs of a step."""
         weight *= (self.n_total / n_layers) ** self.depth_power
         return Pass(self.gates_at(n_layers, rng), weight)
 
 
 def read_gate_table(folder: Optional[str]) -> DepthTable:
     """Reads the depth table of a trained model.
-
-    Arguments
-    ---------
-    folder : str, optional
-        Its folder `pretrained`.
-
-    Returns
-    -------
-    DepthTable
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is none.
 
     Example
     -------
@@ -201,12 +141,8 @@ class UniformDepthGates(DepthSampler, OneRun):
 
     Arguments
     ---------
-    n_total : int
-        How many layers there are.
     seed : int
         Key of the draws, beside the step.
-    **options : dict
-        As `DepthSampler`.
 
     Example
     -------
@@ -222,10 +158,6 @@ class UniformDepthGates(DepthSampler, OneRun):
         ---------
         step : int
             The optimizer step, from 0.
-
-        Returns
-        -------
-        tuple of bool
         """
         rng = self.rng(step)
         return self.gates_at(int(rng.choice(self.depths)), rng)
@@ -240,8 +172,6 @@ class SandwichGates(DepthSampler):
 
     Arguments
     ---------
-    n_total : int
-        How many layers there are.
     seed : int
         Key of the draws, beside the step.
     n_between : int
@@ -249,8 +179,6 @@ class SandwichGates(DepthSampler):
         there are no more.
     part_weight : float
         Weight of the losses of the shallower depths.
-    **options : dict
-        As `DepthSampler`.
 
     Raises
     ------
@@ -291,10 +219,6 @@ class SandwichGates(DepthSampler):
         ---------
         step : int
             The step, from 0.
-
-        Returns
-        -------
-        list of Pass
         """
         rng = self.rng(step)
         runs = [Pass((True,) * self.n_total)]
@@ -315,12 +239,8 @@ class EveryDepthGates(DepthSampler):
 
     Arguments
     ---------
-    n_total : int
-        How many layers there are.
     seed : int
         Key of the draws, beside the step.
-    **options : dict
-        As `DepthSampler`.
 
     Example
     -------
@@ -338,10 +258,6 @@ class EveryDepthGates(DepthSampler):
         ---------
         step : int
             The step, from 0.
-
-        Returns
-        -------
-        list of Pass
         """
         rng = self.rng(step)
         return [self.run_at(n, rng) for n in self.depths]

@@ -1,8 +1,4 @@
-"""Gate samplers that decide for each layer by itself.
-
-Authors
- * The dld_brain authors 2026
-"""
+"""Gate samplers that decide for each layer by itself."""
 
 import numpy as np
 
@@ -20,12 +16,6 @@ def opened(rates: np.ndarray, rng: np.random.Generator) -> Gates:
     ---------
     rates : numpy.ndarray
         Probability that a layer runs, [L].
-    rng : numpy.random.Generator
-        What draws.
-
-    Returns
-    -------
-    tuple of bool
     """
     gates = rng.random(len(rates)) < rates
     if not gates.any():
@@ -35,18 +25,6 @@ def opened(rates: np.ndarray, rng: np.random.Generator) -> Gates:
 
 def check_probability(name: str, value: float) -> None:
     """Raises unless a value is a probability.
-
-    Arguments
-    ---------
-    name : str
-        What it is called.
-    value : float
-        The value.
-
-    Raises
-    ------
-    ValueError
-        If it is none.
 
     Example
     -------
@@ -64,17 +42,10 @@ class BernoulliGates(OneRun):
 
     Arguments
     ---------
-    n_total : int
-        How many layers there are.
     seed : int
         Key of the draws, beside the step.
     p_open : float
         Probability that a layer runs, in [0, 1].
-
-    Raises
-    ------
-    ValueError
-        If `p_open` is no probability.
 
     Example
     -------
@@ -95,10 +66,6 @@ class BernoulliGates(OneRun):
         ---------
         step : int
             The optimizer step, from 0.
-
-        Returns
-        -------
-        tuple of bool
         """
         return opened(np.full(self.n_total, self.p_open), self.rng(step))
 
@@ -112,17 +79,10 @@ class StochasticDepthGates(OneRun):
 
     Arguments
     ---------
-    n_total : int
-        How many layers there are.
     seed : int
         Key of the draws, beside the step.
     p_last : float
         Probability that the last layer runs, in [0, 1].
-
-    Raises
-    ------
-    ValueError
-        If `p_last` is no probability.
 
     Example
     -------
@@ -142,9 +102,5 @@ class StochasticDepthGates(OneRun):
         ---------
         step : int
             The optimizer step, from 0.
-
-        Returns
-        -------
-        tuple of bool
         """
         return opened(self.rates, self.rng(step))

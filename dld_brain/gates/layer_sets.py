@@ -1,8 +1,4 @@
-"""Gates: which layers of a stack run.
-
-Authors
- * The dld_brain authors 2026
-"""
+"""Gates: which layers of a stack run."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -20,8 +16,6 @@ def evenly_spread(n_layers: int, n_total: int) -> tuple[int, ...]:
     ---------
     n_layers : int
         How many layers run, 1 to `n_total`.
-    n_total : int
-        How many layers there are.
 
     Returns
     -------
@@ -56,12 +50,6 @@ def prefix(n_layers: int, n_total: int) -> tuple[int, ...]:
     ---------
     n_layers : int
         How many layers run, 1 to `n_total`.
-    n_total : int
-        How many layers there are.
-
-    Returns
-    -------
-    tuple of int
 
     Raises
     ------
@@ -89,14 +77,8 @@ def ends(n_layers: int, n_total: int, n_last: int = 2) -> tuple[int, ...]:
     ---------
     n_layers : int
         How many layers run, 1 to `n_total`.
-    n_total : int
-        How many layers there are.
     n_last : int
         How many of the last ones, at most.
-
-    Returns
-    -------
-    tuple of int
 
     Raises
     ------
@@ -127,12 +109,6 @@ def nested(n_layers: int, n_total: int) -> tuple[int, ...]:
     ---------
     n_layers : int
         How many layers run, 1 to `n_total`.
-    n_total : int
-        How many layers there are.
-
-    Returns
-    -------
-    tuple of int
 
     Raises
     ------
@@ -160,15 +136,6 @@ def layers_computed(many: Sequence[Gates]) -> int:
 
     Runs that begin alike share their beginning; see `GatedLayers.run_many`.
 
-    Arguments
-    ---------
-    many : sequence of tuple of bool
-        Gates of each run.
-
-    Returns
-    -------
-    int
-
     Example
     -------
     >>> layers_computed([(True, True, True), (True, False, True)])
@@ -185,13 +152,6 @@ def gates_from_layers(layers: Sequence[int], n_total: int) -> Gates:
     ---------
     layers : sequence of int
         Layers that run, counted from 0.
-    n_total : int
-        How many layers there are.
-
-    Returns
-    -------
-    tuple of bool
-        One gate for each layer.
 
     Raises
     ------
@@ -213,13 +173,6 @@ def gates_from_layers(layers: Sequence[int], n_total: int) -> Gates:
 
 def check_n_layers(n_layers: int, n_total: int) -> None:
     """Raises unless `n_layers` is a depth of a stack of `n_total` layers.
-
-    Arguments
-    ---------
-    n_layers : int
-        The depth asked for.
-    n_total : int
-        How many layers there are.
 
     Raises
     ------
@@ -252,8 +205,6 @@ class Routed(NamedTuple):
     ---------
     step : int
         The optimizer step: keys the draws, anneals.
-    seed : int
-        Key of the draws, beside it.
     threshold : float
         Outside of training, an utterance runs the layers whose probability
         is higher.

@@ -3,9 +3,6 @@
 A gate sampler is a pure function of the optimizer step: it holds no state
 and never touches the global random generators, so that every rank draws
 the same gates and a resumed run draws the gates it would have drawn.
-
-Authors
- * The dld_brain authors 2026
 """
 
 from abc import ABC, abstractmethod
@@ -30,8 +27,6 @@ class Pass(NamedTuple):
     gates : tuple of bool or Routed
         One gate for each layer, at least one of them open; or the model's
         router decides.
-    weight : float
-        Of its loss.
     is_taught : bool
         Whether it learns from teachers, beside the task.
     """
@@ -51,8 +46,6 @@ class GateSampler(ABC):
 
     Arguments
     ---------
-    n_total : int
-        How many layers there are.
     seed : int
         Key of the draws, beside the step.
     """
@@ -73,10 +66,6 @@ class GateSampler(ABC):
         ---------
         step : int
             The optimizer step, from 0.
-
-        Returns
-        -------
-        numpy.random.Generator
         """
         return np.random.default_rng([self.seed, step])
 
@@ -88,26 +77,10 @@ class GateSampler(ABC):
         ---------
         step : int
             The step, from 0.
-
-        Returns
-        -------
-        list of Pass
         """
 
     def validation(self, step: int, depths: Sequence[int]) -> list[Pass]:
-        """The runs that a checkpoint is judged by.
-
-        Arguments
-        ---------
-        step : int
-            The optimizer step.
-        depths : sequence of int
-            Depths asked for.
-
-        Returns
-        -------
-        list of Pass
-        """
+        """The runs that a checkpoint is judged by."""
         chosen = [self.layers(n) for n in depths]
         return [
             Pass(gates_from_layers(layers, self.n_total), 1 / len(depths))
@@ -115,17 +88,7 @@ class GateSampler(ABC):
         ]
 
     def layers(self, n_layers: int) -> tuple[int, ...]:
-        """The layers that stand for a depth in validation.
-
-        Arguments
-        ---------
-        n_layers : int
-            The depth.
-
-        Returns
-        -------
-        tuple of int
-        """
+        """The layers that stand for a depth in validation."""
         return evenly_spread(n_layers, self.n_total)
 
 
@@ -134,8 +97,6 @@ class OneRun(GateSampler):
 
     Arguments
     ---------
-    n_total : int
-        How many layers there are.
     seed : int
         Key of the draws, beside the step.
     """
@@ -162,10 +123,6 @@ class OneRun(GateSampler):
         ---------
         step : int
             The step, from 0.
-
-        Returns
-        -------
-        list of Pass
         """
         return [Pass(self.gates(step))]
 
@@ -175,8 +132,6 @@ class RoutedGates(GateSampler):
 
     Arguments
     ---------
-    n_total : int
-        How many layers there are.
     seed : int
         Key of the router's draws, beside the step.
     full_weight : float
@@ -210,10 +165,6 @@ class RoutedGates(GateSampler):
         ---------
         step : int
             The step, from 0.
-
-        Returns
-        -------
-        list of Pass
         """
         runs = [Pass(Routed(step, self.seed), self.part_weight)]
         if self.has_full_depth:
@@ -222,19 +173,7 @@ class RoutedGates(GateSampler):
         return runs
 
     def validation(self, step: int, depths: Sequence[int]) -> list[Pass]:
-        """The run that a checkpoint is judged by: the router's.
-
-        Arguments
-        ---------
-        step : int
-            The optimizer step.
-        depths : sequence of int
-            Not used.
-
-        Returns
-        -------
-        list of Pass
-        """
+        """The run that a checkpoint is judged by: the router's."""
         return [Pass(Routed(step, self.seed))]
 
 
@@ -248,14 +187,8 @@ def with_intermediate(runs: Sequence[Pass], weight: float) -> list[Pass]:
 
     Arguments
     ---------
-    runs : sequence of Pass
-        Runs of a step.
     weight : float
         Of the loss half way; 0 adds nothing.
-
-    Returns
-    -------
-    list of Pass
 
     Example
     -------

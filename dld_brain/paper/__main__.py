@@ -6,9 +6,6 @@
 Writes <name>.md, and of a figure <name>.png, and prints the Markdown. Cells
 are "ours (paper's)"; several seeds of a method give mean ± deviation. What
 the paper reports stands in paper.yaml, with its source.
-
-Authors
- * The dld_brain authors 2026
 """
 
 import argparse
@@ -50,17 +47,6 @@ COLUMNS = (
 def cell(ours: Optional[list[float]], paper: Optional[float]) -> str:
     """Ours, and the paper's in parentheses.
 
-    Arguments
-    ---------
-    ours : list of float, optional
-        One value for each seed.
-    paper : float, optional
-        The paper's.
-
-    Returns
-    -------
-    str
-
     Example
     -------
     >>> cell([7.0, 8.0], 7.32), cell(None, 7.32), cell([7.0], None)
@@ -77,17 +63,8 @@ def rates_table(
 
     Arguments
     ---------
-    ours : dict
-        Of `measured`.
-    paper : mapping of str to mapping of int to float
-        The paper's, by method and depth.
     depths : list of int
         Depths of the paper; those that were measured join them.
-
-    Returns
-    -------
-    str
-        Markdown.
     """
     depths = sorted({*depths, *(n for rates in ours.values() for n in rates)})
     head = ["ours (paper's), n =", *map(str, depths)]
@@ -106,11 +83,6 @@ def rates_table(
 
 def cost_table(runs: list[Run]) -> str:
     """What each run's depths and training cost.
-
-    Arguments
-    ---------
-    runs : list of Run
-        Runs on one corpus.
 
     Returns
     -------
@@ -141,19 +113,7 @@ def cost_table(runs: list[Run]) -> str:
 def draw(
     path: Path, spec: Mapping[str, Any], part: Mapping[str, Any], ours: Measured
 ) -> None:
-    """Draws a figure: ours as lines, the paper's as crosses.
-
-    Arguments
-    ---------
-    path : Path
-        PNG file to write.
-    spec : mapping
-        The figure, as paper.yaml has it.
-    part : mapping
-        Its test set.
-    ours : dict
-        Of `measured`.
-    """
+    """Draws a figure: ours as lines, the paper's as crosses."""
     labels = {
         "xlabel": "layers that run, n",
         "ylabel": f"{spec['metric']}, %",
@@ -181,22 +141,7 @@ def draw(
 
 
 def write(name: str, folders: list[str], output: str) -> str:
-    """Writes a table or a figure.
-
-    Arguments
-    ---------
-    name : str
-        A key of paper.yaml.
-    folders : list of str
-        Output folders of finished runs.
-    output : str
-        Where to.
-
-    Returns
-    -------
-    str
-        The Markdown.
-    """
+    """Writes a table or a figure."""
     spec = read_tree(DATA)[name]
     runs = read_runs(folders)
     Path(output).mkdir(parents=True, exist_ok=True)
@@ -224,11 +169,6 @@ def main(arguments: Optional[list[str]] = None) -> int:
     ---------
     arguments : list of str, optional
         Those of the process if not given.
-
-    Returns
-    -------
-    int
-        Exit status.
     """
     parser = argparse.ArgumentParser(prog="python -m dld_brain.paper")
     parser.add_argument("name", choices=list(read_tree(DATA)))

@@ -1,8 +1,4 @@
-"""Finished runs, and what they scored: what the paper's tables are made of.
-
-Authors
- * The dld_brain authors 2026
-"""
+"""Finished runs, and what they scored: what the paper's tables are made of."""
 
 import json
 from collections import defaultdict
@@ -17,15 +13,7 @@ Measured = dict[str, dict[int, list[float]]]
 
 
 class Run(NamedTuple):
-    """A finished run.
-
-    Arguments
-    ---------
-    folder : str
-        Its output folder.
-    report : dict
-        Its depth_report.json.
-    """
+    """A finished run."""
 
     folder: str
     report: dict[str, Any]
@@ -50,20 +38,6 @@ class Run(NamedTuple):
 def read_runs(folders: list[str]) -> list[Run]:
     """Reads the reports of runs.
 
-    Arguments
-    ---------
-    folders : list of str
-        Their output folders.
-
-    Returns
-    -------
-    list of Run
-
-    Raises
-    ------
-    FileNotFoundError
-        If one has no report.
-
     Example
     -------
     >>> read_runs(["nowhere"])
@@ -84,21 +58,7 @@ def read_runs(folders: list[str]) -> list[Run]:
 
 
 def fitting(runs: list[Run], spec: Mapping[str, Any], corpus: str) -> list[Run]:
-    """The runs that a part of a table is of.
-
-    Arguments
-    ---------
-    runs : list of Run
-        All runs.
-    spec : mapping
-        The table, as paper.yaml has it.
-    corpus : str
-        Corpus of the part.
-
-    Returns
-    -------
-    list of Run
-    """
+    """The runs that a part of a table is of."""
     return [
         run
         for run in runs
@@ -110,15 +70,6 @@ def fitting(runs: list[Run], spec: Mapping[str, Any], corpus: str) -> list[Run]:
 
 def of_the_table(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The rows with the layers of the depth table: those that come first.
-
-    Arguments
-    ---------
-    rows : list of dict
-        Rows of a test set.
-
-    Returns
-    -------
-    list of dict
 
     Example
     -------
@@ -135,12 +86,6 @@ def measured(
 
     Arguments
     ---------
-    runs : list of Run
-        Runs on one corpus.
-    name : str
-        Test set.
-    metric : str
-        WER or accuracy.
     by_epoch : bool
         Whether kept epochs are methods of their own, as in Table 3.
 

@@ -5,9 +5,6 @@ the recipe that several share; their keys are reached as if they stood in
 the file itself. What a corpus changes stands in recipes/<Corpus>/corpus.yml.
 From weak to strong: included file (there, what the encoder's `training`
 changes in the recipe), corpus, hparams file, command line.
-
-Authors
- * The dld_brain authors 2026
 """
 
 import difflib
@@ -30,24 +27,6 @@ Overrides = Union[str, dict[str, Any], None]
 
 def choice(hparams: dict[str, Any], key: str, options: Iterable[str]) -> str:
     """The value of a key that is one of several.
-
-    Arguments
-    ---------
-    hparams : dict
-        Hyperparameters.
-    key : str
-        The key.
-    options : iterable of str
-        What it can be.
-
-    Returns
-    -------
-    str
-
-    Raises
-    ------
-    ValueError
-        If it is another.
 
     Example
     -------
@@ -72,10 +51,6 @@ def read_tree(source: Any) -> dict[str, Any]:
     ---------
     source : str or Path
         YAML text, or the path of a file.
-
-    Returns
-    -------
-    dict
     """
     return ruamel.yaml.YAML().load(source) or {}
 
@@ -87,12 +62,6 @@ def included_file(hparams_file: str, node: Any) -> Path:
     ---------
     hparams_file : str
         File that the `!include:` stands in.
-    node : ruamel.yaml node
-        The tagged node.
-
-    Returns
-    -------
-    Path
     """
     name = node.tag.value.removeprefix("!include:")
     return Path(hparams_file).resolve().parent / name
@@ -108,15 +77,6 @@ def corpus_settings(corpus: Optional[str], encoder: str) -> dict[str, Any]:
     encoder : str
         Name of the encoder's shared file: what a corpus.yml has under that
         name holds for this encoder alone.
-
-    Returns
-    -------
-    dict
-
-    Raises
-    ------
-    ValueError
-        If there is no such corpus.
 
     Example
     -------
@@ -149,8 +109,6 @@ def encoder_settings(hparams_file: str, overrides: Overrides) -> dict[str, Any]:
 
     Arguments
     ---------
-    hparams_file : str
-        File of hparams/.
     overrides : str or dict
         Keys and values, as on the command line.
 
@@ -173,22 +131,8 @@ def route(hparams_file: str, overrides: Overrides) -> dict[str, Any]:
 
     Arguments
     ---------
-    hparams_file : str
-        File of hparams/.
     overrides : str or dict
         Keys and values, as on the command line.
-
-    Returns
-    -------
-    dict
-        Overrides for `load_hyperpyyaml`.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If a key is defined nowhere.
     """
     if not Path(hparams_file).is_file():
         raise FileNotFoundError(
@@ -223,17 +167,6 @@ def route(hparams_file: str, overrides: Overrides) -> dict[str, Any]:
 def unknown_key(key: str, known: set[str]) -> ValueError:
     """The error for a key that is defined nowhere.
 
-    Arguments
-    ---------
-    key : str
-        The key.
-    known : set of str
-        Keys that are defined.
-
-    Returns
-    -------
-    ValueError
-
     Example
     -------
     >>> unknown_key("kl_wieght", {"kl_weight"})
@@ -251,8 +184,6 @@ def load_hparams(
 
     Arguments
     ---------
-    hparams_file : str
-        File of hparams/.
     overrides : str or dict
         Keys and values, as on the command line.
 
@@ -262,13 +193,6 @@ def load_hparams(
         The keys of the file. `encoder` and `recipe` hold those of the
         included files, `encoder_yaml` the encoder's file with what the
         run changes.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If a key is defined nowhere.
 
     Example
     -------
@@ -298,14 +222,8 @@ def load_flat(hparams_file: str, overrides: Overrides = None) -> dict[str, Any]:
 
     Arguments
     ---------
-    hparams_file : str
-        File of hparams/.
     overrides : str or dict
         Keys and values, as on the command line.
-
-    Returns
-    -------
-    dict
 
     Example
     -------
@@ -323,16 +241,8 @@ def resolve_key(
 
     Arguments
     ---------
-    hparams_file : str
-        File of hparams/.
-    key : str
-        A key of the file itself.
     overrides : str or dict
         Keys and values, as on the command line.
-
-    Returns
-    -------
-    object
 
     Example
     -------

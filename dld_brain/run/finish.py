@@ -1,8 +1,4 @@
-"""What comes behind training: the model's folder, and its scores.
-
-Authors
- * The dld_brain authors 2026
-"""
+"""What comes behind training: the model's folder, and its scores."""
 
 import copy
 from pathlib import Path
@@ -37,11 +33,6 @@ from dld_brain.training.checkpoints import epoch_file
 def check_finish(hparams: dict[str, Any]) -> None:
     """Raises where a model cannot be evaluated as asked; before long work.
 
-    Arguments
-    ---------
-    hparams : dict
-        Hyperparameters.
-
     Raises
     ------
     ValueError
@@ -75,25 +66,7 @@ def make_chooser(
     task: Task,
     csv_folder: str,
 ) -> LayerChooser:
-    """Makes what chooses the layers of each depth, on development speech.
-
-    Arguments
-    ---------
-    brain : DLDBrain
-        The Brain, its weights averaged.
-    model_hash : str
-        Names these weights.
-    hparams : dict
-        Hyperparameters.
-    task : Task
-        What the model is for.
-    csv_folder : str
-        Folder of `<split>.csv`.
-
-    Returns
-    -------
-    LayerChooser
-    """
+    """Makes what chooses the layers of each depth, on development speech."""
     splits = hparams["search_splits"] or hparams["valid_splits"]
     return LayerChooser(
         brain.plain_modules(),
@@ -115,17 +88,7 @@ def make_chooser(
 
 
 def trained_layers(brain: DLDBrain) -> dict[int, Layers]:
-    """The layers that training had for each of its depths, or has learnt.
-
-    Arguments
-    ---------
-    brain : DLDBrain
-        The Brain.
-
-    Returns
-    -------
-    dict of int to tuple of int
-    """
+    """The layers that training had for each of its depths, or has learnt."""
     router = brain.plain_modules()["model"].router
     source = router if isinstance(router, ScoredLayers) else brain.gate_sampler
     return {n: source.layers(n) for n in brain.gate_sampler.depths}
@@ -142,20 +105,8 @@ def make_evaluation(
 
     Arguments
     ---------
-    brain : DLDBrain
-        The Brain, its weights averaged.
-    hparams : dict
-        Hyperparameters.
-    task : Task
-        What the model is for.
     selections : dict of str to dict of int to tuple of int
         By strategy and depth, the layers that run.
-    random_draws : int
-        How often random layers are drawn.
-
-    Returns
-    -------
-    DepthEvaluation
     """
     return DepthEvaluation(
         brain.plain_modules(),
@@ -170,22 +121,7 @@ def make_evaluation(
 def test_sets(
     hparams: dict[str, Any], task: Task, csv_folder: str
 ) -> dict[str, Any]:
-    """Loaders of the test sets.
-
-    Arguments
-    ---------
-    hparams : dict
-        Hyperparameters.
-    task : Task
-        What the model is for.
-    csv_folder : str
-        Folder of `<split>.csv`.
-
-    Returns
-    -------
-    dict of str to DataLoader
-        By name.
-    """
+    """Loaders of the test sets."""
     return {
         name: make_dataloader(
             data.make_dataset(
@@ -211,14 +147,6 @@ def score_epochs(
 
     Arguments
     ---------
-    brain : DLDBrain
-        The Brain, its weights averaged.
-    hparams : dict
-        Hyperparameters.
-    task : Task
-        What the model is for.
-    loaders : dict of str to DataLoader
-        Of `test_sets`.
     chosen : dict of str to dict of int to tuple of int
         By strategy and depth, the layers that run.
 
@@ -260,22 +188,8 @@ def evaluate(
 
     Arguments
     ---------
-    brain : DLDBrain
-        The Brain, its weights averaged.
-    hparams : dict
-        Hyperparameters.
-    task : Task
-        What the model is for.
-    csv_folder : str
-        Folder of `<split>.csv`.
     chooser : LayerChooser
         Chooses the layers that are compared with those of the table.
-    table : DepthTable
-        The model's depth table.
-
-    Returns
-    -------
-    Report
     """
     depths = list(hparams["test_depths"]) or [
         n for n in default_depths(brain.n_total) if n in table.depths
@@ -324,17 +238,7 @@ def evaluate(
 
 
 def print_next_step(hparams: dict[str, Any], task: Task, depth: int) -> None:
-    """Prints how the model is used.
-
-    Arguments
-    ---------
-    hparams : dict
-        Hyperparameters.
-    task : Task
-        What the model is for.
-    depth : int
-        A depth of it.
-    """
+    """Prints how the model is used."""
     print(
         f"{task.invitation} with:\n  python -m pretrained_interfaces "
         f"{task.command} --source {hparams['output_folder']}/pretrained "
@@ -348,19 +252,7 @@ def finish(
     task: Task,
     csv_folder: str,
 ) -> None:
-    """Writes `pretrained/` with its depth table; evaluates.
-
-    Arguments
-    ---------
-    brain : DLDBrain
-        The Brain, its weights averaged.
-    hparams : dict
-        Hyperparameters.
-    task : Task
-        What the model is for.
-    csv_folder : str
-        Folder of `<split>.csv`.
-    """
+    """Writes `pretrained/` with its depth table; evaluates."""
     pretrained = str(Path(hparams["output_folder"], "pretrained"))
     model_hash = save_weights(pretrained, brain.plain_modules(), task)
     chooser = make_chooser(brain, model_hash, hparams, task, csv_folder)

@@ -33,16 +33,6 @@ from dld_brain.training.clock import read_training
 def prepare_data(hparams: dict[str, Any]) -> str:
     """Writes the CSV files of the corpus, or finds those of one's own.
 
-    Arguments
-    ---------
-    hparams : dict
-        Hyperparameters.
-
-    Returns
-    -------
-    str
-        Folder of `<split>.csv`.
-
     Raises
     ------
     FileNotFoundError
@@ -78,23 +68,7 @@ def make_brain(
     task: Task,
     teacher: Optional[PretrainedModel],
 ) -> DLDBrain:
-    """Makes the Brain of a run.
-
-    Arguments
-    ---------
-    hparams : dict
-        Hyperparameters.
-    run_opts : RunOptions
-        Run options.
-    task : Task
-        What the model is for.
-    teacher : PretrainedModel, optional
-        The teacher.
-
-    Returns
-    -------
-    DLDBrain
-    """
+    """Makes the Brain of a run."""
     make_sampler = hparams["gate_samplers"][hparams["gates"]]
     hparams["train_loggers"] = [hparams["train_logger"]]
     if hparams["tensorboard"]:
@@ -121,19 +95,7 @@ def fit(
     task: Task,
     csv_folder: str,
 ) -> None:
-    """Trains.
-
-    Arguments
-    ---------
-    brain : DLDBrain
-        The Brain.
-    hparams : dict
-        Hyperparameters.
-    task : Task
-        What the model is for.
-    csv_folder : str
-        Folder of `<split>.csv`.
-    """
+    """Trains."""
     train_set, valid_set = (
         data.make_dataset(
             data.merged_csv(csv_folder, hparams[key], hparams["save_folder"]),
@@ -166,17 +128,7 @@ def fit(
 def run(
     hparams_file: str, run_opts: RunOptions, overrides: dict[str, Any]
 ) -> None:
-    """Runs a recipe: models, data, training, evaluation.
-
-    Arguments
-    ---------
-    hparams_file : str
-        File of hparams/.
-    run_opts : RunOptions
-        Run options.
-    overrides : dict
-        Of the command line.
-    """
+    """Runs a recipe: models, data, training, evaluation."""
     hparams = load_flat(hparams_file, overrides)
     hparams["hparams_file"] = hparams_file
     check_finish(hparams)

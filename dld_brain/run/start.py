@@ -1,8 +1,4 @@
-"""Where a run starts: the models it starts from, and their vocabulary.
-
-Authors
- * The dld_brain authors 2026
-"""
+"""Where a run starts: the models it starts from, and their vocabulary."""
 
 import shutil
 from collections.abc import Callable
@@ -50,24 +46,8 @@ def find_model(
     source : str
         A folder that holds a model, or the hparams file that makes one,
         given from here or from beside `hparams_file`.
-    hparams_file : str
-        File of the run that asks.
-    overrides : dict
-        Its command line.
-    hparams : dict
-        Its hyperparameters.
     train : callable
         Runs the recipe of an hparams file with a command line.
-
-    Returns
-    -------
-    str
-        The folder.
-
-    Raises
-    ------
-    FileNotFoundError
-        If the folder holds no model.
     """
     if not str(source).endswith(".yaml"):
         check_pretrained(source)
@@ -101,8 +81,6 @@ def layers_to_start_from(
     ---------
     init_layers : str or list of int, optional
         even, prefix, ends or nested, or the layers; all if not given.
-    n_layers : int
-        Layers of the model that starts.
     n_total : int
         Layers of the model that it starts from.
 
@@ -148,13 +126,6 @@ def find_vocabulary(
     The vocabulary is kept in `save_folder`, from where a later evaluation
     takes it.
 
-    Arguments
-    ---------
-    hparams : dict
-        Hyperparameters.
-    models : dict of str to PretrainedModel
-        The models, by their folder.
-
     Returns
     -------
     Task
@@ -192,8 +163,6 @@ def keep_teacher_report(folder: str, save_folder: str) -> None:
 
     Arguments
     ---------
-    folder : str
-        Folder `pretrained` of the teacher.
     save_folder : str
         Where to; nothing is kept of a teacher without a report.
     """
@@ -204,24 +173,7 @@ def keep_teacher_report(folder: str, save_folder: str) -> None:
 
 
 def make_vocabulary(hparams: dict[str, Any], csv_folder: str) -> Task:
-    """Makes the task, with a vocabulary of training data.
-
-    Arguments
-    ---------
-    hparams : dict
-        Hyperparameters.
-    csv_folder : str
-        Folder of `<split>.csv`.
-
-    Returns
-    -------
-    Task
-
-    Raises
-    ------
-    ValueError
-        If its size is not `vocab_size`.
-    """
+    """Makes the task, with a vocabulary of training data."""
     folder = hparams["save_folder"]
     csv = data.merged_csv(csv_folder, hparams["train_splits"], folder)
     task = find_task(hparams["task"]).make(folder, csv, hparams)
@@ -230,15 +182,7 @@ def make_vocabulary(hparams: dict[str, Any], csv_folder: str) -> Task:
 
 
 def keep_vocabulary(hparams: dict[str, Any], task: Task) -> None:
-    """Writes the vocabulary of a run beside its checkpoints.
-
-    Arguments
-    ---------
-    hparams : dict
-        Hyperparameters.
-    task : Task
-        The task.
-    """
+    """Writes the vocabulary of a run beside its checkpoints."""
     if if_main_process():
         path = Path(hparams["save_folder"], task.file)
         path.parent.mkdir(parents=True, exist_ok=True)

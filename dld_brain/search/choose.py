@@ -3,9 +3,6 @@
 Candidates are found by their loss on a part of the speech; the best of
 them, and evenly spread layers, are compared by the task's metric (WER, or
 accuracy) on all of it.
-
-Authors
- * The dld_brain authors 2026
 """
 
 from collections.abc import Mapping
@@ -37,18 +34,6 @@ FINALISTS = 3
 def check_splits(search: list[str], test: list[str]) -> None:
     """Raises where layers would be chosen on what they are scored on.
 
-    Arguments
-    ---------
-    search : list of str
-        Splits that layers are chosen on.
-    test : list of str
-        Splits that models are scored on.
-
-    Raises
-    ------
-    ValueError
-        If they share one.
-
     Example
     -------
     >>> check_splits(["test"], ["test"])
@@ -69,14 +54,8 @@ def part_of(dataset: DynamicItemDataset, n: int) -> DynamicItemDataset:
 
     Arguments
     ---------
-    dataset : DynamicItemDataset
-        The set.
     n : int
         How many; all if it has no more.
-
-    Returns
-    -------
-    DynamicItemDataset
     """
     ids = dataset.data_ids
     step = max(1, len(ids) / n)
@@ -91,22 +70,10 @@ class LayerChooser:
     ---------
     modules : mapping of str to torch.nn.Module
         `compute_features`, `normalize` and `model`, in eval mode.
-    model_hash : str
-        `checkpoint_hash` of its weights.
-    task : Task
-        Its loss and its metric.
-    dataset : DynamicItemDataset
-        Development speech.
     sample_rate : int
         Rate of the audio, Hz.
     n_utterances : int
         Utterances that candidates are compared on by their loss.
-    batch_size : int
-        Utterances of a batch.
-    seed : int
-        Of random draws.
-    path : str, optional
-        File that losses are kept in.
     trained : mapping of int to tuple of int, optional
         Layers that training had for each depth; evenly spread ones if not
         given.
@@ -143,14 +110,8 @@ class LayerChooser:
 
         Arguments
         ---------
-        strategy : str
-            One of dld_brain.search.strategies.STRATEGIES.
         is_nested : bool
             Whether each depth's layers are to contain the smaller depth's.
-
-        Returns
-        -------
-        DepthTable
 
         Raises
         ------
@@ -233,20 +194,7 @@ class LayerChooser:
     def rates(
         self, sets: set[Layers], dataset: DynamicItemDataset
     ) -> dict[Layers, float]:
-        """The task's metric with each layer set.
-
-        Arguments
-        ---------
-        sets : set of tuple of int
-            The sets.
-        dataset : DynamicItemDataset
-            Speech.
-
-        Returns
-        -------
-        dict of tuple of int to float
-            %.
-        """
+        """The task's metric with each layer set."""
         named = dict(enumerate(sorted(sets)))
         evaluation = DepthEvaluation(
             self.modules,
@@ -281,20 +229,8 @@ def make_table(
     ---------
     modules : mapping of str to torch.nn.Module
         `compute_features`, `normalize` and `model`, in eval mode.
-    model_hash : str
-        `checkpoint_hash` of its weights.
     sample_rate : int
         Rate of the audio, Hz.
-    strategy : str
-        How the layers were chosen.
-    chosen : mapping of int to tuple of int
-        Layers by depth.
-    measured : mapping of int to mapping, optional
-        Further values of a depth's row.
-
-    Returns
-    -------
-    DepthTable
     """
     model = modules["model"]
     macs = macs_by_part(modules, sample_rate)
@@ -319,15 +255,6 @@ def make_table(
 
 def even_layers(n_total: int) -> dict[int, Layers]:
     """Evenly spread layers for every depth.
-
-    Arguments
-    ---------
-    n_total : int
-        Layers in the stack, L.
-
-    Returns
-    -------
-    dict of int to tuple of int
 
     Example
     -------

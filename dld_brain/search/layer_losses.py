@@ -3,9 +3,6 @@
 Sets are scored together: two that begin with the same layers share the
 work up to where they part, so that all 4095 sets of 12 layers cost 4095
 layers, or 341 full passes.
-
-Authors
- * The dld_brain authors 2026
 """
 
 import json
@@ -53,10 +50,6 @@ class LayerScores:
     ---------
     modules : mapping of str to torch.nn.Module
         `compute_features`, `normalize` and `model`, in eval mode.
-    task : Task
-        Gives the loss.
-    batches : iterable of PaddedBatch
-        Development speech, with `sig` and `targets`.
     path : str, optional
         JSON file that scores are kept in, so that an interrupted search
         goes on where it was.
@@ -98,11 +91,6 @@ class LayerScores:
 
     def __call__(self, sets: Iterable[Layers]) -> dict[Layers, float]:
         """Scores layer sets.
-
-        Arguments
-        ---------
-        sets : iterable of tuple of int
-            The sets.
 
         Returns
         -------

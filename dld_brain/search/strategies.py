@@ -2,9 +2,6 @@
 
 A strategy asks for the losses of sets and returns, for each depth, its
 candidates from best to worst. It knows nothing of models.
-
-Authors
- * The dld_brain authors 2026
 """
 
 import itertools
@@ -44,12 +41,8 @@ class Candidates:
 
     Arguments
     ---------
-    sets : list of tuple of int
-        Layer sets, the best first.
     mean : float, optional
         Mean loss of the sets drawn, nats per utterance.
-    std : float, optional
-        Its standard deviation.
     """
 
     sets: list[Layers]
@@ -73,22 +66,12 @@ def find_candidates(
     ---------
     strategy : str
         One of `STRATEGIES` that are not `FIXED`.
-    n_total : int
-        Layers in the stack, L.
-    scorer : callable
-        Layer sets -> their losses.
     is_nested : bool
         Whether each depth's layers are to contain the smaller depth's.
     draws : int
         Sets that "random" draws for a depth.
     width : int
         Sets that "beam" keeps of a depth.
-    seed : int
-        Of the draws.
-
-    Returns
-    -------
-    dict of int to Candidates
 
     Raises
     ------
@@ -121,17 +104,8 @@ def check_strategy(strategy: str, n_total: int, is_nested: bool) -> None:
 
     Arguments
     ---------
-    strategy : str
-        Name of the strategy.
-    n_total : int
-        Layers in the stack, L.
     is_nested : bool
         Whether depths are to contain each other.
-
-    Raises
-    ------
-    ValueError
-        If it cannot.
 
     Example
     -------
@@ -159,17 +133,7 @@ def check_strategy(strategy: str, n_total: int, is_nested: bool) -> None:
 
 
 def ranked(scores: dict[Layers, float]) -> list[Layers]:
-    """Layer sets from the lowest loss up, equals by their layers.
-
-    Arguments
-    ---------
-    scores : dict of tuple of int to float
-        Losses.
-
-    Returns
-    -------
-    list of tuple of int
-    """
+    """Layer sets from the lowest loss up, equals by their layers."""
     return sorted(scores, key=lambda layers: (scores[layers], layers))
 
 
@@ -180,18 +144,8 @@ def drawn(
 
     Arguments
     ---------
-    n_total : int
-        Layers in the stack, L.
-    scorer : callable
-        Layer sets -> their losses.
     draws : int
         Sets for a depth, or all there are.
-    seed : int
-        Of the draws.
-
-    Returns
-    -------
-    dict of int to Candidates
     """
     found = {}
     for n in tqdm(range(1, n_total + 1), desc="random layers, depths"):
@@ -210,19 +164,7 @@ def drawn(
 
 
 def every_set(n_total: int, scorer: Scorer) -> dict[int, Candidates]:
-    """All sets of every depth.
-
-    Arguments
-    ---------
-    n_total : int
-        Layers in the stack, L.
-    scorer : callable
-        Layer sets -> their losses.
-
-    Returns
-    -------
-    dict of int to Candidates
-    """
+    """All sets of every depth."""
     return {
         n: Candidates(ranked(scorer(itertools.combinations(range(n_total), n))))
         for n in tqdm(range(1, n_total + 1), desc="all layer sets, depths")
@@ -238,18 +180,10 @@ def removal(
 
     Arguments
     ---------
-    n_total : int
-        Layers in the stack, L.
-    scorer : callable
-        Layer sets -> their losses.
     width : int
         Sets that are kept of a depth.
     is_nested : bool
         Whether to return one line of descent alone.
-
-    Returns
-    -------
-    dict of int to Candidates
     """
     level = [evenly_spread(n_total, n_total)]
     found = {n_total: Candidates(level)}

@@ -2,9 +2,6 @@
 
 Tasks differ in their head, their loss and their metric, and in nothing
 else; this package is where they do.
-
-Authors
- * The dld_brain authors 2026
 """
 
 from dld_brain.tasks.base import Task
@@ -20,20 +17,6 @@ TASKS: dict[str, type[Task]] = {
 
 def find_task(name: str) -> type[Task]:
     """The class of a task.
-
-    Arguments
-    ---------
-    name : str
-        One of `TASKS`.
-
-    Returns
-    -------
-    type
-
-    Raises
-    ------
-    ValueError
-        If it is none of them.
 
     Example
     -------

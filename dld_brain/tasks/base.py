@@ -1,8 +1,4 @@
-"""What every task gives.
-
-Authors
- * The dld_brain authors 2026
-"""
+"""What every task gives."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -53,46 +49,16 @@ class Task(ABC):
     @classmethod
     @abstractmethod
     def make(cls, folder: str, csv: str, hparams: dict[str, Any]) -> "Task":
-        """Makes the vocabulary of training data.
-
-        Arguments
-        ---------
-        folder : str
-            Where files may be kept.
-        csv : str
-            CSV file of the training data.
-        hparams : dict
-            Hyperparameters.
-
-        Returns
-        -------
-        Task
-        """
+        """Makes the vocabulary of training data."""
 
     @classmethod
     @abstractmethod
     def load(cls, path: Any) -> "Task":
-        """Reads the vocabulary that `save` wrote.
-
-        Arguments
-        ---------
-        path : str or Path
-            The file.
-
-        Returns
-        -------
-        Task
-        """
+        """Reads the vocabulary that `save` wrote."""
 
     @abstractmethod
     def save(self, path: Any) -> None:
-        """Writes the vocabulary.
-
-        Arguments
-        ---------
-        path : str or Path
-            The file.
-        """
+        """Writes the vocabulary."""
 
     @property
     @abstractmethod
@@ -103,11 +69,6 @@ class Task(ABC):
     def encode(self, reference: str) -> torch.Tensor:
         """Target ids of a reference.
 
-        Arguments
-        ---------
-        reference : str
-            What was said or meant.
-
         Returns
         -------
         torch.Tensor
@@ -116,18 +77,7 @@ class Task(ABC):
 
     @abstractmethod
     def unknown(self, references: Sequence[str]) -> dict[str, int]:
-        """References that no answer can equal.
-
-        Arguments
-        ---------
-        references : sequence of str
-            The references of a set.
-
-        Returns
-        -------
-        dict of str to int
-            How often each is there.
-        """
+        """References that no answer can equal."""
 
     @abstractmethod
     def loss(
@@ -140,8 +90,6 @@ class Task(ABC):
 
         Arguments
         ---------
-        out : EncoderOutput
-            What the model gives.
         targets : torch.Tensor
             Target ids, [B, U].
         target_lengths : torch.Tensor
@@ -164,16 +112,10 @@ class Task(ABC):
 
         Arguments
         ---------
-        out : EncoderOutput
-            What the model gives.
         targets : torch.Tensor
             Target ids, [B, U].
         target_lengths : torch.Tensor
             Valid ids, [B].
-
-        Returns
-        -------
-        int
         """
 
     @abstractmethod
@@ -186,43 +128,15 @@ class Task(ABC):
         ---------
         decoding : str
             "greedy", or what else the task knows.
-        options : dict, optional
-            Of that way.
-
-        Returns
-        -------
-        Task
-
-        Raises
-        ------
-        ValueError
-            If the task does not know it.
         """
 
     @abstractmethod
     def decode(self, out: EncoderOutput) -> list[str]:
-        """The answer for each utterance.
-
-        Arguments
-        ---------
-        out : EncoderOutput
-            What the model gives.
-
-        Returns
-        -------
-        list of str
-        """
+        """The answer for each utterance."""
 
     @abstractmethod
     def rates(self, references: list[str], answers: list[str]) -> Rates:
         """Scores answers.
-
-        Arguments
-        ---------
-        references : list of str
-            What was said or meant.
-        answers : list of str
-            What was recognised.
 
         Returns
         -------
@@ -238,19 +152,7 @@ class Task(ABC):
         references: list[str],
         answers: list[str],
     ) -> None:
-        """Writes what was right and wrong, by SpeechBrain's statistics.
-
-        Arguments
-        ---------
-        path : Path
-            The file.
-        ids : list of str
-            Utterances.
-        references : list of str
-            What was said or meant.
-        answers : list of str
-            What was recognised.
-        """
+        """Writes what was right and wrong, by SpeechBrain's statistics."""
 
     def error(self, rate: float) -> float:
         """The metric, turned so that less is better.
@@ -259,11 +161,6 @@ class Task(ABC):
         ---------
         rate : float
             Value of the metric, %.
-
-        Returns
-        -------
-        float
-            %.
         """
         return 100.0 - rate if self.higher_is_better else rate
 
@@ -272,15 +169,8 @@ class Task(ABC):
 
         Arguments
         ---------
-        size : int
-            Outputs of the head, V.
         source : str
             Where the vocabulary is from, for the message.
-
-        Raises
-        ------
-        ValueError
-            If the numbers differ.
         """
         if len(self.symbols) != size:
             raise ValueError(

@@ -1,8 +1,4 @@
-"""Classification: a posterior for each utterance, cross-entropy, accuracy.
-
-Authors
- * The dld_brain authors 2026
-"""
+"""Classification: a posterior for each utterance, cross-entropy, accuracy."""
 
 import csv as csv_files
 from collections import Counter
@@ -25,11 +21,6 @@ UNKNOWN_ID = -1
 
 class ClassificationTask(Task):
     """Speech to one label, by cross-entropy.
-
-    Arguments
-    ---------
-    vocabulary : CategoricalEncoder
-        The labels.
 
     Example
     -------
@@ -65,26 +56,7 @@ label_encoder: !new:speechbrain.dataio.encoder.CategoricalEncoder
     def make(
         cls, folder: str, csv: str, hparams: dict[str, Any]
     ) -> "ClassificationTask":
-        """Takes the labels of training data, in alphabetical order.
-
-        Arguments
-        ---------
-        folder : str
-            Not used.
-        csv : str
-            CSV file with the column `intent`.
-        hparams : dict
-            Not used.
-
-        Returns
-        -------
-        ClassificationTask
-
-        Raises
-        ------
-        ValueError
-            If there is no such column.
-        """
+        """Takes the labels of training data, in alphabetical order."""
         with open(csv, newline="", encoding="utf-8") as file:
             reader = csv_files.DictReader(file)
             check_column(cls.column, reader.fieldnames or (), csv)
@@ -95,29 +67,13 @@ label_encoder: !new:speechbrain.dataio.encoder.CategoricalEncoder
 
     @classmethod
     def load(cls, path: Any) -> "ClassificationTask":
-        """Reads labels.
-
-        Arguments
-        ---------
-        path : str or Path
-            File of a CategoricalEncoder.
-
-        Returns
-        -------
-        ClassificationTask
-        """
+        """Reads labels."""
         labels = CategoricalEncoder()
         load_labels(labels, path)
         return cls(labels)
 
     def save(self, path: Any) -> None:
-        """Writes the labels.
-
-        Arguments
-        ---------
-        path : str or Path
-            The file.
-        """
+        """Writes the labels."""
         self.vocabulary.save(path)
 
     @property
@@ -129,11 +85,6 @@ label_encoder: !new:speechbrain.dataio.encoder.CategoricalEncoder
     def encode(self, reference: str) -> torch.Tensor:
         """Id of a label, [1]; -1 if training data has none such.
 
-        Arguments
-        ---------
-        reference : str
-            The label.
-
         Returns
         -------
         torch.Tensor
@@ -143,18 +94,7 @@ label_encoder: !new:speechbrain.dataio.encoder.CategoricalEncoder
         return torch.LongTensor([found])
 
     def unknown(self, references: Sequence[str]) -> dict[str, int]:
-        """Labels that training data has not: no answer can equal them.
-
-        Arguments
-        ---------
-        references : sequence of str
-            Labels of a set.
-
-        Returns
-        -------
-        dict of str to int
-            How often each is there.
-        """
+        """Labels that training data has not: no answer can equal them."""
         known = self.vocabulary.lab2ind
         return dict(Counter(r for r in references if r not in known))
 
@@ -203,34 +143,13 @@ label_encoder: !new:speechbrain.dataio.encoder.CategoricalEncoder
             Label ids, [B, 1].
         target_lengths : torch.Tensor
             Ones, [B].
-
-        Returns
-        -------
-        int
         """
         return int((targets == UNKNOWN_ID).sum())
 
     def with_decoding(
         self, decoding: str, options: Optional[dict[str, Any]] = None
     ) -> "ClassificationTask":
-        """The task itself: the likeliest label is taken.
-
-        Arguments
-        ---------
-        decoding : str
-            "greedy".
-        options : dict, optional
-            Not used.
-
-        Returns
-        -------
-        ClassificationTask
-
-        Raises
-        ------
-        ValueError
-            If `decoding` is another.
-        """
+        """The task itself: the likeliest label is taken."""
         if decoding != "greedy":
             raise ValueError(
                 f"`decoding` of a classification must be greedy, but is "
@@ -245,27 +164,11 @@ label_encoder: !new:speechbrain.dataio.encoder.CategoricalEncoder
         ---------
         out : EncoderOutput
             Log-probabilities, [B, 1, V].
-
-        Returns
-        -------
-        list of str
         """
         return self.vocabulary.decode_torch(out.log_probs[:, 0].argmax(-1))
 
     def rates(self, references: list[str], answers: list[str]) -> Rates:
-        """Share of answers that are right, %.
-
-        Arguments
-        ---------
-        references : list of str
-            Labels.
-        answers : list of str
-            Labels that were recognised.
-
-        Returns
-        -------
-        dict of str to float
-        """
+        """Share of answers that are right, %."""
         stats = ClassificationStats()
         stats.append(range(len(references)), answers, references)
         return {"accuracy": 100 * stats.summarize("accuracy")}
@@ -277,19 +180,7 @@ label_encoder: !new:speechbrain.dataio.encoder.CategoricalEncoder
         references: list[str],
         answers: list[str],
     ) -> None:
-        """Writes SpeechBrain's accuracy of each label, and the confusions.
-
-        Arguments
-        ---------
-        path : Path
-            The file.
-        ids : list of str
-            Utterances.
-        references : list of str
-            Labels.
-        answers : list of str
-            Labels that were recognised.
-        """
+        """Writes SpeechBrain's accuracy of each label, and the confusions."""
         stats = ClassificationStats()
         stats.append(ids, answers, references)
         with open(path, "w", encoding="utf-8") as file:
@@ -297,20 +188,7 @@ label_encoder: !new:speechbrain.dataio.encoder.CategoricalEncoder
 
 
 def load_labels(labels: CategoricalEncoder, path: Any) -> None:
-    """Loads labels; a hook of SpeechBrain's Pretrainer.
-
-    Arguments
-    ---------
-    labels : CategoricalEncoder
-        What to load into.
-    path : str or Path
-        File of the labels.
-
-    Raises
-    ------
-    ValueError
-        If the file holds none.
-    """
+    """Loads labels; a hook of SpeechBrain's Pretrainer."""
     try:
         labels.load(path)
     except (OSError, ValueError, SyntaxError) as error:

@@ -1,8 +1,4 @@
-"""How sure an output is.
-
-Authors
- * The dld_brain authors 2026
-"""
+"""How sure an output is."""
 
 import torch
 
@@ -12,11 +8,6 @@ from dld_brain.encoder.encoder import EncoderOutput
 
 def mean_confidence(out: EncoderOutput) -> torch.Tensor:
     """Mean probability of the likeliest token.
-
-    Arguments
-    ---------
-    out : EncoderOutput
-        Log-probabilities.
 
     Returns
     -------
@@ -34,11 +25,6 @@ def mean_confidence(out: EncoderOutput) -> torch.Tensor:
 
 def mean_entropy(out: EncoderOutput) -> torch.Tensor:
     """Mean entropy of the posterior of a frame: - sum p log p.
-
-    Arguments
-    ---------
-    out : EncoderOutput
-        Log-probabilities.
 
     Returns
     -------

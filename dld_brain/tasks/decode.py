@@ -1,8 +1,4 @@
-"""From log-probabilities to words: greedy, or SpeechBrain's beam search.
-
-Authors
- * The dld_brain authors 2026
-"""
+"""From log-probabilities to words: greedy, or SpeechBrain's beam search."""
 
 from collections.abc import Callable
 from typing import Any, Optional
@@ -27,10 +23,6 @@ def make_decoder(
 
     Arguments
     ---------
-    decoding : str
-        "greedy" or "beam".
-    tokenizer : SentencePieceProcessor
-        Turns tokens into words.
     beam_options : dict, optional
         Options of `CTCBeamSearcher`: beam_size, kenlm_model_path, ...
 
@@ -38,11 +30,6 @@ def make_decoder(
     -------
     callable
         EncoderOutput -> list of str, one transcript an utterance.
-
-    Raises
-    ------
-    ValueError
-        If `decoding` is neither.
 
     Example
     -------
@@ -74,11 +61,6 @@ def make_decoder(
 def relative(out: EncoderOutput) -> torch.Tensor:
     """Lengths of an encoder's output as SpeechBrain takes them.
 
-    Arguments
-    ---------
-    out : EncoderOutput
-        The output.
-
     Returns
     -------
     torch.Tensor
@@ -88,18 +70,6 @@ def relative(out: EncoderOutput) -> torch.Tensor:
 
 
 def greedy(out: EncoderOutput, tokenizer: SentencePieceProcessor) -> list[str]:
-    """Likeliest token of each frame, repeats and blanks taken out.
-
-    Arguments
-    ---------
-    out : EncoderOutput
-        The encoder's output.
-    tokenizer : SentencePieceProcessor
-        Turns tokens into words.
-
-    Returns
-    -------
-    list of str
-    """
+    """Likeliest token of each frame, repeats and blanks taken out."""
     ids = ctc_greedy_decode(out.log_probs, relative(out), blank_id=BLANK_ID)
     return [tokenizer.decode_ids(sequence) for sequence in ids]

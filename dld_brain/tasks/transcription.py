@@ -1,8 +1,4 @@
-"""Transcription: a posterior for each frame, CTC, word error rate.
-
-Authors
- * The dld_brain authors 2026
-"""
+"""Transcription: a posterior for each frame, CTC, word error rate."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -70,17 +66,11 @@ decoding_function: !name:speechbrain.decoders.ctc_greedy_decode
 
         Arguments
         ---------
-        folder : str
-            Where it is kept.
         csv : str
             CSV file whose `wrd` it is trained on.
         hparams : dict
             Has `token_type` ("unigram", "bpe" or "char") and `vocab_size`,
             the blank included.
-
-        Returns
-        -------
-        TranscriptionTask
 
         Raises
         ------
@@ -105,29 +95,13 @@ decoding_function: !name:speechbrain.decoders.ctc_greedy_decode
 
     @classmethod
     def load(cls, path: Any) -> "TranscriptionTask":
-        """Reads a tokenizer.
-
-        Arguments
-        ---------
-        path : str or Path
-            SentencePiece model file.
-
-        Returns
-        -------
-        TranscriptionTask
-        """
+        """Reads a tokenizer."""
         tokenizer = SentencePieceProcessor()
         load_tokenizer(tokenizer, path)
         return cls(tokenizer)
 
     def save(self, path: Any) -> None:
-        """Writes the tokenizer.
-
-        Arguments
-        ---------
-        path : str or Path
-            The file.
-        """
+        """Writes the tokenizer."""
         Path(path).write_bytes(self.vocabulary.serialized_model_proto())
 
     @property
@@ -139,11 +113,6 @@ decoding_function: !name:speechbrain.decoders.ctc_greedy_decode
     def encode(self, reference: str) -> torch.Tensor:
         """Token ids of a transcript, [U]; the blank is no target.
 
-        Arguments
-        ---------
-        reference : str
-            The transcript.
-
         Returns
         -------
         torch.Tensor
@@ -153,18 +122,7 @@ decoding_function: !name:speechbrain.decoders.ctc_greedy_decode
         return torch.LongTensor([i for i in ids if i != BLANK_ID])
 
     def unknown(self, references: Sequence[str]) -> dict[str, int]:
-        """None: a word that was never seen is wrong, or spelled right.
-
-        Arguments
-        ---------
-        references : sequence of str
-            Transcripts.
-
-        Returns
-        -------
-        dict of str to int
-            Empty.
-        """
+        """None: a word that was never seen is wrong, or spelled right."""
         return {}
 
     def loss(
@@ -207,10 +165,6 @@ decoding_function: !name:speechbrain.decoders.ctc_greedy_decode
             Token ids, [B, U].
         target_lengths : torch.Tensor
             Tokens, [B].
-
-        Returns
-        -------
-        int
         """
         needed = losses.ctc_frames_needed(targets, target_lengths)
         return int((needed > out.lengths).sum())
@@ -218,24 +172,7 @@ decoding_function: !name:speechbrain.decoders.ctc_greedy_decode
     def with_decoding(
         self, decoding: str, options: Optional[dict[str, Any]] = None
     ) -> "TranscriptionTask":
-        """The same task, decoded in another way.
-
-        Arguments
-        ---------
-        decoding : str
-            "greedy" or "beam".
-        options : dict, optional
-            Of the beam search.
-
-        Returns
-        -------
-        TranscriptionTask
-
-        Raises
-        ------
-        ValueError
-            If `decoding` is neither.
-        """
+        """The same task, decoded in another way."""
         decoder = make_decoder(decoding, self.vocabulary, options)
         return type(self)(self.vocabulary, decoder)
 
@@ -246,27 +183,11 @@ decoding_function: !name:speechbrain.decoders.ctc_greedy_decode
         ---------
         out : EncoderOutput
             Log-probabilities, [B, T', V].
-
-        Returns
-        -------
-        list of str
         """
         return self.decoder(out)
 
     def rates(self, references: list[str], answers: list[str]) -> Rates:
-        """WER and CER by jiwer, %.
-
-        Arguments
-        ---------
-        references : list of str
-            What was said.
-        answers : list of str
-            What was recognised.
-
-        Returns
-        -------
-        dict of str to float
-        """
+        """WER and CER by jiwer, %."""
         return {
             "WER": 100 * jiwer.wer(references, answers),
             "CER": 100 * jiwer.cer(references, answers),
@@ -279,19 +200,7 @@ decoding_function: !name:speechbrain.decoders.ctc_greedy_decode
         references: list[str],
         answers: list[str],
     ) -> None:
-        """Writes SpeechBrain's alignments.
-
-        Arguments
-        ---------
-        path : Path
-            The file.
-        ids : list of str
-            Utterances.
-        references : list of str
-            What was said.
-        answers : list of str
-            What was recognised.
-        """
+        """Writes SpeechBrain's alignments."""
         stats = ErrorRateStats()
         stats.append(
             ids, [t.split() for t in answers], [t.split() for t in references]
@@ -301,20 +210,7 @@ decoding_function: !name:speechbrain.decoders.ctc_greedy_decode
 
 
 def load_tokenizer(tokenizer: SentencePieceProcessor, path: Any) -> None:
-    """Loads a tokenizer; a hook of SpeechBrain's Pretrainer.
-
-    Arguments
-    ---------
-    tokenizer : SentencePieceProcessor
-        What to load into.
-    path : str or Path
-        SentencePiece model file.
-
-    Raises
-    ------
-    ValueError
-        If the file is none.
-    """
+    """Loads a tokenizer; a hook of SpeechBrain's Pretrainer."""
     try:
         tokenizer.LoadFromFile(str(path))
     except (RuntimeError, OSError) as error:

@@ -1,8 +1,4 @@
-"""DLDBrain: glue between the hyperparameters and SpeechBrain's loop.
-
-Authors
- * The dld_brain authors 2026
-"""
+"""DLDBrain: glue between the hyperparameters and SpeechBrain's loop."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -38,8 +34,6 @@ class Predictions(NamedTuple):
     ---------
     students : list of tuple of Pass and EncoderOutput
         The student's runs, and what each gave.
-    teacher : EncoderOutput, optional
-        The teacher's, in training.
     rates : sequence of torch.Tensor
         Of runs whose router decided, the probability that a layer runs,
         [L, B].
@@ -71,8 +65,6 @@ class DLDBrain(Loop):
     valid_depths : list of int
         Depths that a checkpoint is judged by; the mean of the task's
         metric over them ranks it.
-    **kwargs : dict
-        Forwarded to `speechbrain.Brain`.
 
     Raises
     ------
@@ -120,12 +112,7 @@ class DLDBrain(Loop):
             )
 
     def lr_factors(self) -> dict[str, float]:
-        """Learning rates of head and router, relative to that of the rest.
-
-        Returns
-        -------
-        dict of str to float
-        """
+        """Learning rates of head and router, relative to that of the rest."""
         return {
             "head": self.hparams.head_lr_factor,
             "per_depth": self.hparams.head_lr_factor,
@@ -133,19 +120,7 @@ class DLDBrain(Loop):
         }
 
     def compute_forward(self, batch: Any, stage: sb.Stage) -> Predictions:
-        """audio -> features -> stem -> gated layers -> head.
-
-        Arguments
-        ---------
-        batch : PaddedBatch
-            Has `sig`.
-        stage : sb.Stage
-            The stage.
-
-        Returns
-        -------
-        Predictions
-        """
+        """audio -> features -> stem -> gated layers -> head."""
         batch = batch.to(self.device)
         feats, lengths = self.extract_features(batch, stage)
         runs = self.runs(stage)
@@ -166,13 +141,6 @@ class DLDBrain(Loop):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Computes features, augmented in training.
 
-        Arguments
-        ---------
-        batch : PaddedBatch
-            Has `sig`.
-        stage : sb.Stage
-            The stage.
-
         Returns
         -------
         tuple of torch.Tensor
@@ -190,17 +158,7 @@ class DLDBrain(Loop):
         return feats, lengths
 
     def runs(self, stage: sb.Stage) -> list[Pass]:
-        """Runs of this batch: drawn in training, else of `valid_depths`.
-
-        Arguments
-        ---------
-        stage : sb.Stage
-            The stage.
-
-        Returns
-        -------
-        list of Pass
-        """
+        """Runs of this batch: drawn in training, else of `valid_depths`."""
         if stage == sb.Stage.TRAIN:
             runs = self.gate_sampler(self.optimizer_step)
             return with_intermediate(runs, self.hparams.intermediate_weight)
@@ -212,15 +170,6 @@ class DLDBrain(Loop):
         self, predictions: Predictions, batch: Any, stage: sb.Stage
     ) -> torch.Tensor:
         """L_task + KL(teacher || student), averaged over the batch (DLD).
-
-        Arguments
-        ---------
-        predictions : Predictions
-            Of `compute_forward`.
-        batch : PaddedBatch
-            Has `targets` and `reference`.
-        stage : sb.Stage
-            The stage.
 
         Returns
         -------
@@ -255,10 +204,6 @@ class DLDBrain(Loop):
 
         Arguments
         ---------
-        run : Pass
-            The run.
-        out : EncoderOutput
-            What it gave.
         predictions : Predictions
             Has the teacher's output, and that of the full depth.
 
@@ -309,15 +254,7 @@ class DLDBrain(Loop):
     def on_stage_start(
         self, stage: sb.Stage, epoch: Optional[int] = None
     ) -> None:
-        """Starts the counts of a stage.
-
-        Arguments
-        ---------
-        stage : sb.Stage
-            The stage.
-        epoch : int, optional
-            The epoch.
-        """
+        """Starts the counts of a stage."""
         self.stats = StageStats(self.task, self.valid_depths)
         if stage == sb.Stage.TRAIN:
             self.clock.start()
@@ -325,19 +262,7 @@ class DLDBrain(Loop):
     def on_fit_batch_end(
         self, batch: Any, outputs: Predictions, loss: Any, should_step: bool
     ) -> None:
-        """Counts what the batch took.
-
-        Arguments
-        ---------
-        batch : PaddedBatch
-            Has `sig`.
-        outputs : Predictions
-            What it gave.
-        loss : torch.Tensor
-            Its loss.
-        should_step : bool
-            Whether the optimizer stepped behind it.
-        """
+        """Counts what the batch took."""
         wavs, wav_lens = batch.sig
         seconds = wav_lens.sum() * wavs.shape[1] / self.hparams.sample_rate
         runs = [run for run, _ in outputs.students]
@@ -348,17 +273,7 @@ class DLDBrain(Loop):
     def on_stage_end(
         self, stage: sb.Stage, stage_loss: float, epoch: Optional[int] = None
     ) -> None:
-        """Logs a stage; after validation, saves a checkpoint.
-
-        Arguments
-        ---------
-        stage : sb.Stage
-            The stage.
-        stage_loss : float
-            Mean loss of its batches.
-        epoch : int, optional
-            The epoch.
-        """
+        """Logs a stage; after validation, saves a checkpoint."""
         stats = self.stats.summary(stage_loss)
         if stage == sb.Stage.TRAIN:
             self.train_stats = stats
@@ -394,13 +309,7 @@ class DLDBrain(Loop):
             )
 
     def load_average(self) -> None:
-        """Loads the mean of the best, or last, checkpoints into the model.
-
-        Raises
-        ------
-        ValueError
-            If there is no checkpoint.
-        """
+        """Loads the mean of the best, or last, checkpoints into the model."""
         n = self.hparams.avg_checkpoints
         state = average_weights(self.checkpointer, "model", n, **self.order)
         self.checkpointer.recover_if_possible(**self.order)
@@ -423,12 +332,6 @@ class DLDBrain(Loop):
         return dict(sorted(counts.items())) or None
 
     def last_meta(self) -> dict[str, Any]:
-        """What the checkpoint of the last epoch says of itself.
-
-        Returns
-        -------
-        dict
-            Empty if there is none.
-        """
+        """What the checkpoint of the last epoch says of itself."""
         found = [c.meta for c in self.checkpointer.list_checkpoints()]
         return max(found, key=lambda meta: meta.get("steps", -1), default={})

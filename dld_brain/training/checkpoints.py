@@ -1,8 +1,4 @@
-"""Checkpoints that are whole or are not there.
-
-Authors
- * The dld_brain authors 2026
-"""
+"""Checkpoints that are whole or are not there."""
 
 import shutil
 from pathlib import Path
@@ -25,12 +21,6 @@ class AtomicCheckpointer(Checkpointer):
     of it. Here a checkpoint is written under another name and renamed, in
     one atomic step, once it is whole.
 
-    Arguments
-    ---------
-    *args : tuple
-    **kwargs : dict
-        Forwarded to `Checkpointer`.
-
     Example
     -------
     >>> tmpdir = getfixture("tmpdir")
@@ -46,12 +36,6 @@ class AtomicCheckpointer(Checkpointer):
 
     def save_checkpoint(self, *args, **kwargs) -> Optional[Checkpoint]:
         """Saves a checkpoint; see `Checkpointer.save_checkpoint`.
-
-        Arguments
-        ---------
-        *args : tuple
-        **kwargs : dict
-            Forwarded.
 
         Returns
         -------
@@ -98,14 +82,8 @@ def epoch_file(save_folder: str, epoch: int) -> Path:
 
     Arguments
     ---------
-    save_folder : str
-        Folder of the checkpoints.
     epoch : int
         The epoch, from 1.
-
-    Returns
-    -------
-    Path
 
     Example
     -------
@@ -120,12 +98,8 @@ def keep_epoch(save_folder: str, epoch: int, model: torch.nn.Module) -> None:
 
     Arguments
     ---------
-    save_folder : str
-        Folder of the checkpoints.
     epoch : int
         The epoch, from 1.
-    model : torch.nn.Module
-        The model.
     """
     if not if_main_process():
         return
@@ -143,24 +117,8 @@ def average_weights(
 
     Arguments
     ---------
-    checkpointer : Checkpointer
-        Where they are.
-    name : str
-        Recoverable to average.
-    n : int
-        How many, at most.
     **order : str
         min_key or max_key: the meta key that ranks them.
-
-    Returns
-    -------
-    dict
-        A state_dict on the CPU.
-
-    Raises
-    ------
-    ValueError
-        If there is none.
     """
     checkpoints = checkpointer.find_checkpoints(max_num_checkpoints=n, **order)
     if not checkpoints:

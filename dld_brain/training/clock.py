@@ -1,8 +1,4 @@
-"""What a model's training took: wall-clock, epochs, steps, audio.
-
-Authors
- * The dld_brain authors 2026
-"""
+"""What a model's training took: wall-clock, epochs, steps, audio."""
 
 import json
 import sys
@@ -34,10 +30,6 @@ class Training:
     ---------
     seconds : float
         Wall-clock, validation included, s.
-    epochs : int
-        Epochs that were finished.
-    steps : int
-        Optimizer steps.
     audio_hours : float
         Audio that the model was trained on, repetitions counted, h.
     layer_passes : float
@@ -46,8 +38,6 @@ class Training:
         twice the matrix products.
     peak_bytes : int
         Most memory that was held: on a GPU by tensors, else by the process.
-    device : str
-        What it was trained on.
     before : dict, optional
         The same of the model that the training started from.
     """
@@ -73,14 +63,8 @@ def layer_passes(runs: Sequence[Pass], n_total: int, n_teacher: int) -> int:
     runs : sequence of Pass
         The student's runs; what begins alike is computed once, and all
         layers where a router decides.
-    n_total : int
-        Layers of the student, L.
     n_teacher : int
         Layers of the frozen teacher, 0 without one.
-
-    Returns
-    -------
-    int
 
     Example
     -------
@@ -95,15 +79,6 @@ def layer_passes(runs: Sequence[Pass], n_total: int, n_teacher: int) -> int:
 def device_name(device: Union[str, torch.device]) -> str:
     """Names what a model is trained on.
 
-    Arguments
-    ---------
-    device : str or torch.device
-        The device.
-
-    Returns
-    -------
-    str
-
     Example
     -------
     >>> device_name("cpu")
@@ -116,11 +91,6 @@ def device_name(device: Union[str, torch.device]) -> str:
 
 def peak_bytes(device: Union[str, torch.device]) -> int:
     """The most memory that was held so far.
-
-    Arguments
-    ---------
-    device : str or torch.device
-        The device.
 
     Returns
     -------
@@ -139,17 +109,6 @@ def peak_bytes(device: Union[str, torch.device]) -> int:
 
 def with_before(training: Optional[dict[str, Any]], key: str) -> float:
     """Sums a value over a training and those it started from.
-
-    Arguments
-    ---------
-    training : dict, optional
-        Fields of a Training.
-    key : str
-        One of them.
-
-    Returns
-    -------
-    float
 
     Example
     -------
@@ -209,37 +168,18 @@ class TrainingClock:
 
     @mark_as_saver
     def save(self, path: Any) -> None:
-        """Writes the counts.
-
-        Arguments
-        ---------
-        path : str or Path
-            The file.
-        """
+        """Writes the counts."""
         self.lap()
         Path(path).write_text(json.dumps(asdict(self.spent)))
 
     @mark_as_loader
     def load(self, path: Any, end_of_epoch: bool) -> None:
-        """Reads the counts.
-
-        Arguments
-        ---------
-        path : str or Path
-            The file.
-        end_of_epoch : bool
-            Not used.
-        """
+        """Reads the counts."""
         self.spent = Training(**json.loads(Path(path).read_text()))
 
 
 def read_training(pretrained: str) -> Optional[dict[str, Any]]:
     """What the training of a finished run took.
-
-    Arguments
-    ---------
-    pretrained : str
-        Its folder `pretrained`.
 
     Returns
     -------

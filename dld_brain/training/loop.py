@@ -1,8 +1,4 @@
-"""SpeechBrain's training loop, without the defects that bite us.
-
-Authors
- * The dld_brain authors 2026
-"""
+"""SpeechBrain's training loop, without the defects that bite us."""
 
 from typing import Any
 
@@ -28,7 +24,6 @@ class Loop(sb.Brain):
 
     Arguments
     ---------
-    *args : tuple
     **kwargs : dict
         Forwarded to `speechbrain.Brain`. The hyperparameters have
         `schedule`, one of their `schedules`.
@@ -78,16 +73,6 @@ class Loop(sb.Brain):
 
         SpeechBrain's own throws away the gradients of an incomplete group
         of `grad_accumulation_factor` batches.
-
-        Arguments
-        ---------
-        batch : PaddedBatch
-            The batch.
-
-        Returns
-        -------
-        torch.Tensor
-            The loss, detached, on the CPU.
         """
         factor = self.grad_accumulation_factor
         is_last = self.step == self.n_train_batches
@@ -138,21 +123,7 @@ class Loop(sb.Brain):
         super()._fit_train(train_set, epoch, enable)
 
     def make_dataloader(self, dataset: Any, stage: sb.Stage, **kwargs) -> Any:
-        """Makes a loader; batches by seconds are reshuffled every epoch.
-
-        Arguments
-        ---------
-        dataset : DynamicItemDataset
-            The data.
-        stage : sb.Stage
-            The stage.
-        **kwargs : dict
-            Options of the loader.
-
-        Returns
-        -------
-        DataLoader
-        """
+        """Makes a loader; batches by seconds are reshuffled every epoch."""
         loader = super().make_dataloader(dataset, stage, **kwargs)
         if self.train_sampler is None and "batch_sampler" in kwargs:
             # Brain calls its set_epoch: the order is a function of the
@@ -162,13 +133,6 @@ class Loop(sb.Brain):
 
     def share_of_batch(self, n_utterances: int, stage: sb.Stage) -> float:
         """Weight that makes DDP's mean over ranks one over utterances.
-
-        Arguments
-        ---------
-        n_utterances : int
-            Utterances of this rank.
-        stage : sb.Stage
-            The stage.
 
         Returns
         -------
@@ -181,17 +145,7 @@ class Loop(sb.Brain):
         return n_utterances * torch.distributed.get_world_size() / total
 
     def sum_over_ranks(self, value: float) -> float:
-        """Sums a number over all processes of a training.
-
-        Arguments
-        ---------
-        value : float
-            Of this rank.
-
-        Returns
-        -------
-        float
-        """
+        """Sums a number over all processes of a training."""
         if not self.distributed_launch:
             return float(value)
         total = torch.tensor(float(value), device=self.device)
@@ -199,12 +153,7 @@ class Loop(sb.Brain):
         return float(total)
 
     def plain_modules(self) -> dict[str, torch.nn.Module]:
-        """The modules without DDP's wrappers, in eval mode.
-
-        Returns
-        -------
-        dict of str to torch.nn.Module
-        """
+        """The modules without DDP's wrappers, in eval mode."""
         wrapper = torch.nn.parallel.DistributedDataParallel
         self.modules.eval()
         return {

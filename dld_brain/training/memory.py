@@ -1,8 +1,4 @@
-"""Keeps memory that was freed, for training on a CPU.
-
-Authors
- * The dld_brain authors 2026
-"""
+"""Keeps memory that was freed, for training on a CPU."""
 
 import ctypes
 import platform

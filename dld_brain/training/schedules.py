@@ -1,8 +1,4 @@
-"""Learning rates over a training.
-
-Authors
- * The dld_brain authors 2026
-"""
+"""Learning rates over a training."""
 
 from typing import Any
 
@@ -20,8 +16,6 @@ class TriStage(TriStageLRSchedule):
 
     Arguments
     ---------
-    lr : float
-        Learning rate that is held.
     n_updates : int
         Updates of the whole training; then the rate stays where it is.
 
@@ -48,36 +42,16 @@ class TriStage(TriStageLRSchedule):
         self.n_steps = 0
 
     def __call__(self, opt: torch.optim.Optimizer) -> None:
-        """Sets the learning rate of the next step.
-
-        Arguments
-        ---------
-        opt : torch.optim.Optimizer
-            The optimizer.
-        """
+        """Sets the learning rate of the next step."""
         self.n_steps += 1
         super().__call__(opt, min(self.n_steps, self.total_steps))
 
     @checkpoints.mark_as_saver
     def save(self, path: Any) -> None:
-        """Saves the count.
-
-        Arguments
-        ---------
-        path : str or Path
-            Where to.
-        """
+        """Saves the count."""
         torch.save({"n_steps": self.n_steps}, path)
 
     @checkpoints.mark_as_loader
     def load(self, path: Any, end_of_epoch: bool = False) -> None:
-        """Loads the count.
-
-        Arguments
-        ---------
-        path : str or Path
-            Where from.
-        end_of_epoch : bool
-            Not used.
-        """
+        """Loads the count."""
         self.n_steps = torch.load(path)["n_steps"]

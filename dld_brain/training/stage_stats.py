@@ -1,8 +1,4 @@
-"""What is counted and logged of a stage of training.
-
-Authors
- * The dld_brain authors 2026
-"""
+"""What is counted and logged of a stage of training."""
 
 import time
 from collections import Counter
@@ -17,13 +13,6 @@ logger = get_logger(__name__)
 
 class StageStats:
     """Counts of one stage of one epoch.
-
-    Arguments
-    ---------
-    task : Task
-        Scores answers.
-    depths : list of int
-        Depths that are scored.
 
     Example
     -------
@@ -53,8 +42,6 @@ class StageStats:
 
         Arguments
         ---------
-        name : str
-            Which loss.
         losses : torch.Tensor
             Of each utterance, [B].
         """
@@ -62,13 +49,7 @@ class StageStats:
         self.counts[name] += len(losses)
 
     def add_impossible(self, n_utterances: int) -> None:
-        """Counts utterances that no loss can be computed of.
-
-        Arguments
-        ---------
-        n_utterances : int
-            How many.
-        """
+        """Counts utterances that no loss can be computed of."""
         self.sums["impossible"] += n_utterances
 
     def score(
@@ -83,10 +64,6 @@ class StageStats:
         ---------
         n_layers : int
             The depth; 0 where a router decided.
-        answers : list of str
-            What was recognised.
-        references : list of str
-            What was said or meant.
         """
         pairs = self.pairs.setdefault(n_layers, ([], []))
         pairs[0].extend(references)
@@ -94,11 +71,6 @@ class StageStats:
 
     def summary(self, loss: float) -> dict[str, float]:
         """What is logged.
-
-        Arguments
-        ---------
-        loss : float
-            Mean loss of the batches.
 
         Returns
         -------

@@ -1,8 +1,4 @@
-"""Prepares AN4, the CMU Census corpus (http://www.speech.cs.cmu.edu/databases/an4).
-
-Authors
- * The dld_brain authors 2026
-"""
+"""Prepares AN4, the CMU Census corpus (http://www.speech.cs.cmu.edu/databases/an4)."""
 
 import re
 from pathlib import Path
@@ -45,15 +41,9 @@ def prepare_an4(
     ---------
     data_folder : str
         The folder of AN4, which holds etc/ and wav/.
-    csv_folder : str
-        Where to write `<split>.csv`.
-    splits : list of str
-        Of train, valid, train-all and test.
     allow_problems : bool
         Whether to leave out utterances with problems, which are logged,
         instead of stopping.
-    workers : int, optional
-        Files opened at once.
 
     Raises
     ------
@@ -88,14 +78,8 @@ def select(utterances: list[Utterance], split: str) -> list[Utterance]:
 
     Arguments
     ---------
-    utterances : list of Utterance
-        An official split.
     split : str
         train, valid, or a name that takes all.
-
-    Returns
-    -------
-    list of Utterance
     """
     if split not in ("train", "valid"):
         return utterances
@@ -114,8 +98,6 @@ def find_utterances(
     ---------
     data_folder : Path
         The folder of AN4.
-    official : str
-        train or test.
     audio_folder : Path
         Where .raw files are written as .wav.
 
@@ -123,11 +105,6 @@ def find_utterances(
     -------
     tuple
         The utterances in the order of the list, and what is wrong.
-
-    Raises
-    ------
-    CorpusError
-        If a list is missing.
     """
     lists = {
         kind: data_folder / "etc" / f"an4_{official}.{kind}"
@@ -152,11 +129,6 @@ def find_utterances(
 def read_transcripts(path: Path) -> tuple[dict[str, str], list[str]]:
     """Reads a list of transcripts.
 
-    Arguments
-    ---------
-    path : Path
-        The .transcription file.
-
     Returns
     -------
     tuple
@@ -177,8 +149,6 @@ def find_audio(stem: Path, audio_folder: Path) -> Path:
 
     Arguments
     ---------
-    stem : Path
-        Its path without an ending.
     audio_folder : Path
         Where .raw files are written as .wav.
 

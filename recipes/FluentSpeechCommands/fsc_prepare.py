@@ -1,8 +1,4 @@
-"""Prepares Fluent Speech Commands (https://arxiv.org/abs/1904.03670).
-
-Authors
- * The dld_brain authors 2026
-"""
+"""Prepares Fluent Speech Commands (https://arxiv.org/abs/1904.03670)."""
 
 import csv
 from pathlib import Path
@@ -36,15 +32,9 @@ def prepare_fsc(
     data_folder : str
         The folder fluent_speech_commands_dataset, which holds data/ and
         wavs/.
-    csv_folder : str
-        Where to write `<split>.csv`.
-    splits : list of str
-        Of train, valid and test.
     allow_problems : bool
         Whether to leave out utterances with problems, which are logged,
         instead of stopping.
-    workers : int, optional
-        Files opened at once.
 
     Raises
     ------
@@ -74,22 +64,10 @@ def find_utterances(
 ) -> tuple[list[Utterance], list[str]]:
     """Reads the list of a split.
 
-    Arguments
-    ---------
-    path : Path
-        data/<split>_data.csv.
-    data_folder : Path
-        Folder that its paths start from.
-
     Returns
     -------
     tuple
         The utterances in their order, and what is wrong.
-
-    Raises
-    ------
-    CorpusError
-        If a column is missing.
     """
     utterances, problems = [], []
     with open(path, newline="", encoding="utf-8") as file:

@@ -1,8 +1,4 @@
-"""Prepares LibriSpeech (https://www.openslr.org/12).
-
-Authors
- * The dld_brain authors 2026
-"""
+"""Prepares LibriSpeech (https://www.openslr.org/12)."""
 
 from pathlib import Path
 from typing import Optional
@@ -39,15 +35,9 @@ def prepare_librispeech(
     ---------
     data_folder : str
         The folder LibriSpeech, which holds those of the splits.
-    csv_folder : str
-        Where to write `<split>.csv`.
-    splits : list of str
-        Official splits, any of them.
     allow_problems : bool
         Whether to leave out utterances with problems, which are logged,
         instead of stopping.
-    workers : int, optional
-        Files opened at once.
 
     Raises
     ------
@@ -74,11 +64,6 @@ def prepare_librispeech(
 
 def find_utterances(folder: Path) -> tuple[list[Utterance], list[str]]:
     """Reads the transcripts of a split: <speaker>/<chapter>/*.trans.txt.
-
-    Arguments
-    ---------
-    folder : Path
-        Folder of the split.
 
     Returns
     -------

@@ -2,9 +2,6 @@
 
 The library and its data come with the package `espeakng-loader`; eSpeak NG
 is GPL-3.0 and is loaded at run time only, by whoever makes this corpus.
-
-Authors
- * The dld_brain authors 2026
 """
 
 import ctypes
@@ -27,12 +24,8 @@ class Speech(NamedTuple):
 
     Arguments
     ---------
-    voice : str
-        `<accent>+<variant>`.
     rate : int
         Words a minute, 80 to 450.
-    pitch : int
-        0 to 100.
     pitch_range : int
         0 (monotone) to 100.
     """
@@ -49,13 +42,6 @@ class Espeak:
     What eSpeak NG says depends on what it said before, and its state is
     global to the library: each synthesiser loads a copy of it, so that the
     same texts in the same order give the same samples.
-
-    Raises
-    ------
-    ImportError
-        If espeakng-loader is not installed.
-    RuntimeError
-        If the library does not start.
 
     Example
     -------
@@ -105,12 +91,7 @@ class Espeak:
         return 0
 
     def variants(self) -> list[str]:
-        """Names of the voice variants that the library carries.
-
-        Returns
-        -------
-        list of str
-        """
+        """Names of the voice variants that the library carries."""
         folder = self.data_path / "voices" / "!v"
         return sorted(path.name for path in folder.iterdir())
 
@@ -119,10 +100,6 @@ class Espeak:
 
         Arguments
         ---------
-        text : str
-            The text.
-        speech : Speech
-            How it is spoken.
         seed : int
             Seed of eSpeak NG's own random numbers.
 
@@ -130,13 +107,6 @@ class Espeak:
         -------
         np.ndarray
             16-bit samples at `rate`, [S].
-
-        Raises
-        ------
-        ValueError
-            If there is no such voice.
-        RuntimeError
-            If nothing was synthesised.
         """
         name = speech.voice.encode()
         if self.library.espeak_SetVoiceByName(name) != EE_OK:

@@ -1,8 +1,4 @@
-"""The sentences of SpokenCommands: household commands, dates, codes.
-
-Authors
- * The dld_brain authors 2026
-"""
+"""The sentences of SpokenCommands: household commands, dates, codes."""
 
 from collections.abc import Callable
 
@@ -35,17 +31,7 @@ WORDS = (
 
 
 def number(rng: np.random.Generator) -> str:
-    """A number from 1 to 99, now and then hundreds or thousands.
-
-    Arguments
-    ---------
-    rng : np.random.Generator
-        Source of the choice.
-
-    Returns
-    -------
-    str
-    """
+    """A number from 1 to 99, now and then hundreds or thousands."""
     kind = rng.integers(8)
     if kind == 0:
         return f"{rng.choice(ONES)} {rng.choice(['HUNDRED', 'THOUSAND'])}"
@@ -56,40 +42,14 @@ def number(rng: np.random.Generator) -> str:
 
 
 def ordinal(rng: np.random.Generator) -> str:
-    """A day of a month.
-
-    Arguments
-    ---------
-    rng : np.random.Generator
-        Source of the choice.
-
-    Returns
-    -------
-    str
-    """
+    """A day of a month."""
     return str(rng.choice(ORDINALS))
 
 
 def sequence(
     rng: np.random.Generator, items: list[str], low: int, high: int
 ) -> str:
-    """Some items in a row.
-
-    Arguments
-    ---------
-    rng : np.random.Generator
-        Source of the choice.
-    items : list of str
-        What to choose from.
-    low : int
-        The fewest.
-    high : int
-        The most.
-
-    Returns
-    -------
-    str
-    """
+    """Some items in a row."""
     return " ".join(rng.choice(items, rng.integers(low, high + 1)))
 
 
@@ -127,15 +87,8 @@ def sentence(rng: np.random.Generator, codes: float = 0.0) -> str:
 
     Arguments
     ---------
-    rng : np.random.Generator
-        Source of the choice.
     codes : float
         Share of the sentences that are codes, in [0, 1].
-
-    Returns
-    -------
-    str
-        Upper case words.
 
     Example
     -------

@@ -3,9 +3,6 @@
 Spoken by eSpeak NG with some 80 voices in 4 accents. Voices of training,
 validation and test are disjoint; rate, pitch, level and noise vary. The
 same seed gives the same samples.
-
-Authors
- * The dld_brain authors 2026
 """
 
 import json
@@ -43,24 +40,14 @@ def prepare_spoken_commands(
 
     Arguments
     ---------
-    data_folder : str
-        Where the audio is kept.
-    csv_folder : str
-        Where to write `<split>.csv`.
-    splits : list of str
-        Of train, valid and test.
     utterances : dict of str to int, optional
         How many of a split; 1900, 100 and 200.
     codes : float
         Share of the sentences that are letters, digits and numbers one by
         one, in [0, 1].
-    seed : int
-        Seed of all that varies.
 
     Raises
     ------
-    ImportError
-        If eSpeak NG is not installed.
     ValueError
         If the folder holds a corpus that was made with other numbers.
     """
@@ -95,14 +82,6 @@ def make_split(
 
     Arguments
     ---------
-    folder : Path
-        Where to.
-    split : str
-        Its name.
-    seed : int
-        Seed of all that varies.
-    utterances : int
-        How many.
     codes : float
         Share of the sentences that are codes.
     """
@@ -131,18 +110,6 @@ def make_split(
 def split_variants(variants: list[str], seed: int) -> dict[str, list[str]]:
     """Deals the voices out: a tenth each to valid and test.
 
-    Arguments
-    ---------
-    variants : list of str
-        All voices.
-    seed : int
-        Seed of the order.
-
-    Returns
-    -------
-    dict of str to list of str
-        Disjoint lists.
-
     Example
     -------
     >>> parts = split_variants([f"v{i}" for i in range(20)], seed=1)
@@ -160,19 +127,7 @@ def split_variants(variants: list[str], seed: int) -> dict[str, list[str]]:
 
 
 def resample(samples: np.ndarray, espeak: Espeak) -> np.ndarray:
-    """Brings 16-bit samples to `SAMPLE_RATE` in [-1, 1].
-
-    Arguments
-    ---------
-    samples : np.ndarray
-        Samples of eSpeak NG.
-    espeak : Espeak
-        Tells their rate.
-
-    Returns
-    -------
-    np.ndarray
-    """
+    """Brings 16-bit samples to `SAMPLE_RATE` in [-1, 1]."""
     waveform = torch.from_numpy(samples.astype(np.float32) / 32768)
     return torchaudio.functional.resample(
         waveform, espeak.rate, SAMPLE_RATE
@@ -180,19 +135,7 @@ def resample(samples: np.ndarray, espeak: Espeak) -> np.ndarray:
 
 
 def degrade(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Varies the level by 20 dB and adds white noise at 20 to 40 dB SNR.
-
-    Arguments
-    ---------
-    samples : np.ndarray
-        Clean speech.
-    rng : np.random.Generator
-        Source of what varies.
-
-    Returns
-    -------
-    np.ndarray
-    """
+    """Varies the level by 20 dB and adds white noise at 20 to 40 dB SNR."""
     level = 10 ** (-rng.uniform(6, 26) / 20)
     samples = samples * (level / max(1e-4, np.abs(samples).max()))
     power = np.mean(samples**2)
@@ -201,17 +144,7 @@ def degrade(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def read_transcripts(folder: Path) -> list[Utterance]:
-    """Reads what `make_split` wrote.
-
-    Arguments
-    ---------
-    folder : Path
-        Folder of the split.
-
-    Returns
-    -------
-    list of Utterance
-    """
+    """Reads what `make_split` wrote."""
     lines = (folder / "transcripts.tsv").read_text().splitlines()
     return [
         Utterance(name, folder / f"{name}.flac", voice, text)

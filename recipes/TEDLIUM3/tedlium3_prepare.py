@@ -1,8 +1,4 @@
-"""Prepares TED-LIUM release 3 (https://www.openslr.org/51).
-
-Authors
- * The dld_brain authors 2026
-"""
+"""Prepares TED-LIUM release 3 (https://www.openslr.org/51)."""
 
 import re
 from pathlib import Path
@@ -40,16 +36,12 @@ class Segment(NamedTuple):
     ---------
     talk : str
         The talk, and the name of its audio.
-    speaker : str
-        Who speaks.
     start : float
         Where it begins, s.
     stop : float
         Where it ends, s.
     label : str
         Condition, fluency and sex: `o,f0,female`.
-    text : str
-        What is said, cleaned.
     """
 
     talk: str
@@ -63,20 +55,10 @@ class Segment(NamedTuple):
 def parse_line(line: str) -> Optional[Segment]:
     """Reads a line of an .stm file.
 
-    Arguments
-    ---------
-    line : str
-        The line.
-
     Returns
     -------
     Segment
         None of a comment, and of what is not to be scored.
-
-    Raises
-    ------
-    ValueError
-        If it is no such line.
 
     Example
     -------
@@ -106,15 +88,6 @@ def parse_line(line: str) -> Optional[Segment]:
 def clean(text: str) -> str:
     """Takes out <unk>, which nobody can transcribe, and joins suffixes.
 
-    Arguments
-    ---------
-    text : str
-        Words as TED-LIUM writes them.
-
-    Returns
-    -------
-    str
-
     Example
     -------
     >>> clean("it 's <unk>  they 're 'cause the dogs ' tails")
@@ -140,15 +113,9 @@ def prepare_tedlium3(
     ---------
     data_folder : str
         The folder TEDLIUM_release-3, which holds legacy/.
-    csv_folder : str
-        Where to write `<split>.csv`.
-    splits : list of str
-        Of train, dev and test.
     allow_problems : bool
         Whether to leave out segments with problems, which are logged,
         instead of stopping.
-    workers : int, optional
-        Files opened at once.
 
     Raises
     ------
@@ -171,13 +138,6 @@ def prepare_tedlium3(
 
 def check_split(split: str, folder: Path) -> None:
     """Raises unless a split is there.
-
-    Arguments
-    ---------
-    split : str
-        Its name.
-    folder : Path
-        Its folder.
 
     Raises
     ------
@@ -246,21 +206,7 @@ def find_utterances(folder: Path) -> tuple[list[Utterance], list[str]]:
 
 
 def utterance_of(segment: Segment, folder: Path, place: str) -> Utterance:
-    """Names a segment as Kaldi does: by its talk and hundredths of seconds.
-
-    Arguments
-    ---------
-    segment : Segment
-        The segment.
-    folder : Path
-        Folder of the split.
-    place : str
-        File and line.
-
-    Returns
-    -------
-    Utterance
-    """
+    """Names a segment as Kaldi does: by its talk and hundredths of seconds."""
     times = (segment.start, segment.stop)
     start, stop = (f"{round(100 * seconds):07d}" for seconds in times)
     return Utterance(

@@ -1,8 +1,4 @@
-"""Routers: parameters of the model's own that decide which layers run.
-
-Authors
- * The dld_brain authors 2026
-"""
+"""Routers: parameters of the model's own that decide which layers run."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -34,13 +30,7 @@ Decide = Callable[[int, torch.Tensor], Decision]
 
 
 class Router(nn.Module, ABC):
-    """What all routers give.
-
-    Arguments
-    ---------
-    n_total : int
-        Layers, L.
-    """
+    """What all routers give."""
 
     def __init__(self, n_total: int) -> None:
         super().__init__()
@@ -58,8 +48,6 @@ class Router(nn.Module, ABC):
             Input of the first layer, [B, T', D].
         lengths : torch.Tensor
             Valid frames, [B].
-        routed : Routed
-            The run.
 
         Returns
         -------
@@ -72,17 +60,6 @@ def straight_through(hard: torch.Tensor, soft: torch.Tensor) -> torch.Tensor:
     """The one forward, the other's gradient backward.
 
     Bengio et al., https://arxiv.org/abs/1308.3432, section 4.
-
-    Arguments
-    ---------
-    hard : torch.Tensor
-        Value.
-    soft : torch.Tensor
-        Has the gradient.
-
-    Returns
-    -------
-    torch.Tensor
 
     Example
     -------

@@ -1,8 +1,4 @@
-"""Makes the router that an hparams file names.
-
-Authors
- * The dld_brain authors 2026
-"""
+"""Makes the router that an hparams file names."""
 
 from typing import Optional
 
@@ -23,23 +19,12 @@ def make_router(
 
     Arguments
     ---------
-    kind : str
-        none, top_k, mask, global or local.
-    n_total : int
-        Layers, L.
-    d_model : int
-        Width, D.
     per_depth : str
         What each depth has of its own: none, where a router decides.
     min_layers : int
         Of top_k, where k ends; of mask, how many layers it opens.
     anneal_steps : int
         Of top_k: optimizer steps from one k to the next.
-
-    Returns
-    -------
-    Router
-        Or None.
 
     Raises
     ------

@@ -1,8 +1,4 @@
-"""A router that looks at the input of each utterance.
-
-Authors
- * The dld_brain authors 2026
-"""
+"""A router that looks at the input of each utterance."""
 
 import numpy as np
 import torch
@@ -28,17 +24,6 @@ class InputRouter(Router):
     gate for a whole layer (theirs are one for attention and one for
     feed-forward), the penalty's square and the start with open gates are
     ours: the paper's details could not be verified.
-
-    Arguments
-    ---------
-    n_total : int
-        Layers, L.
-    d_model : int
-        Width, D.
-    scope : str
-        global or local.
-    hidden : int
-        Width of the gate network.
 
     Example
     -------
@@ -82,12 +67,6 @@ class InputRouter(Router):
             Input of the first layer, [B, T', D].
         lengths : torch.Tensor
             Valid frames, [B].
-        routed : Routed
-            The run.
-
-        Returns
-        -------
-        callable
         """
         valid = ~padding_mask(lengths, x.shape[1]).unsqueeze(-1)
         is_global = len(self.nets) == 1

@@ -1,8 +1,4 @@
-"""Routers that learn one order of layers, which a depth table then holds.
-
-Authors
- * The dld_brain authors 2026
-"""
+"""Routers that learn one order of layers, which a depth table then holds."""
 
 from abc import abstractmethod
 
@@ -19,43 +15,20 @@ from dld_brain.gates.layer_sets import Routed, evenly_spread
 
 
 class ScoredLayers(Router):
-    """A score for each layer: one order of layers, whatever the input.
-
-    Arguments
-    ---------
-    n_total : int
-        Layers, L.
-    start : float
-        Their score when made.
-    """
+    """A score for each layer: one order of layers, whatever the input."""
 
     def __init__(self, n_total: int, start: float) -> None:
         super().__init__(n_total)
         self.scores = nn.Parameter(torch.full((n_total,), start))
 
     def layers(self, n_layers: int) -> tuple[int, ...]:
-        """The layers of a depth: those of the highest scores, nested.
-
-        Arguments
-        ---------
-        n_layers : int
-            The depth.
-
-        Returns
-        -------
-        tuple of int
-        """
+        """The layers of a depth: those of the highest scores, nested."""
         order = self.scores.detach().cpu().argsort(descending=True, stable=True)
         return tuple(sorted(order[:n_layers].tolist()))
 
     @abstractmethod
     def gates(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Gates of all layers.
-
-        Arguments
-        ---------
-        step : int
-            The optimizer step.
 
         Returns
         -------
@@ -74,12 +47,6 @@ class ScoredLayers(Router):
             Input of the first layer, [B, T', D].
         lengths : torch.Tensor
             Valid frames, [B].
-        routed : Routed
-            The run.
-
-        Returns
-        -------
-        callable
         """
         gates, rates = self.gates(routed.step)
         n = len(x)
@@ -97,19 +64,8 @@ class RelaxedTopK(ScoredLayers):
 
     Arguments
     ---------
-    n_total : int
-        Layers, L.
-    min_layers : int
-        Where k ends.
     anneal_steps : int
         Optimizer steps from one k to the next.
-    temperature : float
-        Of the softmaxes.
-
-    Raises
-    ------
-    ValueError
-        If `anneal_steps` is less than 1.
 
     Example
     -------
@@ -138,26 +94,11 @@ class RelaxedTopK(ScoredLayers):
         self.temperature = temperature
 
     def k(self, step: int) -> int:
-        """Layers that are kept.
-
-        Arguments
-        ---------
-        step : int
-            The optimizer step.
-
-        Returns
-        -------
-        int
-        """
+        """Layers that are kept."""
         return max(self.min_layers, self.n_total - step // self.anneal_steps)
 
     def gates(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Gates of all layers; outside of training, of the top k, 0 or 1.
-
-        Arguments
-        ---------
-        step : int
-            The optimizer step.
 
         Returns
         -------
@@ -187,8 +128,6 @@ def relaxed_top_k(
     ---------
     scores : torch.Tensor
         Scores, [L].
-    k : int
-        How many.
     temperature : float
         Of the softmaxes; with less of it, gates come nearer to 0 and 1.
 
@@ -228,10 +167,6 @@ class LayerMask(ScoredLayers):
 
     Arguments
     ---------
-    n_total : int
-        Layers, L.
-    n_layers : int
-        How many are open.
     lead : float
         By how much the scores of evenly spread layers are higher at first.
 
@@ -256,11 +191,6 @@ class LayerMask(ScoredLayers):
 
     def gates(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Gates of all layers, 0 or 1.
-
-        Arguments
-        ---------
-        step : int
-            Not used.
 
         Returns
         -------

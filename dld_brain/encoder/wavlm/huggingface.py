@@ -1,8 +1,4 @@
-"""Reads WavLM, wav2vec 2.0 and HuBERT models of Hugging Face.
-
-Authors
- * The dld_brain authors 2026
-"""
+"""Reads WavLM, wav2vec 2.0 and HuBERT models of Hugging Face."""
 
 import json
 from pathlib import Path
@@ -26,15 +22,6 @@ NOT_NEEDED = ("masked_spec_embed",)
 def one_line(error: Exception) -> str:
     """The first line of an error that has many.
 
-    Arguments
-    ---------
-    error : Exception
-        The error.
-
-    Returns
-    -------
-    str
-
     Example
     -------
     >>> one_line(ValueError("it failed\\nfor reasons"))
@@ -50,20 +37,12 @@ def make_config(
 
     Arguments
     ---------
-    source : str, optional
-        Hugging Face id or folder.
     changes : dict
         What differs from it; without a source, the whole, `model_type`
         included.
 
-    Returns
-    -------
-    transformers.PretrainedConfig
-
     Raises
     ------
-    FileNotFoundError
-        If the source cannot be read.
     ValueError
         If it holds another kind of model, or drops layers by itself.
 
@@ -97,22 +76,7 @@ def make_config(
 
 
 def read_config(source: str) -> dict[str, Any]:
-    """Reads config.json of a model.
-
-    Arguments
-    ---------
-    source : str
-        Hugging Face id or folder.
-
-    Returns
-    -------
-    dict
-
-    Raises
-    ------
-    FileNotFoundError
-        If the source cannot be read.
-    """
+    """Reads config.json of a model."""
     path = Path(source)
     if path.is_dir() and not (path / "config.json").is_file():
         raise FileNotFoundError(
@@ -130,20 +94,7 @@ def read_config(source: str) -> dict[str, Any]:
 
 
 def full_config(source: Optional[str], changes: dict[str, Any]) -> dict:
-    """The whole configuration, which makes the model without its source.
-
-    Arguments
-    ---------
-    source : str, optional
-        Hugging Face id or folder.
-    changes : dict
-        What differs from it.
-
-    Returns
-    -------
-    dict
-        Of plain values, for YAML.
-    """
+    """The whole configuration, which makes the model without its source."""
     config = make_config(source, changes)
     found = json.loads(config.to_json_string())
     left_out = ("transformers_version", "_name_or_path", "architectures")
@@ -162,14 +113,6 @@ def load_backbone(
     ---------
     source : str, optional
         Hugging Face id or folder; without it, weights are random.
-    config : transformers.PretrainedConfig
-        Its configuration.
-    normalize_wav : bool
-        Whether waveforms will be normalised.
-
-    Returns
-    -------
-    transformers.PreTrainedModel
 
     Raises
     ------
@@ -199,20 +142,7 @@ def load_backbone(
 
 
 def check_normalization(source: str, normalize_wav: bool) -> None:
-    """Raises where waveforms would not be as those of pretraining.
-
-    Arguments
-    ---------
-    source : str
-        Hugging Face id or folder.
-    normalize_wav : bool
-        Whether waveforms will be normalised.
-
-    Raises
-    ------
-    ValueError
-        If preprocessor_config.json says otherwise.
-    """
+    """Raises where waveforms would not be as those of pretraining."""
     try:
         extractor = transformers.AutoFeatureExtractor.from_pretrained(source)
     except (OSError, ValueError):

@@ -3,9 +3,6 @@
 Hugging Face's modules and weights. What differs: gates decide which layers
 run, WavLM's relative position bias is computed once, before the layers, and
 attention is fused.
-
-Authors
- * The dld_brain authors 2026
 """
 
 import math
@@ -35,8 +32,6 @@ class RelativeBias(nn.Module):
     ---------
     n_buckets : int
         Buckets, half of them for either direction.
-    n_heads : int
-        Attention heads, H.
     max_distance : int
         From this distance on, frames share a bucket.
 
@@ -53,11 +48,6 @@ class RelativeBias(nn.Module):
 
     def forward(self, n_frames: int) -> torch.Tensor:
         """Computes the bias for every pair of frames.
-
-        Arguments
-        ---------
-        n_frames : int
-            Frames, T.
 
         Returns
         -------
@@ -79,11 +69,6 @@ class RelativeBias(nn.Module):
         ---------
         distances : torch.Tensor
             From query to key, frames, whole numbers.
-
-        Returns
-        -------
-        torch.Tensor
-            As many.
         """
         n_side = self.embedding.num_embeddings // 2
         n_exact = n_side // 2
@@ -103,8 +88,6 @@ class TransformerLayer(nn.Module):
     ---------
     layer : torch.nn.Module
         Hugging Face's layer, whose modules it takes, names included.
-    n_heads : int
-        Attention heads, H.
     is_pre_norm : bool
         Whether norms come before attention and feed-forward (the large
         models) rather than behind them.
@@ -192,22 +175,7 @@ class TransformerLayer(nn.Module):
         bias: torch.Tensor,
         mask: Optional[torch.Tensor],
     ) -> torch.Tensor:
-        """Gates the bias by the query frame: WavLM, eq. 2 to 6.
-
-        Arguments
-        ---------
-        x : torch.Tensor
-            Input of attention by head, [B, H, T, D / H].
-        bias : torch.Tensor
-            [1, H, T, T].
-        mask : torch.Tensor, optional
-            [B, 1, 1, T], false where a frame is padding.
-
-        Returns
-        -------
-        torch.Tensor
-            Additive mask, [B, H, T, T].
-        """
+        """Gates the bias by the query frame: WavLM, eq. 2 to 6."""
         attention = self.attention
         # The eight outputs are two gates, each a sum of four.
         sums = attention.gru_rel_pos_linear(x).unflatten(-1, (2, 4)).sum(-1)
@@ -240,8 +208,6 @@ def wavlm_encoder(
     source : str, optional
         Hugging Face id or folder of the pretrained model; without it the
         weights are random, and `config` is the whole configuration.
-    config : dict
-        Changes to the configuration of `source`.
     vocab_size : int
         Tokens, the blank included, or labels, V.
     n_total : int, optional
@@ -252,23 +218,13 @@ def wavlm_encoder(
         Whether waveforms are normalised: as `source` was trained.
     freeze_stem : bool
         Whether the convolutions on the waveform are left as they are.
-    task : str
-        transcription or classification.
     per_depth : str
         What each depth has of its own; see `make_per_depth`.
     router : str
         What may decide which layers run; see `make_router`.
-    **router_options : dict
-        Of it.
-
-    Returns
-    -------
-    DynamicEncoder
 
     Raises
     ------
-    FileNotFoundError
-        If the source cannot be read.
     ValueError
         If it does not hold such a model, or `config` does not fit.
 

@@ -2,9 +2,6 @@
 
 Hugging Face's modules and weights, under lengths: statistics are over the
 valid samples, so that an utterance has in a batch what it has alone.
-
-Authors
- * The dld_brain authors 2026
 """
 
 import torch
@@ -95,8 +92,6 @@ def convolve(
 
     Arguments
     ---------
-    layer : torch.nn.Module
-        Of `feature_extractor.conv_layers`.
     x : torch.Tensor
         [B, C, T].
     lengths : torch.Tensor
@@ -127,8 +122,6 @@ def masked_group_norm(
 
     Arguments
     ---------
-    norm : torch.nn.GroupNorm
-        As many groups as channels.
     x : torch.Tensor
         [B, C, T].
     lengths : torch.Tensor

@@ -1,6 +1,5 @@
 """Every file of hparams/ is built and trained for two steps."""
 
-import ast
 import json
 from pathlib import Path
 
@@ -78,39 +77,6 @@ def test_options_of_speechbrain_reach_the_training(tmp_path, pretrained):
         main(["hparams/conformer_dld.yaml", *options, "--nonsense=1"])
     main(["hparams/conformer_dld.yaml", *options])
     assert (tmp_path / "1/wer_test_n3.txt").is_file()
-
-
-def public_functions(path: Path):
-    """Public functions of a file and public methods of its classes."""
-    module = ast.parse(path.read_text())
-    classes = [n for n in module.body if isinstance(n, ast.ClassDef)]
-    for scope in (module, *classes):
-        for node in scope.body:
-            is_function = isinstance(node, ast.FunctionDef)
-            if is_function and not node.name.startswith("_"):
-                yield node
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        path
-        for folder in ("dld_brain", "pretrained_interfaces", "recipes")
-        for path in sorted(Path(folder).rglob("*.py"))
-    ]
-    + [Path("train.py")],
-    ids=str,
-)
-def test_public_functions_are_documented_and_typed(path):
-    for node in public_functions(path):
-        arguments = [*node.args.args, *node.args.kwonlyargs]
-        named = [a for a in arguments if a.arg not in ("self", "cls")]
-        assert node.returns is not None, node.name
-        assert all(a.annotation is not None for a in named), node.name
-        text = ast.get_docstring(node)
-        assert text, node.name
-        for argument in named:
-            assert f"{argument.arg} : " in text, node.name
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,106 @@
+"""The house: what imports what, and what every public function says."""
+
+import ast
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+#: From the ground up: a room uses only rooms below it.
+ROOMS = (
+    "gates",
+    "audio",
+    "losses",
+    "encoder",
+    "depth_table",
+    "tasks",
+    "model_folder",
+    "training",
+    "evaluation",
+    "search",
+    "export",
+    "run",
+    "paper",
+)
+SOURCES = [
+    path
+    for folder in ("dld_brain", "pretrained_interfaces", "recipes")
+    for path in sorted(Path(folder).rglob("*.py"))
+] + [Path("train.py")]
+
+
+def public_functions(path: Path):
+    """Public functions of a file and public methods of its classes."""
+    module = ast.parse(path.read_text())
+    classes = [n for n in module.body if isinstance(n, ast.ClassDef)]
+    for scope in (module, *classes):
+        for node in scope.body:
+            is_function = isinstance(node, ast.FunctionDef)
+            if is_function and not node.name.startswith("_"):
+                yield node
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=str)
+def test_public_functions_are_documented_and_typed(path):
+    for node in public_functions(path):
+        arguments = [*node.args.args, *node.args.kwonlyargs]
+        named = [a for a in arguments if a.arg not in ("self", "cls")]
+        assert node.returns is not None, node.name
+        assert all(a.annotation is not None for a in named), node.name
+        assert ast.get_docstring(node), node.name
+
+
+def room(module: str) -> str:
+    """The room of a module: dld_brain.<room>.<...>."""
+    return module.split(".")[1]
+
+
+def imported(path: Path) -> set[str]:
+    """Rooms that a file imports, also within its functions."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module]
+            if node.module == "dld_brain":
+                names = [f"dld_brain.{alias.name}" for alias in node.names]
+            found |= {room(n) for n in names if n.startswith("dld_brain.")}
+    return found
+
+
+@cache
+def arrows() -> dict[str, set[str]]:
+    """By room, the other rooms that it imports."""
+    found: dict[str, set[str]] = {name: set() for name in ROOMS}
+    for path in Path("dld_brain").rglob("*.py"):
+        own = path.relative_to("dld_brain").with_suffix("").parts[0]
+        if own != "__init__":  # the facade, which looks inside when asked
+            found[own] |= imported(path) - {own}
+    return found
+
+
+def test_no_room_imports_one_above_it():
+    for own, others in arrows().items():
+        above = {o for o in others if ROOMS.index(o) >= ROOMS.index(own)}
+        assert not above, f"{own} imports {', '.join(sorted(above))}"
+
+
+def test_the_house_has_at_most_eight_floors():
+    @cache
+    def floor(name: str) -> int:
+        return 1 + max(map(floor, arrows()[name]), default=0)
+
+    assert max(map(floor, ROOMS)) <= 8
+    assert len(list(Path("dld_brain").glob("[!_]*"))) <= 15
+
+
+def test_inference_loads_nothing_of_training():
+    code = "import sys, pretrained_interfaces; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    loaded = set(done.stdout.split())
+    rooms = {room(m) for m in loaded if m.startswith("dld_brain.")}
+    assert not rooms & {"training", "evaluation", "search", "export", "run"}
+    assert not loaded & {"matplotlib", "transformers", "torch.export"}

@@ -11,8 +11,6 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Optional
 
-from dld_brain.gates.layer_sets import Layers
-
 FILE = "depth_table.ckpt"
 
 
@@ -104,7 +102,7 @@ class DepthTable:
         """The depths of the table."""
         return tuple(row.n_layers for row in self.rows)
 
-    def layers(self, n_layers: int) -> Layers:
+    def layers(self, n_layers: int) -> tuple[int, ...]:
         """Layers that run at a depth."""
         is_int = isinstance(n_layers, int) and not isinstance(n_layers, bool)
         for row in self.rows:

@@ -14,8 +14,8 @@ from hyperpyyaml import load_hyperpyyaml
 from speechbrain.processing.features import InputNormalization
 
 from dld_brain.depth_table import DepthTable, checkpoint_hash
-from dld_brain.encoder.part import BYPASSES, count_layers, layers_of
-from dld_brain.gates.layer_sets import Layers
+from dld_brain.encoder.part import ADDED, ROUTER, count_layers, part_state
+from dld_brain.gates.gates import Gates
 from dld_brain.tasks import Task, find_task
 
 FILES = (
@@ -24,9 +24,6 @@ FILES = (
     "normalize.ckpt",
     "depth_table.ckpt",
 )
-
-#: Weights that a model may have beside those of the model it starts from.
-ADDED = ("per_depth.", "router.", BYPASSES)
 
 #: What inference needs beside the encoder.
 INFERENCE_YAML = """
@@ -166,7 +163,7 @@ def copy_weights(
     source: Mapping[str, torch.nn.Module],
     target: Mapping[str, torch.nn.Module],
     name: str,
-    layers: Optional[Layers] = None,
+    gates: Optional[Gates] = None,
 ) -> None:
     """Starts a model from another: weights and feature statistics.
 
@@ -182,15 +179,15 @@ def copy_weights(
         The same of the model that starts.
     name : str
         Where the source is from, for the message.
-    layers : tuple of int, optional
-        Layers of the source that the model has; all if not given.
+    gates : Gates, optional
+        Open where the model has the source's layer; all if not given.
     """
     state = source["model"].state_dict()
-    if layers is not None:
-        state = layers_of(state, layers, source["model"].layers)
+    if gates is not None:
+        state = part_state(state, gates, source["model"].layers)
     own = target["model"].state_dict()
     if target["model"].router is None:  # its decisions are in a depth table
-        state = {k: v for k, v in state.items() if not k.startswith("router.")}
+        state = {k: v for k, v in state.items() if not k.startswith(ROUTER)}
     state = {
         **{k: v for k, v in own.items() if k.startswith(ADDED)},
         **state,
@@ -250,9 +247,8 @@ def load_state_strictly(
             f"{path} cannot be read as weights (is it whole?): {error}"
         ) from error
     if table is not None and n_layers is not None:
-        layers = table.layers(n_layers)
-        module.layers.check_part(layers, count_layers(state))
-        state = layers_of(state, layers, module.layers)
+        gates = Gates.of(table.layers(n_layers), count_layers(state))
+        state = part_state(state, gates, module.layers)
     own = module.state_dict()
     shared = own.keys() & state.keys()
     wrong = {

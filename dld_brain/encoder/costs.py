@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from dld_brain.audio.features import extract
 from dld_brain.encoder.encoder import DynamicEncoder
-from dld_brain.gates.layer_sets import Gates
+from dld_brain.gates.gates import Gates
 
 #: Audio that multiply-accumulates are counted on, seconds. Attention grows
 #: with the square of the length: a count holds for this one.
@@ -23,29 +23,24 @@ def executed_params(model: DynamicEncoder, gates: Gates) -> int:
     """Parameters that take part at a depth.
 
     All but those of closed layers, of the other depths' own, and of what
-    passes open layers by.
+    stands in for open layers.
 
     Example
     -------
     >>> from dld_brain.encoder.stack import GatedLayers
     >>> layers = GatedLayers([nn.Linear(2, 2) for _ in range(3)])
     >>> model = DynamicEncoder(nn.Identity(), layers, nn.Linear(2, 1))
-    >>> executed_params(model, (True, False, False))
+    >>> executed_params(model, Gates((0,), 3))
     9
     """
-    total = n_params(model)
-    if model.router is not None:
-        total -= n_params(model.router)
+    stack = model.layers
+    always = (model.stem, stack.norm, model.head, model.bias, model.pool)
+    total = sum(n_params(part) for part in always if part is not None)
     if model.per_depth is not None:
-        total -= n_params(model.per_depth)
-        total += n_params(model.per_depth[sum(gates) - 1])
-    for i, (layer, is_open) in enumerate(zip(model.layers.layers, gates)):
-        if not is_open:
-            total -= n_params(layer)
-            if model.layers.closed == "norm":
-                total += n_params(layer.final_norm)
-        elif model.layers.bypass is not None:
-            total -= n_params(model.layers.bypass[i])
+        total += n_params(model.per_depth[gates.depth - 1])
+    for i, (layer, closed) in enumerate(zip(stack.layers, stack.closed)):
+        is_open = gates.is_open(i)
+        total += n_params(layer) if is_open else closed.n_params(layer)
     return total
 
 
@@ -92,7 +87,7 @@ def macs_by_part(
     with sdpa_kernel(SDPBackend.MATH):
         x, lengths = count("stem", model.stem, feats, lengths)
         x = count("layers", model.run_layers, x, lengths)
-        count("head", model.run_head, x, lengths, model.n_total)
+        count("head", model.run_head, x, lengths, Gates.full(model.n_total))
     return macs
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple, Optional
 import torch
 
 from dld_brain.encoder.encoder import DynamicEncoder, EncoderOutput
-from dld_brain.gates.layer_sets import Layers
+from dld_brain.gates.gates import Gates
 
 
 class Step(NamedTuple):
@@ -18,7 +18,7 @@ class Step(NamedTuple):
         Layers that were computed for it; the others were taken over.
     """
 
-    layers: Layers
+    gates: Gates
     out: EncoderOutput
     n_computed: int
 
@@ -27,7 +27,7 @@ def deepen(
     model: DynamicEncoder,
     x: torch.Tensor,
     lengths: torch.Tensor,
-    sets: Iterable[Layers],
+    sets: Iterable[Gates],
 ) -> Iterator[Step]:
     """Runs one depth after another on one input, as long as it is asked.
 
@@ -40,36 +40,40 @@ def deepen(
     """
     stack, context = model.layers, model.context(x, lengths)
     inputs = [x]  # of each layer, and behind the last its output
-    previous: Optional[Layers] = None
-    for layers in sets:
-        first = first_difference(previous, layers, model.n_total)
+    previous: Optional[Gates] = None
+    for gates in sets:
+        first = first_difference(previous, gates)
         del inputs[first + 1 :]
         for i in range(first, model.n_total):
-            inputs.append(stack.step(i, inputs[-1], i in layers, context))
+            inputs.append(stack.step(i, inputs[-1], gates.is_open(i), context))
         y = stack.norm(inputs[-1])
         out = model.run_head(y, lengths, len(layers))
-        yield Step(layers, out, sum(i >= first for i in layers))
+        yield Step(layers, out, sum(i >= first for gates.is_open(i)))
         previous = layers
 
 
-def first_difference(
-    previous: Optional[Layers], layers: Layers, n_total: int
-) -> int:
+def first_difference(previous: Optional[Gates], gates: Gates) -> int:
     """The first layer that one depth runs and the other does not.
 
     Arguments
     ---------
-    previous : tuple of int, optional
-        Layers of the one; none if there was none.
+    previous : Gates, optional
+        Of the one; none if there was none.
+
+    Returns
+    -------
+    int
+        L if they are the same.
 
     Example
     -------
-    >>> first_difference((0, 3, 5), (0, 2, 3, 5), 6)
+    >>> first_difference(Gates((0, 3, 5), 6), Gates((0, 2, 3, 5), 6))
     2
     """
     if previous is None:
         return 0
-    return min(set(previous) ^ set(layers), default=n_total)
+    differing = set(previous.layers) ^ set(gates.layers)
+    return min(differing, default=gates.n_total)
 
 
 def default_ladder(start: int, depths: Sequence[int]) -> list[int]:

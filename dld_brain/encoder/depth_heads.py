@@ -1,7 +1,7 @@
 """Parameters of each depth's own, in front of, or beside, the shared head.
 
 All are zero when made: a student that starts from a teacher starts as the
-teacher. A model of one depth needs none: `fold` puts them into its head.
+teacher. A model of one depth needs none: `DepthHead.fold` puts them into its head.
 """
 
 from typing import Optional
@@ -16,7 +16,7 @@ KINDS = {"bias": {"bias": "V"}, "norm": {"scale": "D", "shift": "D"}}
 KINDS["head"] = {"weight": "VD", "bias": "V"}
 
 
-class Own(nn.Module):
+class DepthHead(nn.Module):
     """What one depth has of its own: head((1 + s) x + t) + W x + b.
 
     Of kind "norm", s and t: on top of those of the norm that the last layer
@@ -101,4 +101,4 @@ def make_per_depth(
         raise ValueError(
             f"`per_depth` must be none, {', '.join(KINDS)}, but is {kind!r}"
         )
-    return nn.ModuleList(Own(kind, d_model, vocab_size) for _ in range(n_total))
+    return nn.ModuleList(DepthHead(kind, d_model, vocab_size) for _ in range(n_total))

@@ -1,14 +1,15 @@
 """The encoder round a stack of gated layers: from features to log-probs."""
 
+from collections.abc import Sequence
 from typing import NamedTuple, Optional, Union
 
 import torch
 from torch import nn
 
 from dld_brain.audio.lengths import padding_mask
-from dld_brain.encoder.routers.base import Router
+from dld_brain.encoder.routers.base import Decision, Router
 from dld_brain.encoder.stack import GatedLayers
-from dld_brain.gates.layer_sets import Gates, Routed
+from dld_brain.gates.gates import Gates, Routed
 
 
 class EncoderOutput(NamedTuple):
@@ -21,29 +22,17 @@ class EncoderOutput(NamedTuple):
         classification, [B, 1, V].
     lengths : torch.Tensor
         Valid frames, [B], whole numbers.
+    gates : Gates, optional
+        Which layers ran; none where a router decided for each utterance.
+    routing : Decision, optional
+        What the router decided: gates, outside of training 0 or 1, and the
+        probabilities behind them, [L, B] each.
     """
 
     log_probs: torch.Tensor
     lengths: torch.Tensor
-
-
-class RoutedOutput(NamedTuple):
-    """What an encoder gives whose router decided.
-
-    Arguments
-    ---------
-    gates : torch.Tensor
-        Of each layer and utterance, [L, B]; outside of training 0 or 1.
-    rates : torch.Tensor
-        The probabilities behind them, [L, B].
-    """
-
-    out: EncoderOutput
-    gates: torch.Tensor
-    rates: torch.Tensor
-
-
-Output = Union[EncoderOutput, RoutedOutput]
+    gates: Optional[Gates] = None
+    routing: Optional[Decision] = None
 
 
 class DynamicEncoder(nn.Module):
@@ -74,7 +63,7 @@ class DynamicEncoder(nn.Module):
     ...     nn.Linear(16, 30),
     ... )
     >>> feats, lengths = torch.randn(2, 100, 80), torch.tensor([100, 50])
-    >>> out = model(feats, lengths, gates=(True, False, True))
+    >>> (out,) = model(feats, lengths, [Gates((0, 2), 3)])
     >>> out.log_probs.shape, out.lengths
     (torch.Size([2, 24, 30]), tensor([24, 11]))
     """
@@ -107,11 +96,11 @@ class DynamicEncoder(nn.Module):
         self,
         feats: torch.Tensor,
         lengths: torch.Tensor,
-        gates: Union[Gates, Routed, list[Union[Gates, Routed]], None] = None,
-    ) -> Union[Output, list[Output]]:
-        """Computes log-probabilities at the depth that the gates give.
+        gates: Optional[Sequence[Union[Gates, Routed]]] = None,
+    ) -> list[EncoderOutput]:
+        """Computes log-probabilities at the depths that the gates give.
 
-        Several sets of gates are run in one call, as one step of training
+        All runs are one call, as one step of training
         has to under DistributedDataParallel; the stem, and layers in front
         of the first that differs, are computed once.
 
@@ -121,57 +110,35 @@ class DynamicEncoder(nn.Module):
             Features, [B, T, F].
         lengths : torch.Tensor
             Valid frames, [B], whole numbers.
-        gates : tuple of bool, Routed, or list of them, optional
-            One gate for each layer; all open if not given. Or the router
-            decides.
+        gates : sequence of Gates or Routed, optional
+            Of each run the gates, or that the router decides; one run with
+            all open if not given.
 
         Returns
         -------
-        EncoderOutput, RoutedOutput, or list of them
-            Log-probabilities [B, T', V] and lengths [B]; of a list of
-            gates, a list.
+        list of EncoderOutput
+            Of each run, in their order.
         """
+        if gates is None:
+            gates = [Gates.full(self.n_total)]
         x, lengths = self.stem(feats, lengths)
-        if isinstance(gates, list):
-            return self.run_list(x, lengths, gates)
-        if isinstance(gates, Routed):
-            return self.run_routed(x, lengths, gates)
-        n_layers = self.n_total if gates is None else sum(gates)
-        x = self.run_layers(x, lengths, gates)
-        return self.run_head(x, lengths, n_layers)
-
-    def run_list(
-        self,
-        x: torch.Tensor,
-        lengths: torch.Tensor,
-        many: list[Union[Gates, Routed]],
-    ) -> list[Output]:
-        """Several runs; what those with fixed gates share is computed once.
-
-        Arguments
-        ---------
-        x : torch.Tensor
-            Output of the stem, [B, T', D].
-        lengths : torch.Tensor
-            Valid frames there, [B].
-        """
-        fixed = [gates for gates in many if not isinstance(gates, Routed)]
+        fixed = [g for g in gates if not isinstance(g, Routed)]
         context = self.context(x, lengths)
         outputs = dict(self.layers.run_many(x, fixed, **context))
         heads = iter(
-            self.run_head(outputs[run], lengths, sum(gates))
-            for run, gates in enumerate(fixed)
+            self.run_head(outputs[run], lengths, g)
+            for run, g in enumerate(fixed)
         )
         return [
-            self.run_routed(x, lengths, gates)
-            if isinstance(gates, Routed)
+            self.run_routed(x, lengths, g)
+            if isinstance(g, Routed)
             else next(heads)
-            for gates in many
+            for g in gates
         ]
 
     def run_routed(
         self, x: torch.Tensor, lengths: torch.Tensor, routed: Routed
-    ) -> RoutedOutput:
+    ) -> EncoderOutput:
         """Runs the layers that the router decides.
 
         Arguments
@@ -189,8 +156,9 @@ class DynamicEncoder(nn.Module):
         decide = self.router.begin(x, lengths, routed)
         context = self.context(x, lengths)
         y, gates, rates = self.layers.run_routed(x, decide, **context)
-        out = self.run_head(y, lengths, self.n_total)
-        return RoutedOutput(out, gates, rates)
+        # What depths have of their own, a model with a router has not.
+        out = self.run_head(y, lengths, Gates.full(self.n_total))
+        return out._replace(gates=None, routing=Decision(gates, rates))
 
     def run_layers(
         self,
@@ -206,8 +174,8 @@ class DynamicEncoder(nn.Module):
             Output of the stem, [B, T', D].
         lengths : torch.Tensor
             Valid frames there, [B].
-        gates : tuple of bool, optional
-            One gate for each layer; all open if not given.
+        gates : Gates, optional
+            All open if not given.
 
         Returns
         -------
@@ -243,7 +211,7 @@ class DynamicEncoder(nn.Module):
         return context
 
     def run_head(
-        self, x: torch.Tensor, lengths: torch.Tensor, n_layers: int
+        self, x: torch.Tensor, lengths: torch.Tensor, gates: Gates
     ) -> EncoderOutput:
         """From the last layer to log-probabilities.
 
@@ -253,8 +221,8 @@ class DynamicEncoder(nn.Module):
             Output of the layers, [B, T', D].
         lengths : torch.Tensor
             Valid frames, [B].
-        n_layers : int
-            Layers that ran: a depth may have parameters of its own.
+        gates : Gates
+            What ran: a depth may have parameters of its own.
 
         Returns
         -------
@@ -267,5 +235,5 @@ class DynamicEncoder(nn.Module):
         if self.per_depth is None:
             logits = self.head(x)
         else:
-            logits = self.per_depth[n_layers - 1](self.head, x)
-        return EncoderOutput(logits.log_softmax(-1), lengths)
+            logits = self.per_depth[gates.depth - 1](self.head, x)
+        return EncoderOutput(logits.log_softmax(-1), lengths, gates)

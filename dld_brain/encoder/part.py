@@ -1,48 +1,119 @@
-"""This model with these layers alone: a part."""
+"""This model with these layers alone: a part.
+
+One algorithm, on state dicts: `part_state`. Everything that takes layers out
+of a model loads what it gives, strictly.
+"""
 
 import copy
-from collections.abc import Mapping, Sequence
-from typing import Optional
+from collections.abc import Mapping
 
 import torch
 from torch import nn
 
+from dld_brain.encoder.closed import CLOSED, LAYERS
 from dld_brain.encoder.encoder import DynamicEncoder
 from dld_brain.encoder.stack import GatedLayers
-from dld_brain.gates.layer_sets import Layers
+from dld_brain.gates.gates import Gates
+
+#: What a DynamicEncoder may have beside the weights of the model that it
+#: starts from.
+DEPTH_HEADS, ROUTER = "per_depth.", "router."
+ADDED = (DEPTH_HEADS, ROUTER, CLOSED)
 
 
-def cut(model: DynamicEncoder, layers: Layers) -> DynamicEncoder:
-    """The same model with some layers alone.
+@torch.no_grad()
+def part_of(model: DynamicEncoder, gates: Gates) -> DynamicEncoder:
+    """A model that gives at full depth what another gives with these gates.
+
+    It has that one depth: what the depth has of its own is in its head.
 
     Returns
     -------
     DynamicEncoder
-        Stem and pool are those of the model, not copies.
+        Of copies: neither model changes with the other.
 
     Raises
     ------
     ValueError
         If the layers by themselves are not what gates make of all.
     """
-    model.layers.check_part(layers, model.n_total)
-    found = copy.copy(model)
-    found._modules = dict(model._modules)
-    stack = copy.copy(model.layers)
-    stack._modules = dict(stack._modules)
-    stack.bypass = None  # no layer is closed
-    stack.layers = nn.ModuleList(model.layers.layers[i] for i in layers)
-    if model.layers.bypass is not None:
-        folded = fold_bypass(model.state_dict(), layers, stack.layers[0])
-        stack.layers = copy.deepcopy(stack.layers)
-        for name, value in folded.items():
-            if name.startswith(LAYERS):
-                stack.layers.get_parameter(
-                    name.removeprefix(LAYERS)
-                ).data = value
-    found.layers = stack
-    found.head = folded_head(model.head, model.per_depth, len(layers))
-    found.per_depth = found.router = None
+    state = part_state(model.state_dict(), gates, model.layers)
+    state = _alone(model, state, gates.depth)
+    layers = [model.layers.layers[i] for i in gates.layers]
+    parts = (model.stem, layers, model.layers.norm, model.head)
+    stem, layers, norm, head = copy.deepcopy(parts)
+    found = DynamicEncoder(
+        stem,
+        GatedLayers(layers, norm=norm),
+        head,
+        bias=copy.deepcopy(model.bias),
+        pool=copy.deepcopy(model.pool),
+    )
+    found.load_state_dict(state, strict=True)
+    return found.train(model.training)
+
+
+def part_state(
+    state: Mapping[str, torch.Tensor], gates: Gates, stack: GatedLayers
+) -> dict[str, torch.Tensor]:
+    """The weights of a model that has these layers, numbered anew.
+
+    It can run at every depth up to theirs. What the layers that are left out
+    did while they were closed goes into those that are kept; a router, which
+    decides on all layers, is left out.
+
+    Arguments
+    ---------
+    state : mapping of str to torch.Tensor
+        Of the whole model.
+    stack : GatedLayers
+        Its stack, or one like it: says what closed layers do.
+
+    Raises
+    ------
+    ValueError
+        If the layers by themselves are not what gates make of all.
+
+    Example
+    -------
+    >>> stack = GatedLayers([nn.Identity()])
+    >>> part_state({"layers.layers.4.w": 1}, Gates((0, 4), 5), stack)
+    {'layers.layers.1.w': 1}
+    >>> heads = {"per_depth.1.bias": 1, "per_depth.3.bias": 2, "head.w": 3}
+    >>> part_state(heads, Gates((0, 4), 5), stack)
+    {'per_depth.1.bias': 1, 'head.w': 3}
+    """
+    numbered = {str(old): new for new, old in enumerate(gates.layers)}
+    numbers = {
+        # Layers are numbered anew; depths, of which the deeper go, stay.
+        LAYERS: numbered,
+        CLOSED: numbered,
+        DEPTH_HEADS: {str(i): i for i in range(gates.depth)},
+    }
+    found = {}
+    for name, value in state.items():
+        if name.startswith(ROUTER):
+            continue
+        for prefix, kept in numbers.items():
+            if name.startswith(prefix):
+                number, _, rest = name.removeprefix(prefix).partition(".")
+                if number in kept:
+                    found[f"{prefix}{kept[number]}.{rest}"] = value
+                break
+        else:
+            found[name] = value
+    return found | stack.closed[0].fold(state, gates, stack.layers[0])
+
+
+def _alone(
+    model: DynamicEncoder, state: Mapping[str, torch.Tensor], depth: int
+) -> dict[str, torch.Tensor]:
+    """Without what a model of one depth, all of it open, has no use for."""
+    found = {k: v for k, v in state.items() if not k.startswith(ADDED)}
+    if model.per_depth is not None:
+        own = model.per_depth[depth - 1]
+        weight, bias = own.fold(state["head.weight"], state["head.bias"])
+        found |= {"head.weight": weight, "head.bias": bias}
     return found
 
 
@@ -56,141 +127,3 @@ def count_layers(state: Mapping[str, torch.Tensor]) -> int:
     """
     names = (name for name in state if name.startswith(LAYERS))
     return len({name.removeprefix(LAYERS).partition(".")[0] for name in names})
-
-
-def norm_names(layer: nn.Module) -> tuple[str, str]:
-    """Names, in a layer, of scale and shift of the norm that it ends with.
-
-    Example
-    -------
-    >>> from dld_brain.encoder.conformer import conformer_layers
-    >>> norm_names(conformer_layers(1, 16, 32, n_heads=2)[0])
-    ('norm2.norm.weight', 'norm2.norm.bias')
-    """
-    names = {id(p): name for name, p in layer.named_parameters()}
-    weight, bias = layer.final_norm.parameters()
-    return names[id(weight)], names[id(bias)]
-
-
-def fold_bypass(
-    state: Mapping[str, torch.Tensor], layers: Sequence[int], layer: nn.Module
-) -> dict[str, torch.Tensor]:
-    """Puts the bypasses of layers that are left out into those in front.
-
-    Exact: behind a kept layer comes the scale and shift of its norm, or of
-    its own bypass, and what follows on these is a scale and shift, too.
-
-    Arguments
-    ---------
-    layer : torch.nn.Module
-        One of them, or one like them.
-
-    Returns
-    -------
-    dict of str to torch.Tensor
-        Entries of the kept layers that change, by their new numbers; empty
-        for a model without bypasses.
-
-    Raises
-    ------
-    ValueError
-        If layers in front of the first that is kept have a bypass.
-    """
-    if not any(name.startswith(BYPASSES) for name in state):
-        return {}
-    n_total = count_layers(state)
-    if layers[0] != 0:
-        raise ValueError(
-            f"a part of a model with closed=affine must have layer 0, which "
-            f"takes over what the layers behind it did, but has {layers}: "
-            f"choose layers with layer_selection=even or trained"
-        )
-    norm = norm_names(layer)
-    found = {}
-    for new, (old, end) in enumerate(zip(layers, (*layers[1:], n_total))):
-        weight, bias = (state[f"{LAYERS}{old}.{name}"] for name in norm)
-        scale = 1 + state[f"{BYPASSES}{old}.scale"]
-        shift = state[f"{BYPASSES}{old}.shift"]
-        for gone in range(old + 1, end):
-            factor = 1 + state[f"{BYPASSES}{gone}.scale"]
-            offset = state[f"{BYPASSES}{gone}.shift"]
-            weight, bias = weight * factor, bias * factor + offset
-            scale, shift = scale * factor, shift * factor + offset
-        found[f"{LAYERS}{new}.{norm[0]}"] = weight
-        found[f"{LAYERS}{new}.{norm[1]}"] = bias
-        found[f"{BYPASSES}{new}.scale"] = scale - 1
-        found[f"{BYPASSES}{new}.shift"] = shift
-    return found
-
-
-#: Where a DynamicEncoder has its layers, and what passes them by.
-LAYERS, BYPASSES = "layers.layers.", "layers.bypass."
-
-
-def folded_head(
-    head: nn.Linear, per_depth: Optional[nn.ModuleList], n_layers: int
-) -> nn.Linear:
-    """The head of a model that has one depth alone.
-
-    Arguments
-    ---------
-    per_depth : torch.nn.ModuleList, optional
-        What the depths have of their own.
-
-    Returns
-    -------
-    torch.nn.Linear
-        The shared head itself, where depths have nothing of their own.
-    """
-    if per_depth is None:
-        return head
-    folded = nn.Linear(head.in_features, head.out_features)
-    values = per_depth[n_layers - 1].fold(head.weight, head.bias)
-    for parameter, value in zip((folded.weight, folded.bias), values):
-        parameter.data.copy_(value)
-    return folded.to(head.weight.device)
-
-
-def layers_of(
-    state: Mapping[str, torch.Tensor],
-    layers: Layers,
-    stack: GatedLayers,
-) -> dict[str, torch.Tensor]:
-    """Takes some layers out of a state dict and numbers them anew.
-
-    The others' bypasses, if they have some, go into those that are kept.
-
-    Raises
-    ------
-    ValueError
-        If a bypass stands in front of the first layer that is kept.
-
-    Example
-    -------
-    >>> stack = GatedLayers([torch.nn.Identity()])
-    >>> layers_of({"layers.layers.4.w": 1, "head.w": 2}, (0, 4), stack)
-    {'layers.layers.1.w': 1, 'head.w': 2}
-    >>> heads = {"per_depth.1.bias": 1, "per_depth.3.bias": 2}
-    >>> layers_of(heads, (0, 4), stack)
-    {'per_depth.1.bias': 1}
-    """
-    numbered = {str(old): new for new, old in enumerate(layers)}
-    numbers = {
-        # Layers are numbered anew; depths, of which the deeper go, stay.
-        LAYERS: numbered,
-        BYPASSES: numbered,
-        "per_depth.": {str(i): i for i in range(len(layers))},
-    }
-    found = {}
-    for name, value in state.items():
-        if name.startswith("router."):  # it decides on all layers
-            continue
-        for prefix, kept in numbers.items():
-            if name.startswith(prefix):
-                number, _, rest = name.removeprefix(prefix).partition(".")
-                if number in kept:
-                    found[f"{prefix}{kept[number]}.{rest}"] = value
-                break
-        else:
-            found[name] = value
-    return found | fold_bypass(state, layers, stack.layers[0])

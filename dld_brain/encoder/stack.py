@@ -10,11 +10,9 @@ from typing import Any, Optional
 import torch
 from torch import nn
 
-from dld_brain.encoder.bypass import Bypass
+from dld_brain.encoder.closed import make_closed
 from dld_brain.encoder.routers.base import Decide
-from dld_brain.gates.layer_sets import Gates
-
-CLOSED = ("identity", "norm", "affine")
+from dld_brain.gates.gates import Gates
 
 
 class GatedLayers(nn.Module):
@@ -23,10 +21,8 @@ class GatedLayers(nn.Module):
     Arguments
     ---------
     closed : str
-        What a closed layer does: "identity" passes its input on (DLD,
-        eq. 1); "norm" applies the layer's `final_norm` alone, as LDASR
-        does, the authors' earlier code; "affine" scales and shifts it, see
-        `Bypass`.
+        What a closed layer does: "identity", "norm" or "affine"; see
+        `make_closed`.
     norm : torch.nn.Module, optional
         Behind the last layer, at every depth: for layers that end without
         a norm.
@@ -42,7 +38,7 @@ class GatedLayers(nn.Module):
     -------
     >>> stack = GatedLayers([nn.Linear(2, 2) for _ in range(3)])
     >>> x = torch.ones(1, 5, 2)
-    >>> torch.equal(stack(x, (False, False, True)), stack.layers[2](x))
+    >>> torch.equal(stack(x, Gates((2,), 3)), stack.layers[2](x))
     True
     """
 
@@ -54,18 +50,11 @@ class GatedLayers(nn.Module):
         d_model: Optional[int] = None,
     ) -> None:
         super().__init__()
-        if closed not in CLOSED:
-            raise ValueError(
-                f"`closed` must be one of {CLOSED}, but is {closed!r}"
-            )
         self.layers = nn.ModuleList(layers)
-        self.closed = closed
+        self.closed = nn.ModuleList(
+            make_closed(closed, d_model) for _ in self.layers
+        )
         self.norm = nn.Identity() if norm is None else norm
-        self.bypass: Optional[nn.ModuleList] = None
-        if closed == "affine":
-            if d_model is None:
-                raise ValueError("`d_model` must be given with closed=affine")
-            self.bypass = nn.ModuleList(Bypass(d_model) for _ in self.layers)
 
     def __len__(self) -> int:
         return len(self.layers)
@@ -79,8 +68,8 @@ class GatedLayers(nn.Module):
         ---------
         x : torch.Tensor
             Input of the first layer, [B, T, D].
-        gates : tuple of bool, optional
-            One gate for each layer; all open if not given.
+        gates : Gates, optional
+            All open if not given.
         **context
             What every layer gets beside its input.
 
@@ -92,14 +81,12 @@ class GatedLayers(nn.Module):
         Raises
         ------
         ValueError
-            If there are not as many gates as layers.
+            If the gates are of a stack of other size.
         """
         if gates is None:
-            gates = (True,) * len(self.layers)
-        self._check(gates)
-        for i, is_open in enumerate(gates):
-            x = self.step(i, x, is_open, context)
-        return self.norm(x)
+            gates = Gates.full(len(self.layers))
+        ((_, y),) = self.run_many(x, [gates], **context)
+        return y
 
     def run_many(
         self, x: torch.Tensor, many: Sequence[Gates], **context
@@ -123,7 +110,7 @@ class GatedLayers(nn.Module):
         Raises
         ------
         ValueError
-            If a run has not as many gates as there are layers.
+            If gates are of a stack of other size.
         """
         for gates in many:
             self._check(gates)
@@ -132,17 +119,19 @@ class GatedLayers(nn.Module):
             i: int, x: torch.Tensor, runs: list[int]
         ) -> Iterator[tuple[int, torch.Tensor]]:
             """Layer i on, for the runs that agree on the layers before."""
-            if i == len(self.layers):
-                x = self.norm(x)
-                yield from ((run, x) for run in runs)
-                return
-            for is_open in (True, False):
-                rest = [run for run in runs if many[run][i] == is_open]
-                if rest:
-                    y = self.step(i, x, is_open, context)
-                    yield from descend(i + 1, y, rest)
+            while i < len(self.layers):
+                is_open = many[runs[0]].is_open(i)
+                others = [r for r in runs if many[r].is_open(i) != is_open]
+                if others:  # they part
+                    runs = [r for r in runs if r not in others]
+                    yield from descend(i, x, others)
+                x = self.step(i, x, is_open, context)
+                i += 1
+            x = self.norm(x)
+            yield from ((run, x) for run in runs)
 
-        yield from descend(0, x, list(range(len(many))))
+        if many:
+            yield from descend(0, x, list(range(len(many))))
 
     def run_routed(
         self, x: torch.Tensor, decide: Decide, **context
@@ -199,28 +188,12 @@ class GatedLayers(nn.Module):
         )
         return found
 
-    def check_part(self, layers: Sequence[int], n_total: int) -> None:
-        """Raises unless some layers by themselves are what gates make of all.
-
-        Raises
-        ------
-        ValueError
-            If closed layers keep their norms, which a part has not.
-        """
-        if self.closed == "norm" and len(layers) < n_total:
-            raise ValueError(
-                f"a model whose closed layers keep their norm (closed=norm) "
-                f"must stay whole, but {len(layers)} of {n_total} layers "
-                f"were asked for: run it at that depth, or train with "
-                f"closed=identity or affine"
-            )
-
     def _check(self, gates: Gates) -> None:
         """Raises unless there is one gate for each layer."""
-        if len(gates) != len(self.layers):
+        if gates.n_total != len(self.layers):
             raise ValueError(
                 f"`gates` must have one entry for each of the "
-                f"{len(self.layers)} layers, but has {len(gates)}"
+                f"{len(self.layers)} layers, but has {gates.n_total}"
             )
 
     def step(
@@ -242,8 +215,4 @@ class GatedLayers(nn.Module):
         """
         if is_open:
             return self.layers[i](x, **context)
-        if self.closed == "norm":
-            return self.layers[i].final_norm(x)
-        if self.closed == "affine":
-            return self.bypass[i](x)
-        return x
+        return self.closed[i](x, self.layers[i])

@@ -6,16 +6,15 @@ from typing import Optional
 import numpy as np
 
 from dld_brain.depth_table import FILE, DepthTable
+from dld_brain.gates.gates import Gates
 from dld_brain.gates.layer_sets import (
-    Gates,
     check_n_layers,
     ends,
     evenly_spread,
-    gates_from_layers,
     nested,
     prefix,
 )
-from dld_brain.gates.sampler import GateSampler, OneRun, Pass
+from dld_brain.gates.sampler import GateSampler, OneRun, GatedRun
 
 #: One fixed set of layers for each depth, by the name of the family.
 FAMILIES = {
@@ -90,12 +89,12 @@ class DepthSampler(GateSampler):
         self.depths = list(range(n_total, min_layers - 1, -depth_step))[::-1]
         self.table = read_gate_table(table) if family == "table" else None
         for n_layers in self.depths:
-            gates_from_layers(self.layers(n_layers), n_total)
+            self.gates_for(n_layers)
 
-    def layers(self, n_layers: int) -> tuple[int, ...]:
-        """The layers that stand for a depth."""
+    def gates_for(self, n_layers: int) -> Gates:
+        """The gates that stand for a depth."""
         if self.table is not None:
-            return self.table.layers(n_layers)
+            return Gates.of(self.table.layers(n_layers), self.n_total)
         if self.family == "ends":
             return ends(n_layers, self.n_total, self.n_last)
         find = FAMILIES.get(self.family, evenly_spread)
@@ -103,17 +102,17 @@ class DepthSampler(GateSampler):
 
     def gates_at(self, n_layers: int, rng: np.random.Generator) -> Gates:
         """Gates of a depth: those of the family, or drawn."""
-        layers = self.layers(n_layers)
-        if self.family == "random":
-            layers = rng.choice(self.n_total, n_layers, replace=False).tolist()
-        return gates_from_layers(layers, self.n_total)
+        if self.family != "random":
+            return self.gates_for(n_layers)
+        layers = rng.choice(self.n_total, n_layers, replace=False)
+        return Gates.of(layers.tolist(), self.n_total)
 
     def run_at(
         self, n_layers: int, rng: np.random.Generator, weight: float = 1.0
-    ) -> Pass:
+    ) -> GatedRun:
         """One of several runs of a step."""
         weight *= (self.n_total / n_layers) ** self.depth_power
-        return Pass(self.gates_at(n_layers, rng), weight)
+        return GatedRun(self.gates_at(n_layers, rng), weight)
 
 
 def read_gate_table(folder: Optional[str]) -> DepthTable:
@@ -147,8 +146,8 @@ class UniformDepthGates(DepthSampler, OneRun):
     Example
     -------
     >>> sampler = UniformDepthGates(n_total=4, seed=1, min_layers=4)
-    >>> sampler.gates(step=7)
-    (True, True, True, True)
+    >>> sampler.gates(step=7).depth
+    4
     """
 
     def gates(self, step: int) -> Gates:
@@ -212,7 +211,7 @@ class SandwichGates(DepthSampler):
         self.n_between = n_between
         self.part_weight = part_weight
 
-    def __call__(self, step: int) -> list[Pass]:
+    def __call__(self, step: int) -> list[GatedRun]:
         """The runs of an optimizer step: full, least, between.
 
         Arguments
@@ -221,7 +220,7 @@ class SandwichGates(DepthSampler):
             The step, from 0.
         """
         rng = self.rng(step)
-        runs = [Pass((True,) * self.n_total)]
+        runs = [GatedRun(Gates.full(self.n_total))]
         shallower = self.depths[:-1]
         if shallower:
             runs.append(self.run_at(shallower[0], rng, self.part_weight))
@@ -251,7 +250,7 @@ class EveryDepthGates(DepthSampler):
 
     has_full_depth = True
 
-    def __call__(self, step: int) -> list[Pass]:
+    def __call__(self, step: int) -> list[GatedRun]:
         """The runs of an optimizer step.
 
         Arguments

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dld_brain.gates.layer_sets import Gates
+from dld_brain.gates.gates import Gates
 from dld_brain.gates.sampler import OneRun
 
 
@@ -20,7 +20,7 @@ def opened(rates: np.ndarray, rng: np.random.Generator) -> Gates:
     gates = rng.random(len(rates)) < rates
     if not gates.any():
         gates[rng.integers(len(rates))] = True
-    return tuple(gates.tolist())
+    return Gates(tuple(gates.nonzero()[0].tolist()), len(rates))
 
 
 def check_probability(name: str, value: float) -> None:
@@ -50,8 +50,8 @@ class BernoulliGates(OneRun):
     Example
     -------
     >>> sampler = BernoulliGates(n_total=4, seed=1, p_open=1.0)
-    >>> sampler.gates(step=7)
-    (True, True, True, True)
+    >>> sampler.gates(step=7).depth
+    4
     """
 
     def __init__(self, n_total: int, seed: int, p_open: float = 0.5) -> None:

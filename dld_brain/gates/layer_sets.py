@@ -1,12 +1,11 @@
-"""Gates: which layers of a stack run."""
+"""Families of gates: for each depth the layers that run."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any
 
-Gates = tuple[bool, ...]
+from dld_brain.gates.gates import Gates, whole_number
 
 
-def evenly_spread(n_layers: int, n_total: int) -> tuple[int, ...]:
+def evenly_spread(n_layers: int, n_total: int) -> Gates:
     """Returns `n_layers` layers of `n_total`, first and last included.
 
     The rule of LayerDrop's inference (https://arxiv.org/abs/1909.11556):
@@ -17,11 +16,6 @@ def evenly_spread(n_layers: int, n_total: int) -> tuple[int, ...]:
     n_layers : int
         How many layers run, 1 to `n_total`.
 
-    Returns
-    -------
-    tuple of int
-        Layer indices in rising order, counted from 0.
-
     Raises
     ------
     ValueError
@@ -30,20 +24,24 @@ def evenly_spread(n_layers: int, n_total: int) -> tuple[int, ...]:
     Example
     -------
     >>> evenly_spread(4, 12)
-    (0, 4, 7, 11)
+    Gates(layers=(0, 4, 7, 11), n_total=12)
     """
     check_n_layers(n_layers, n_total)
     if n_layers == 1:
-        return (0,)
+        return Gates((0,), n_total)
     # Integer rounding of i * (L - 1) / (n - 1), halves up: the same layers
     # on every machine, whatever its floating point.
     step = n_layers - 1
-    return tuple(
-        (2 * i * (n_total - 1) + step) // (2 * step) for i in range(n_layers)
+    return Gates(
+        tuple(
+            (2 * i * (n_total - 1) + step) // (2 * step)
+            for i in range(n_layers)
+        ),
+        n_total,
     )
 
 
-def prefix(n_layers: int, n_total: int) -> tuple[int, ...]:
+def prefix(n_layers: int, n_total: int) -> Gates:
     """Returns the first `n_layers` layers of `n_total`.
 
     Arguments
@@ -58,14 +56,14 @@ def prefix(n_layers: int, n_total: int) -> tuple[int, ...]:
 
     Example
     -------
-    >>> prefix(4, 12)
+    >>> prefix(4, 12).layers
     (0, 1, 2, 3)
     """
     check_n_layers(n_layers, n_total)
-    return tuple(range(n_layers))
+    return Gates(tuple(range(n_layers)), n_total)
 
 
-def ends(n_layers: int, n_total: int, n_last: int = 2) -> tuple[int, ...]:
+def ends(n_layers: int, n_total: int, n_last: int = 2) -> Gates:
     """Returns `n_layers` layers of `n_total` from both ends of the stack.
 
     The last `n_last` layers, but no more than half of the depth, and for the
@@ -87,18 +85,18 @@ def ends(n_layers: int, n_total: int, n_last: int = 2) -> tuple[int, ...]:
 
     Example
     -------
-    >>> [ends(n, 12) for n in (1, 2, 3, 6)]
+    >>> [ends(n, 12).layers for n in (1, 2, 3, 6)]
     [(0,), (0, 11), (0, 1, 11), (0, 1, 2, 3, 10, 11)]
-    >>> ends(6, 12, n_last=1)
+    >>> ends(6, 12, n_last=1).layers
     (0, 1, 2, 3, 4, 11)
     """
     check_n_layers(n_layers, n_total)
     n_last = min(n_last, n_layers // 2)
     first = range(n_layers - n_last)
-    return (*first, *range(n_total - n_last, n_total))
+    return Gates((*first, *range(n_total - n_last, n_total)), n_total)
 
 
-def nested(n_layers: int, n_total: int) -> tuple[int, ...]:
+def nested(n_layers: int, n_total: int) -> Gates:
     """Returns `n_layers` layers of `n_total`, those of smaller depths included.
 
     The first layer, the last, and then always the one that lies farthest
@@ -117,7 +115,7 @@ def nested(n_layers: int, n_total: int) -> tuple[int, ...]:
 
     Example
     -------
-    >>> [nested(n, 6) for n in (1, 2, 3, 4)]
+    >>> [nested(n, 6).layers for n in (1, 2, 3, 4)]
     [(0,), (0, 5), (0, 2, 5), (0, 2, 4, 5)]
     """
     check_n_layers(n_layers, n_total)
@@ -128,51 +126,11 @@ def nested(n_layers: int, n_total: int) -> tuple[int, ...]:
             for i in range(n_total)
         }
         chosen.append(max(distances, key=distances.get))
-    return tuple(sorted(chosen))
+    return Gates.of(chosen, n_total)
 
 
-def layers_computed(many: Sequence[Gates]) -> int:
-    """How many layers several runs of one input take.
-
-    Runs that begin alike share their beginning; see `GatedLayers.run_many`.
-
-    Example
-    -------
-    >>> layers_computed([(True, True, True), (True, False, True)])
-    4
-    """
-    beginnings = {g[: i + 1] for g in many for i in range(len(g)) if g[i]}
-    return len(beginnings)
-
-
-def gates_from_layers(layers: Sequence[int], n_total: int) -> Gates:
-    """Turns the layers that run into gates.
-
-    Arguments
-    ---------
-    layers : sequence of int
-        Layers that run, counted from 0.
-
-    Raises
-    ------
-    ValueError
-        If no layer is named, or one lies outside the stack.
-
-    Example
-    -------
-    >>> gates_from_layers([0, 2], 3)
-    (True, False, True)
-    """
-    if not layers or not all(0 <= layer < n_total for layer in layers):
-        raise ValueError(
-            f"`layers` must name at least one layer between 0 and "
-            f"{n_total - 1}, but is {list(layers)}"
-        )
-    return tuple(i in set(layers) for i in range(n_total))
-
-
-def check_n_layers(n_layers: int, n_total: int) -> None:
-    """Raises unless `n_layers` is a depth of a stack of `n_total` layers.
+def check_n_layers(n_layers: Any, n_total: int) -> int:
+    """Gives `n_layers` if it is a depth of a stack of `n_total` layers.
 
     Raises
     ------
@@ -186,34 +144,14 @@ def check_n_layers(n_layers: int, n_total: int) -> None:
     ...
     ValueError: `n_layers` must be between 1 and 12, but is 13
     """
-    is_whole = isinstance(n_layers, int) and not isinstance(n_layers, bool)
-    if not is_whole:
+    depth = whole_number(n_layers)
+    if depth is None:
         raise ValueError(
             f"`n_layers` must be a whole number between 1 and {n_total}, "
             f"but is {n_layers!r}"
         )
-    if not 1 <= n_layers <= n_total:
+    if not 1 <= depth <= n_total:
         raise ValueError(
             f"`n_layers` must be between 1 and {n_total}, but is {n_layers}"
         )
-
-
-class Routed(NamedTuple):
-    """Takes the place of gates: the model's router decides.
-
-    Arguments
-    ---------
-    step : int
-        The optimizer step: keys the draws, anneals.
-    threshold : float
-        Outside of training, an utterance runs the layers whose probability
-        is higher.
-    """
-
-    step: int = 0
-    seed: int = 0
-    threshold: float = 0.5
-
-
-#: A layer set: the layers that run, rising.
-Layers = tuple[int, ...]
+    return depth

@@ -11,22 +11,17 @@ from typing import NamedTuple, Union
 
 import numpy as np
 
-from dld_brain.gates.layer_sets import (
-    Gates,
-    Routed,
-    evenly_spread,
-    gates_from_layers,
-)
+from dld_brain.gates.gates import Gates, Routed
+from dld_brain.gates.layer_sets import evenly_spread
 
 
-class Pass(NamedTuple):
+class GatedRun(NamedTuple):
     """One run of the stack in a training step.
 
     Arguments
     ---------
-    gates : tuple of bool or Routed
-        One gate for each layer, at least one of them open; or the model's
-        router decides.
+    gates : Gates or Routed
+        Which layers run; or the model's router decides.
     is_taught : bool
         Whether it learns from teachers, beside the task.
     """
@@ -38,7 +33,7 @@ class Pass(NamedTuple):
     @property
     def depth(self) -> int:
         """Open gates; 0 where a router decides, for each utterance anew."""
-        return 0 if isinstance(self.gates, Routed) else sum(self.gates)
+        return 0 if isinstance(self.gates, Routed) else self.gates.depth
 
 
 class GateSampler(ABC):
@@ -70,7 +65,7 @@ class GateSampler(ABC):
         return np.random.default_rng([self.seed, step])
 
     @abstractmethod
-    def __call__(self, step: int) -> list[Pass]:
+    def __call__(self, step: int) -> list[GatedRun]:
         """The runs of an optimizer step.
 
         Arguments
@@ -79,16 +74,12 @@ class GateSampler(ABC):
             The step, from 0.
         """
 
-    def validation(self, step: int, depths: Sequence[int]) -> list[Pass]:
+    def validation(self, step: int, depths: Sequence[int]) -> list[GatedRun]:
         """The runs that a checkpoint is judged by."""
-        chosen = [self.layers(n) for n in depths]
-        return [
-            Pass(gates_from_layers(layers, self.n_total), 1 / len(depths))
-            for layers in chosen
-        ]
+        return [GatedRun(self.gates_for(n), 1 / len(depths)) for n in depths]
 
-    def layers(self, n_layers: int) -> tuple[int, ...]:
-        """The layers that stand for a depth in validation."""
+    def gates_for(self, n_layers: int) -> Gates:
+        """The gates that stand for a depth in validation."""
         return evenly_spread(n_layers, self.n_total)
 
 
@@ -109,14 +100,9 @@ class OneRun(GateSampler):
         ---------
         step : int
             The optimizer step, from 0.
-
-        Returns
-        -------
-        tuple of bool
-            One gate for each layer, at least one of them open.
         """
 
-    def __call__(self, step: int) -> list[Pass]:
+    def __call__(self, step: int) -> list[GatedRun]:
         """The run of an optimizer step.
 
         Arguments
@@ -124,7 +110,7 @@ class OneRun(GateSampler):
         step : int
             The step, from 0.
         """
-        return [Pass(self.gates(step))]
+        return [GatedRun(self.gates(step))]
 
 
 class RoutedGates(GateSampler):
@@ -143,7 +129,7 @@ class RoutedGates(GateSampler):
     Example
     -------
     >>> RoutedGates(n_total=2, seed=1)(step=7)
-    [Pass(gates=Routed(step=7, seed=1, threshold=0.5), weight=1.0, ...)]
+    [GatedRun(gates=Routed(step=7, seed=1, threshold=0.5), weight=1.0, ...)]
     """
 
     def __init__(
@@ -158,7 +144,7 @@ class RoutedGates(GateSampler):
         self.part_weight = part_weight
         self.has_full_depth = full_weight > 0
 
-    def __call__(self, step: int) -> list[Pass]:
+    def __call__(self, step: int) -> list[GatedRun]:
         """The runs of an optimizer step.
 
         Arguments
@@ -166,18 +152,18 @@ class RoutedGates(GateSampler):
         step : int
             The step, from 0.
         """
-        runs = [Pass(Routed(step, self.seed), self.part_weight)]
+        runs = [GatedRun(Routed(step, self.seed), self.part_weight)]
         if self.has_full_depth:
-            full = (True,) * self.n_total
-            runs.insert(0, Pass(full, self.full_weight))
+            full = Gates.full(self.n_total)
+            runs.insert(0, GatedRun(full, self.full_weight))
         return runs
 
-    def validation(self, step: int, depths: Sequence[int]) -> list[Pass]:
+    def validation(self, step: int, depths: Sequence[int]) -> list[GatedRun]:
         """The run that a checkpoint is judged by: the router's."""
-        return [Pass(Routed(step, self.seed))]
+        return [GatedRun(Routed(step, self.seed))]
 
 
-def with_intermediate(runs: Sequence[Pass], weight: float) -> list[Pass]:
+def with_intermediate(runs: Sequence[GatedRun], weight: float) -> list[GatedRun]:
     """Adds the task's loss half way through each run: intermediate CTC.
 
     Lee and Watanabe, https://arxiv.org/abs/2102.03216, eq. 7, but for a
@@ -192,17 +178,16 @@ def with_intermediate(runs: Sequence[Pass], weight: float) -> list[Pass]:
 
     Example
     -------
-    >>> runs = with_intermediate([Pass((True, False, True, True))], 0.5)
-    >>> [(run.gates, run.weight) for run in runs[1:]]
-    [((True, False, False, False), 0.5)]
+    >>> runs = with_intermediate([GatedRun(Gates((0, 2, 3), 4))], 0.5)
+    >>> [(run.gates.layers, run.weight) for run in runs[1:]]
+    [((0,), 0.5)]
     """
     halves = []
     for run in runs if weight else ():
         if isinstance(run.gates, Routed):
             continue
-        layers = [i for i, is_open in enumerate(run.gates) if is_open]
-        half = layers[: len(layers) // 2]
+        half = run.gates.layers[: run.depth // 2]
         if half:
-            gates = gates_from_layers(half, len(run.gates))
-            halves.append(Pass(gates, weight * run.weight, is_taught=False))
+            gates = Gates(half, run.gates.n_total)
+            halves.append(GatedRun(gates, weight * run.weight, is_taught=False))
     return [*runs, *halves]

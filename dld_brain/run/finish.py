@@ -16,7 +16,7 @@ from dld_brain.evaluation.escalation import escalation_curve
 from dld_brain.evaluation.evaluate import DepthEvaluation, default_depths
 from dld_brain.evaluation.routing import routing_curve
 from dld_brain.evaluation.scores import DepthScore
-from dld_brain.gates.layer_sets import Layers
+from dld_brain.gates.gates import Gates
 from dld_brain.model_folder import (
     load_state_strictly,
     save_hyperparams,
@@ -87,26 +87,26 @@ def make_chooser(
     )
 
 
-def trained_layers(brain: DLDBrain) -> dict[int, Layers]:
+def trained_layers(brain: DLDBrain) -> dict[int, Gates]:
     """The layers that training had for each of its depths, or has learnt."""
     router = brain.plain_modules()["model"].router
     source = router if isinstance(router, ScoredLayers) else brain.gate_sampler
-    return {n: source.layers(n) for n in brain.gate_sampler.depths}
+    return {n: source.gates_for(n) for n in brain.gate_sampler.depths}
 
 
 def make_evaluation(
     brain: DLDBrain,
     hparams: dict[str, Any],
     task: Task,
-    selections: dict[str, dict[int, Layers]],
+    selections: dict[str, dict[int, Gates]],
     random_draws: int = 0,
 ) -> DepthEvaluation:
     """Makes what scores test sets.
 
     Arguments
     ---------
-    selections : dict of str to dict of int to tuple of int
-        By strategy and depth, the layers that run.
+    selections : dict of str to dict of int to Gates
+        By strategy and depth.
     """
     return DepthEvaluation(
         brain.plain_modules(),
@@ -141,14 +141,14 @@ def score_epochs(
     hparams: dict[str, Any],
     task: Task,
     loaders: dict[str, Any],
-    chosen: dict[str, dict[int, Layers]],
+    chosen: dict[str, dict[int, Gates]],
 ) -> Optional[dict[int, dict[str, list[DepthScore]]]]:
     """Scores the epochs that were kept; the model is as before behind it.
 
     Arguments
     ---------
-    chosen : dict of str to dict of int to tuple of int
-        By strategy and depth, the layers that run.
+    chosen : dict of str to dict of int to Gates
+        By strategy and depth.
 
     Returns
     -------
@@ -196,21 +196,25 @@ def evaluate(
     ]
     others = [s for s in hparams["compare_selections"] if s != table.strategy]
     tables = [table, *(chooser.choose(strategy) for strategy in others)]
-    chosen = {t.strategy: {n: t.layers(n) for n in depths} for t in tables}
+    chosen = {
+        t.strategy: {n: Gates.of(t.layers(n), brain.n_total) for n in depths}
+        for t in tables
+    }
     evaluation = make_evaluation(
         brain, hparams, task, chosen, hparams["random_draws"]
     )
     loaders = test_sets(hparams, task, csv_folder)
-    ladder = [table.layers(n) for n in default_ladder(depths[0], depths)]
+    ladder = default_ladder(depths[0], depths)
     sets, curves, unknown, routing = {}, {}, {}, {}
     is_routed = isinstance(evaluation.model.router, InputRouter)
     folder = hparams["output_folder"]
     for name, loader in loaders.items():
         result = evaluation.answer(loader, name)
         sets[name] = evaluation.scores(result)
-        layers = chosen[table.strategy]
-        report.write_details(folder, name, task, layers, result)
-        curves[name] = escalation_curve(result, ladder, brain.n_total, task)
+        gates = chosen[table.strategy]
+        report.write_details(folder, name, task, gates, result)
+        rungs = [gates[n] for n in ladder]
+        curves[name] = escalation_curve(result, rungs, task)
         unknown[name] = task.unknown(result.references)
         if is_routed:
             routing[name] = routing_curve(evaluation, loader, name)
@@ -239,9 +243,10 @@ def evaluate(
 
 def print_next_step(hparams: dict[str, Any], task: Task, depth: int) -> None:
     """Prints how the model is used."""
+    command, purpose = USES[task.name]
     print(
-        f"{task.invitation} with:\n  python -m pretrained_interfaces "
-        f"{task.command} --source {hparams['output_folder']}/pretrained "
+        f"{purpose} with:\n  python -m pretrained_interfaces "
+        f"{command} --source {hparams['output_folder']}/pretrained "
         f"--n_layers {depth} FILE"
     )
 

@@ -153,8 +153,8 @@ def run(
         start = folders["init_from"]
         source, target = models[start].modules, hparams["modules"]
         sizes = (m["model"].n_total for m in (target, source))
-        layers = layers_to_start_from(hparams["init_layers"], *sizes)
-        copy_weights(source, target, start, layers)
+        gates = layers_to_start_from(hparams["init_layers"], *sizes)
+        copy_weights(source, target, start, gates)
 
     sb.create_experiment_directory(
         experiment_directory=hparams["output_folder"],

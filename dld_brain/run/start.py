@@ -9,7 +9,7 @@ from speechbrain.utils.distributed import if_main_process
 
 from dld_brain.audio import dataset as data
 from dld_brain.gates.by_depth import FAMILIES
-from dld_brain.gates.layer_sets import Layers, gates_from_layers
+from dld_brain.gates.gates import Gates
 from dld_brain.model_folder import PretrainedModel, check_pretrained
 from dld_brain.run.config import encoder_settings, resolve_key
 from dld_brain.tasks import Task, find_task
@@ -74,7 +74,7 @@ def find_model(
 
 def layers_to_start_from(
     init_layers: Union[str, list[int], None], n_layers: int, n_total: int
-) -> Optional[Layers]:
+) -> Optional[Gates]:
     """Layers of the model that a shallower one starts from.
 
     Arguments
@@ -86,7 +86,7 @@ def layers_to_start_from(
 
     Returns
     -------
-    tuple of int
+    Gates
         Or None, for all.
 
     Raises
@@ -97,7 +97,7 @@ def layers_to_start_from(
     Example
     -------
     >>> layers_to_start_from("even", 4, 12)
-    (0, 4, 7, 11)
+    Gates(layers=(0, 4, 7, 11), n_total=12)
     """
     if init_layers is None:
         return None
@@ -108,9 +108,8 @@ def layers_to_start_from(
                 f"list of layers, but is {init_layers!r}"
             )
         return FAMILIES[init_layers](n_layers, n_total)
-    layers = tuple(sorted(set(init_layers)))
-    gates_from_layers(layers, n_total)
-    if len(layers) != n_layers:
+    gates = Gates.of(init_layers, n_total)
+    if gates.depth != n_layers:
         raise ValueError(
             f"`init_layers` must name {n_layers} layers, as many as the "
             f"model has, but has {list(init_layers)}"

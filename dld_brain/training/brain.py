@@ -11,7 +11,7 @@ import torch
 from dld_brain.audio.features import extract
 from dld_brain.audio.lengths import absolute_lengths
 from dld_brain.encoder.encoder import EncoderOutput, RoutedOutput
-from dld_brain.gates.sampler import GateSampler, Pass, with_intermediate
+from dld_brain.gates.sampler import GateSampler, GatedRun, with_intermediate
 from dld_brain.tasks import Task
 from dld_brain.training.checkpoints import average_weights, keep_epoch
 from dld_brain.training.clock import (
@@ -32,14 +32,14 @@ class Predictions(NamedTuple):
 
     Arguments
     ---------
-    students : list of tuple of Pass and EncoderOutput
+    students : list of tuple of GatedRun and EncoderOutput
         The student's runs, and what each gave.
     rates : sequence of torch.Tensor
         Of runs whose router decided, the probability that a layer runs,
         [L, B].
     """
 
-    students: list[tuple[Pass, EncoderOutput]]
+    students: list[tuple[GatedRun, EncoderOutput]]
     teacher: Optional[EncoderOutput] = None
     rates: Sequence[torch.Tensor] = ()
 
@@ -157,7 +157,7 @@ class DLDBrain(Loop):
             feats, _ = self.hparams.fea_augment(feats, rel_lens)
         return feats, lengths
 
-    def runs(self, stage: sb.Stage) -> list[Pass]:
+    def runs(self, stage: sb.Stage) -> list[GatedRun]:
         """Runs of this batch: drawn in training, else of `valid_depths`."""
         if stage == sb.Stage.TRAIN:
             runs = self.gate_sampler(self.optimizer_step)
@@ -198,7 +198,7 @@ class DLDBrain(Loop):
         return loss * self.share_of_batch(len(targets), stage)
 
     def distilled(
-        self, run: Pass, out: EncoderOutput, predictions: Predictions
+        self, run: GatedRun, out: EncoderOutput, predictions: Predictions
     ) -> Union[torch.Tensor, float]:
         """What a run learns from its teachers.
 

@@ -16,7 +16,7 @@ from speechbrain.utils.checkpoints import (
 )
 
 from dld_brain.gates.layer_sets import Routed, layers_computed
-from dld_brain.gates.sampler import Pass
+from dld_brain.gates.sampler import GatedRun
 
 #: What adds up over a training and those it started from.
 COUNTS = ("seconds", "epochs", "steps", "audio_hours", "layer_passes")
@@ -52,7 +52,7 @@ class Training:
     before: Optional[dict[str, Any]] = None
 
 
-def layer_passes(runs: Sequence[Pass], n_total: int, n_teacher: int) -> int:
+def layer_passes(runs: Sequence[GatedRun], n_total: int, n_teacher: int) -> int:
     """Layers that a batch is sent through in a step of training.
 
     A backward pass counts as two forward ones: it has twice the matrix
@@ -60,7 +60,7 @@ def layer_passes(runs: Sequence[Pass], n_total: int, n_teacher: int) -> int:
 
     Arguments
     ---------
-    runs : sequence of Pass
+    runs : sequence of GatedRun
         The student's runs; what begins alike is computed once, and all
         layers where a router decides.
     n_teacher : int
@@ -68,7 +68,7 @@ def layer_passes(runs: Sequence[Pass], n_total: int, n_teacher: int) -> int:
 
     Example
     -------
-    >>> layer_passes([Pass((True, False, True))], n_total=3, n_teacher=3)
+    >>> layer_passes([GatedRun((True, False, True))], n_total=3, n_teacher=3)
     9
     """
     fixed = [run.gates for run in runs if not isinstance(run.gates, Routed)]

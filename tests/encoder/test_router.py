@@ -18,7 +18,7 @@ from dld_brain.encoder.routers.of_layers import (
 )
 from dld_brain.evaluation.routing import THRESHOLDS
 from dld_brain.gates.layer_sets import Routed, evenly_spread, gates_from_layers
-from dld_brain.gates.sampler import Pass, RoutedGates, with_intermediate
+from dld_brain.gates.sampler import GatedRun, RoutedGates, with_intermediate
 from dld_brain.model_folder import load_pretrained
 from pretrained_interfaces import DynamicEncoderASR
 from pretrained_interfaces.__main__ import main as shell
@@ -206,7 +206,7 @@ def test_what_does_not_go_together_is_refused():
 
 
 def test_nothing_is_half_way_through_a_routed_run():
-    assert len(with_intermediate([Pass(Routed())], 0.3)) == 1
+    assert len(with_intermediate([GatedRun(Routed())], 0.3)) == 1
 
 
 @pytest.fixture(scope="module")

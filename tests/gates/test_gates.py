@@ -23,7 +23,7 @@ from dld_brain.gates.layer_sets import (
     layers_computed,
     nested,
 )
-from dld_brain.gates.sampler import Pass, RoutedGates, with_intermediate
+from dld_brain.gates.sampler import GatedRun, RoutedGates, with_intermediate
 
 
 @pytest.mark.parametrize("n_total", [1, 2, 5, 12, 24])
@@ -223,10 +223,10 @@ def test_every_depth_runs_each_once():
 
 
 def test_half_way_is_behind_half_of_the_layers_that_run():
-    runs = [Pass((True,) * 4, 2.0), Pass((False, True, False, False))]
+    runs = [GatedRun((True,) * 4, 2.0), GatedRun((False, True, False, False))]
     found = with_intermediate(runs, 0.3)
     assert found[:2] == runs
-    assert found[2:] == [Pass((True, True, False, False), 0.6, False)]
+    assert found[2:] == [GatedRun((True, True, False, False), 0.6, False)]
     # It computes no layer that is not computed anyway.
     assert layers_computed([run.gates for run in found]) == layers_computed(
         [run.gates for run in runs]

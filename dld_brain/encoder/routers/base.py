@@ -7,18 +7,19 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from dld_brain.gates.layer_sets import Routed
+from dld_brain.gates.gates import Routed
 
 
 class Decision(NamedTuple):
-    """Whether a layer runs.
+    """Whether a layer runs; or, stacked, all layers.
 
     Arguments
     ---------
     gate : torch.Tensor
-        Of each utterance, [B], in [0, 1]; outside of training 0 or 1.
+        Of each utterance, [B] or [L, B], in [0, 1]; outside of training 0
+        or 1.
     rate : torch.Tensor
-        The probability behind it, [B].
+        The probability behind it, [B] or [L, B].
     """
 
     gate: torch.Tensor

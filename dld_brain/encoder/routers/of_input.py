@@ -11,7 +11,7 @@ from dld_brain.encoder.routers.base import (
     Router,
     straight_through,
 )
-from dld_brain.gates.layer_sets import Routed
+from dld_brain.gates.gates import Routed
 
 
 class InputRouter(Router):

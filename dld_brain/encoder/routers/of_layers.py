@@ -11,7 +11,8 @@ from dld_brain.encoder.routers.base import (
     Router,
     straight_through,
 )
-from dld_brain.gates.layer_sets import Routed, evenly_spread
+from dld_brain.gates.gates import Gates, Routed
+from dld_brain.gates.layer_sets import evenly_spread
 
 
 class ScoredLayers(Router):
@@ -21,10 +22,10 @@ class ScoredLayers(Router):
         super().__init__(n_total)
         self.scores = nn.Parameter(torch.full((n_total,), start))
 
-    def layers(self, n_layers: int) -> tuple[int, ...]:
-        """The layers of a depth: those of the highest scores, nested."""
+    def gates_for(self, n_layers: int) -> Gates:
+        """The gates of a depth: the layers of the highest scores, nested."""
         order = self.scores.detach().cpu().argsort(descending=True, stable=True)
-        return tuple(sorted(order[:n_layers].tolist()))
+        return Gates.of(order[:n_layers].tolist(), self.n_total)
 
     @abstractmethod
     def gates(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -112,7 +113,7 @@ class RelaxedTopK(ScoredLayers):
             gates = relaxed_top_k(self.scores, k, self.temperature)
         else:
             gates = torch.zeros_like(self.scores)
-            gates[list(self.layers(k))] = 1.0
+            gates[list(self.gates_for(k).layers)] = 1.0
         return gates, gates
 
 
@@ -187,7 +188,7 @@ class LayerMask(ScoredLayers):
     ) -> None:
         super().__init__(n_total, start=1.0)
         self.n_layers = n_layers
-        self.scores.data[list(evenly_spread(n_layers, n_total))] += lead
+        self.scores.data[list(evenly_spread(n_layers, n_total).layers)] += lead
 
     def gates(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Gates of all layers, 0 or 1.
@@ -198,6 +199,6 @@ class LayerMask(ScoredLayers):
             Gates and rates, [L], which are the same.
         """
         hard = torch.zeros_like(self.scores)
-        hard[list(self.layers(self.n_layers))] = 1.0
+        hard[list(self.gates_for(self.n_layers).layers)] = 1.0
         gates = straight_through(hard, self.scores.sigmoid())
         return gates, gates

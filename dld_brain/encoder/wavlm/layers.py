@@ -236,7 +236,7 @@ def wavlm_encoder(
     >>> config = {"model_type": "wavlm", **sizes}
     >>> model = wavlm_encoder(None, config, vocab_size=29)
     >>> samples, lengths = torch.randn(1, 4000, 1), torch.tensor([4000])
-    >>> model(samples, lengths, gates=(False, True, True)).log_probs.shape
+    >>> model(samples, lengths)[0].log_probs.shape
     torch.Size([1, 12, 29])
     """
     if n_total is not None:

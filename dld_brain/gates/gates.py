@@ -1,0 +1,119 @@
+"""Gates: which layers of a stack run, one value."""
+
+import operator
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Optional
+
+
+@dataclass(frozen=True, order=True)
+class Gates:
+    """The open gates of a stack; never all closed.
+
+    Arguments
+    ---------
+    layers : tuple of int
+        Layers that run, rising, counted from 0.
+    n_total : int
+        Layers in the stack, L.
+
+    Raises
+    ------
+    ValueError
+        If no layer is named, one lies outside the stack, or they do not
+        rise.
+
+    Example
+    -------
+    >>> gates = Gates.of([2, 0], 3)
+    >>> gates, gates.depth, gates.is_open(1)
+    (Gates(layers=(0, 2), n_total=3), 2, False)
+    """
+
+    layers: tuple[int, ...]
+    n_total: int
+
+    def __post_init__(self) -> None:
+        layers = tuple(map(whole_number, self.layers))
+        is_inside = all(i is not None and 0 <= i < self.n_total for i in layers)
+        if not layers or not is_inside:
+            raise ValueError(
+                f"`layers` must name at least one layer between 0 and "
+                f"{self.n_total - 1}, but is {list(self.layers)}"
+            )
+        if layers != tuple(sorted(set(layers))):
+            raise ValueError(
+                f"`layers` must rise, but is {list(self.layers)}: use Gates.of"
+            )
+        object.__setattr__(self, "layers", layers)
+
+    @classmethod
+    def of(cls, layers: Iterable[int], n_total: int) -> "Gates":
+        """Gates of layers in any order."""
+        return cls(tuple(sorted(set(layers))), n_total)
+
+    @classmethod
+    def full(cls, n_total: int) -> "Gates":
+        """All open."""
+        return cls(tuple(range(n_total)), n_total)
+
+    @property
+    def depth(self) -> int:
+        """Open gates, n."""
+        return len(self.layers)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether all are open."""
+        return self.depth == self.n_total
+
+    def is_open(self, layer: int) -> bool:
+        """Whether a layer runs."""
+        return layer in self.layers
+
+
+class Routed(NamedTuple):
+    """Takes the place of gates: the model's router decides.
+
+    Arguments
+    ---------
+    step : int
+        The optimizer step: keys the draws, anneals.
+    threshold : float
+        Outside of training, an utterance runs the layers whose probability
+        is higher.
+    """
+
+    step: int = 0
+    seed: int = 0
+    threshold: float = 0.5
+
+
+def whole_number(value: Any) -> Optional[int]:
+    """The value as an int; None where it is none, as a bool is.
+
+    Example
+    -------
+    >>> import numpy as np
+    >>> whole_number(np.int64(3)), whole_number(3.0), whole_number(True)
+    (3, None, None)
+    """
+    if isinstance(value, bool):
+        return None
+    try:
+        return operator.index(value)
+    except TypeError:
+        return None
+
+
+def layers_computed(many: Iterable[Gates]) -> int:
+    """How many layers several runs of one input take.
+
+    Runs that begin alike share their beginning; see `GatedLayers.run_many`.
+
+    Example
+    -------
+    >>> layers_computed([Gates.full(3), Gates((0, 2), 3)])
+    4
+    """
+    return len({g.layers[: i + 1] for g in many for i in range(g.depth)})

@@ -47,9 +47,9 @@ def deepen(
         for i in range(first, model.n_total):
             inputs.append(stack.step(i, inputs[-1], gates.is_open(i), context))
         y = stack.norm(inputs[-1])
-        out = model.run_head(y, lengths, len(layers))
-        yield Step(layers, out, sum(i >= first for gates.is_open(i)))
-        previous = layers
+        out = model.run_head(y, lengths, gates)
+        yield Step(gates, out, sum(i >= first for i in gates.layers))
+        previous = gates
 
 
 def first_difference(previous: Optional[Gates], gates: Gates) -> int:

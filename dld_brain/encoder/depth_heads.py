@@ -101,4 +101,6 @@ def make_per_depth(
         raise ValueError(
             f"`per_depth` must be none, {', '.join(KINDS)}, but is {kind!r}"
         )
-    return nn.ModuleList(DepthHead(kind, d_model, vocab_size) for _ in range(n_total))
+    return nn.ModuleList(
+        DepthHead(kind, d_model, vocab_size) for _ in range(n_total)
+    )

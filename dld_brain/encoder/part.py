@@ -8,7 +8,6 @@ import copy
 from collections.abc import Mapping
 
 import torch
-from torch import nn
 
 from dld_brain.encoder.closed import CLOSED, LAYERS
 from dld_brain.encoder.encoder import DynamicEncoder

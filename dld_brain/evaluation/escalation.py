@@ -12,7 +12,7 @@ import numpy as np
 
 from dld_brain.encoder.deepen import first_difference
 from dld_brain.evaluation.scores import Answers
-from dld_brain.gates.layer_sets import Layers
+from dld_brain.gates.gates import Gates
 from dld_brain.tasks import Task
 
 
@@ -66,8 +66,7 @@ class EscalationPoint:
 
 def escalation_curve(
     result: Answers,
-    sets: Sequence[Layers],
-    n_total: int,
+    rungs: Sequence[Gates],
     task: Task,
     n_points: int = 9,
 ) -> list[EscalationPoint]:
@@ -76,32 +75,31 @@ def escalation_curve(
     Arguments
     ---------
     result : Answers
-        Of a test set with each layer set.
-    sets : sequence of tuple of int
-        Layer sets of the depths that are tried in turn.
+        Of a test set with all of the gates.
+    rungs : sequence of Gates
+        What is tried in turn.
     n_points : int
         Thresholds: quantiles of the entropies at the first depth, from
         none that is sure enough to all.
     """
-    first = result.entropies[sets[0]]
+    first = result.entropies[rungs[0]]
     thresholds = [*np.quantile(first, np.linspace(0, 1, n_points - 1)), -1.0]
-    pairs = zip([None, *sets], sets)
-    starts = [first_difference(a, b, n_total) for a, b in pairs]
+    starts = [first_difference(*pair) for pair in zip([None, *rungs], rungs)]
     computed = np.cumsum(
-        [sum(i >= start for i in s) for start, s in zip(starts, sets)]
+        [sum(i >= start for i in g.layers) for start, g in zip(starts, rungs)]
     )
     points = []
     for threshold in sorted(map(float, thresholds)):
         ends = [
-            climb([result.entropies[s][u] for s in sets], threshold)
+            climb([result.entropies[g][u] for g in rungs], threshold)
             for u in range(len(first))
         ]
-        answers = [result.answers[sets[e]][u] for u, e in enumerate(ends)]
+        answers = [result.answers[rungs[e]][u] for u, e in enumerate(ends)]
         rates = task.rates(result.references, answers)
         points.append(
             EscalationPoint(
                 max_entropy=threshold,
-                mean_depth=float(np.mean([len(sets[e]) for e in ends])),
+                mean_depth=float(np.mean([rungs[e].depth for e in ends])),
                 mean_computed=float(np.mean(computed[ends])),
                 rate=rates[task.metric],
             )

@@ -21,7 +21,7 @@ from dld_brain.evaluation.scores import (
     depth_score,
     random_score,
 )
-from dld_brain.gates.layer_sets import Layers, gates_from_layers
+from dld_brain.gates.gates import Gates
 from dld_brain.tasks import Task
 from dld_brain.tasks.confidence import mean_entropy
 
@@ -46,17 +46,13 @@ class DepthEvaluation:
         `compute_features`, `normalize` and `model`, in eval mode.
     sample_rate : int
         Rate of the audio, Hz.
-    selections : mapping of str to mapping of int to tuple of int
+    selections : mapping of str to mapping of int to Gates
         By the name of a strategy, and by depth, the layers that run. The
         first is the one that alignments are written of, and that random
         layers are compared with.
     random_draws : int
         How often random layers are drawn for each utterance and depth.
 
-    Raises
-    ------
-    ValueError
-        If a layer is none of the model.
     """
 
     def __init__(
@@ -64,7 +60,7 @@ class DepthEvaluation:
         modules: Mapping[str, torch.nn.Module],
         task: Task,
         sample_rate: int,
-        selections: Mapping[str, Mapping[int, Layers]],
+        selections: Mapping[str, Mapping[int, Gates]],
         random_draws: int = 0,
         seed: int = 0,
     ) -> None:
@@ -73,15 +69,13 @@ class DepthEvaluation:
         self.n_total = self.model.n_total
         self.selections = selections
         self.depths = list(next(iter(selections.values())))
-        self.layer_sets = list(
+        self.all_gates = list(
             dict.fromkeys(
-                layers
+                gates
                 for chosen in selections.values()
-                for layers in chosen.values()
+                for gates in chosen.values()
             )
         )
-        for layers in self.layer_sets:
-            gates_from_layers(layers, self.n_total)
         self.task = task
         self.sample_rate = sample_rate
         self.random_draws = random_draws
@@ -104,14 +98,14 @@ class DepthEvaluation:
             with self.timed(result, "stem"):
                 feats, lengths = extract(self.modules, wavs, wav_lens)
                 x, lengths = self.model.stem(feats, lengths)
-            for layers in self.layer_sets:
-                with self.timed(result, "layers", layers):
-                    y = self.run_layers(x, lengths, layers)
-                with self.timed(result, "head", layers):
-                    out = self.model.run_head(y, lengths, len(layers))
+            for gates in self.all_gates:
+                with self.timed(result, "layers", gates):
+                    y = self.model.run_layers(x, lengths, gates)
+                with self.timed(result, "head", gates):
+                    out = self.model.run_head(y, lengths, gates)
                     answers = self.task.decode(out)
-                result.answers[layers] += answers
-                result.entropies[layers] += mean_entropy(out).tolist()
+                result.answers[gates] += answers
+                result.entropies[gates] += mean_entropy(out).tolist()
             self.answer_randomly(result, x, lengths)
             result.ids += batch.id
             result.references += batch.reference
@@ -141,9 +135,10 @@ class DepthEvaluation:
                     [self.seed, n_layers, draw, utterance]
                 )
                 layers = rng.choice(self.n_total, n_layers, replace=False)
+                gates = Gates.of(layers.tolist(), self.n_total)
                 alone = x[i : i + 1, :length], lengths[i : i + 1]
-                y = self.run_layers(*alone, layers.tolist())
-                out = self.model.run_head(y, alone[1], n_layers)
+                y = self.model.run_layers(*alone, gates)
+                out = self.model.run_head(y, alone[1], gates)
                 answers = self.task.decode(out)
                 result.random_answers[n_layers, draw] += answers
 
@@ -156,29 +151,9 @@ class DepthEvaluation:
             for draw in range(self.random_draws)
         ]
 
-    def run_layers(
-        self, x: torch.Tensor, lengths: torch.Tensor, layers: Iterable[int]
-    ) -> torch.Tensor:
-        """Runs the layers given.
-
-        Arguments
-        ---------
-        x : torch.Tensor
-            Output of the stem, [B, T', D].
-        lengths : torch.Tensor
-            Valid frames, [B].
-
-        Returns
-        -------
-        torch.Tensor
-            [B, T', D].
-        """
-        gates = gates_from_layers(list(layers), self.n_total)
-        return self.model.run_layers(x, lengths, gates)
-
     @contextmanager
     def timed(
-        self, result: Answers, part: str, key: Optional[Layers] = None
+        self, result: Answers, part: str, key: Optional[Gates] = None
     ) -> Iterator[None]:
         """Adds the time of a block, the device's work included."""
         is_cuda = self.device.type == "cuda"
@@ -200,9 +175,9 @@ class DepthEvaluation:
         """
         macs = macs_by_part(self.modules, self.sample_rate)
         scores = [
-            depth_score(self.task, self.model, macs, result, layers, selection)
+            depth_score(self.task, self.model, macs, result, gates, selection)
             for selection, chosen in self.selections.items()
-            for layers in chosen.values()
+            for gates in chosen.values()
         ]
         if self.random_draws:
             scores += [

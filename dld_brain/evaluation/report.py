@@ -24,7 +24,7 @@ from dld_brain.evaluation.tables import (
     table,
     training_table,
 )
-from dld_brain.gates.layer_sets import Layers
+from dld_brain.gates.gates import Gates
 from dld_brain.tasks import Task
 
 
@@ -209,7 +209,7 @@ def write_details(
     folder: str,
     name: str,
     task: Task,
-    chosen: Mapping[int, Layers],
+    chosen: Mapping[int, Gates],
     result: Answers,
 ) -> None:
     """Writes what was right and wrong at each depth: <metric>_<set>_n<k>.txt.
@@ -219,7 +219,7 @@ def write_details(
     task : Task
         Says how: alignments, or confusions.
     """
-    for n_layers, layers in chosen.items():
+    for n_layers, gates in chosen.items():
         path = Path(folder, f"{task.metric.lower()}_{name}_n{n_layers}.txt")
-        answers = result.answers[layers]
+        answers = result.answers[gates]
         task.write_details(path, result.ids, result.references, answers)

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from dld_brain.audio.features import extract
 from dld_brain.evaluation.evaluate import DepthEvaluation
-from dld_brain.gates.layer_sets import Routed
+from dld_brain.gates.gates import Routed
 
 #: Thresholds on the probability that a layer runs.
 THRESHOLDS = (0.02, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.98)
@@ -57,8 +57,8 @@ def routing_curve(
         for threshold in THRESHOLDS:
             routed = Routed(threshold=threshold)
             found = model.run_routed(x, lengths, routed)
-            answers[threshold] += task.decode(found.out)
-            depths[threshold] += found.gates.sum(0).tolist()
+            answers[threshold] += task.decode(found)
+            depths[threshold] += found.routing.gate.sum(0).tolist()
         references += batch.reference
     return [
         RoutingPoint(

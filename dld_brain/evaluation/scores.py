@@ -8,7 +8,8 @@ from typing import Any, Optional
 
 from dld_brain.encoder.costs import executed_params, macs_at
 from dld_brain.encoder.encoder import DynamicEncoder
-from dld_brain.gates.layer_sets import Layers, gates_from_layers
+from dld_brain.gates.gates import Gates
+from dld_brain.gates.layer_sets import prefix
 from dld_brain.tasks import Task
 
 
@@ -64,14 +65,14 @@ class Answers:
     Arguments
     ---------
     answers : dict
-        By the layers that ran, the answers.
+        By the gates of the run, the answers.
     random_answers : dict
         By depth and draw, the answers with random layers.
     entropies : dict
-        By the layers that ran, the mean entropy of each utterance's
+        By the gates of the run, the mean entropy of each utterance's
         posterior, nats per frame.
     seconds : dict
-        By (part, layers) the compute time, s; that of the stem, which all
+        By (part, gates) the compute time, s; that of the stem, which all
         depths share, by ("stem", None).
     audio_seconds : float
         Duration of the set, s.
@@ -79,13 +80,13 @@ class Answers:
 
     ids: list[str] = field(default_factory=list)
     references: list[str] = field(default_factory=list)
-    answers: dict[Layers, list[str]] = field(
+    answers: dict[Gates, list[str]] = field(
         default_factory=lambda: defaultdict(list)
     )
     random_answers: dict[tuple[int, int], list[str]] = field(
         default_factory=lambda: defaultdict(list)
     )
-    entropies: dict[Layers, list[float]] = field(
+    entropies: dict[Gates, list[float]] = field(
         default_factory=lambda: defaultdict(list)
     )
     seconds: dict[Any, float] = field(
@@ -99,24 +100,24 @@ def depth_score(
     model: DynamicEncoder,
     macs: Mapping[str, float],
     result: Answers,
-    layers: Layers,
+    gates: Gates,
     selection: str,
 ) -> DepthScore:
     """Scores a layer set."""
-    parts = macs_at(macs, len(layers), model.n_total)
-    keys = {"stem": None, "layers": layers, "head": layers}
+    parts = macs_at(macs, gates.depth, model.n_total)
+    keys = {"stem": None, "layers": gates, "head": gates}
     rtf = {
         part: result.seconds[part, key] / result.audio_seconds
         for part, key in keys.items()
     }
     return DepthScore(
-        n_layers=len(layers),
-        layers=list(layers),
+        n_layers=gates.depth,
+        layers=list(gates.layers),
         selection=selection,
-        params=executed_params(model, gates_from_layers(layers, model.n_total)),
+        params=executed_params(model, gates),
         macs_per_second=sum(parts.values()),
         macs_parts=parts,
-        rates=task.rates(result.references, result.answers[layers]),
+        rates=task.rates(result.references, result.answers[gates]),
         rtf=sum(rtf.values()),
         rtf_parts=rtf,
     )
@@ -142,13 +143,12 @@ def random_score(
         for draw in range(draws)
     ]
     values = {metric: [r[metric] for r in rates] for metric in rates[0]}
-    gates = gates_from_layers(range(n_layers), model.n_total)
     parts = macs_at(macs, n_layers, model.n_total)
     return DepthScore(
         n_layers=n_layers,
         layers=None,
         selection="random",
-        params=executed_params(model, gates),
+        params=executed_params(model, prefix(n_layers, model.n_total)),
         macs_per_second=sum(parts.values()),
         macs_parts=parts,
         rates={metric: statistics.mean(v) for metric, v in values.items()},

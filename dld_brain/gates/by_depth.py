@@ -14,7 +14,7 @@ from dld_brain.gates.layer_sets import (
     nested,
     prefix,
 )
-from dld_brain.gates.sampler import GateSampler, OneRun, GatedRun
+from dld_brain.gates.sampler import GatedRun, GateSampler, OneRun
 
 #: One fixed set of layers for each depth, by the name of the family.
 FAMILIES = {

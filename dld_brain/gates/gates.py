@@ -71,6 +71,10 @@ class Gates:
         """Whether a layer runs."""
         return layer in self.layers
 
+    def without(self, layer: int) -> "Gates":
+        """The same gates, but for one layer that is closed."""
+        return Gates(tuple(i for i in self.layers if i != layer), self.n_total)
+
 
 class Routed(NamedTuple):
     """Takes the place of gates: the model's router decides.

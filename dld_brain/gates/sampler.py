@@ -163,7 +163,9 @@ class RoutedGates(GateSampler):
         return [GatedRun(Routed(step, self.seed))]
 
 
-def with_intermediate(runs: Sequence[GatedRun], weight: float) -> list[GatedRun]:
+def with_intermediate(
+    runs: Sequence[GatedRun], weight: float
+) -> list[GatedRun]:
     """Adds the task's loss half way through each run: intermediate CTC.
 
     Lee and Watanabe, https://arxiv.org/abs/2102.03216, eq. 7, but for a

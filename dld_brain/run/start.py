@@ -114,7 +114,7 @@ def layers_to_start_from(
             f"`init_layers` must name {n_layers} layers, as many as the "
             f"model has, but has {list(init_layers)}"
         )
-    return layers
+    return gates
 
 
 def find_vocabulary(

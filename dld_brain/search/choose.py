@@ -18,7 +18,8 @@ from speechbrain.dataio.dataset import (
 from dld_brain.depth_table import DepthRow, DepthTable
 from dld_brain.encoder.costs import executed_params, macs_at, macs_by_part
 from dld_brain.evaluation.evaluate import DepthEvaluation
-from dld_brain.gates.layer_sets import Layers, evenly_spread, gates_from_layers
+from dld_brain.gates.gates import Gates
+from dld_brain.gates.layer_sets import evenly_spread
 from dld_brain.search.layer_losses import LayerScores
 from dld_brain.search.strategies import (
     Candidates,
@@ -74,8 +75,8 @@ class LayerChooser:
         Rate of the audio, Hz.
     n_utterances : int
         Utterances that candidates are compared on by their loss.
-    trained : mapping of int to tuple of int, optional
-        Layers that training had for each depth; evenly spread ones if not
+    trained : mapping of int to Gates, optional
+        Those that training had for each depth; evenly spread layers if not
         given.
     """
 
@@ -90,7 +91,7 @@ class LayerChooser:
         batch_size: int = 8,
         seed: int = 0,
         path: Optional[str] = None,
-        trained: Optional[Mapping[int, Layers]] = None,
+        trained: Optional[Mapping[int, Gates]] = None,
     ) -> None:
         self.modules = modules
         self.model_hash = model_hash
@@ -102,7 +103,7 @@ class LayerChooser:
         self.batch_size = batch_size
         self.seed = seed
         self.path = path
-        self.even = even_layers(self.n_total)
+        self.even = even_gates(self.n_total)
         self.fixed = {"even": self.even, "trained": trained or self.even}
 
     def choose(self, strategy: str, is_nested: bool = False) -> DepthTable:
@@ -143,12 +144,12 @@ class LayerChooser:
         dev_losses = scorer(chosen.values())
         measured = {
             n: {
-                "dev_loss": dev_losses[layers],
+                "dev_loss": dev_losses[gates],
                 "dev_loss_mean": found[n].mean,
                 "dev_loss_std": found[n].std,
-                "dev_rate": rates[layers],
+                "dev_rate": rates[gates],
             }
-            for n, layers in chosen.items()
+            for n, gates in chosen.items()
         }
         name = f"{strategy}, nested" if is_nested else strategy
         return self._table(name, chosen, measured)
@@ -156,7 +157,7 @@ class LayerChooser:
     def _table(
         self,
         name: str,
-        chosen: Mapping[int, Layers],
+        chosen: Mapping[int, Gates],
         measured: Optional[Mapping[int, Mapping[str, Any]]] = None,
     ) -> DepthTable:
         """The table of this model."""
@@ -169,12 +170,12 @@ class LayerChooser:
             measured,
         )
 
-    def _finalists(self, strategy: str, candidates: Candidates) -> list[Layers]:
+    def _finalists(self, strategy: str, candidates: Candidates) -> list[Gates]:
         """What is compared by metric; evenly spread layers where one may."""
         sets = candidates.sets[:FINALISTS]
         if strategy == "random" or len(sets) == 1:
             return sets[:1]
-        even = self.even[len(sets[0])]
+        even = self.even[sets[0].depth]
         return list(dict.fromkeys([*sets, even]))
 
     def importance(self) -> list[float]:
@@ -185,15 +186,15 @@ class LayerChooser:
         list of float
             By the layer that is closed, %; behind them, with none.
         """
-        whole = tuple(range(self.n_total))
-        sets = [tuple(i for i in whole if i != j) for j in whole] + [whole]
+        full = Gates.full(self.n_total)
+        sets = [*(full.without(i) for i in full.layers), full]
         part = part_of(self.dataset, self.n_utterances)
         rates = self.rates(set(sets), part)
-        return [rates[layers] for layers in sets]
+        return [rates[gates] for gates in sets]
 
     def rates(
-        self, sets: set[Layers], dataset: DynamicItemDataset
-    ) -> dict[Layers, float]:
+        self, sets: set[Gates], dataset: DynamicItemDataset
+    ) -> dict[Gates, float]:
         """The task's metric with each layer set."""
         named = dict(enumerate(sorted(sets)))
         evaluation = DepthEvaluation(
@@ -204,10 +205,8 @@ class LayerChooser:
         )
         result = evaluation.answer(self._loader(dataset), "development")
         return {
-            layers: self.task.rates(result.references, answers)[
-                self.task.metric
-            ]
-            for layers, answers in result.answers.items()
+            gates: self.task.rates(result.references, answers)[self.task.metric]
+            for gates, answers in result.answers.items()
         }
 
     def _loader(self, dataset: DynamicItemDataset) -> Any:
@@ -220,7 +219,7 @@ def make_table(
     model_hash: str,
     sample_rate: int,
     strategy: str,
-    chosen: Mapping[int, Layers],
+    chosen: Mapping[int, Gates],
     measured: Optional[Mapping[int, Mapping[str, Any]]] = None,
 ) -> DepthTable:
     """Makes the table of a model.
@@ -236,14 +235,13 @@ def make_table(
     macs = macs_by_part(modules, sample_rate)
     width = next(model.parameters()).element_size()
     rows = []
-    for n_layers, layers in sorted(chosen.items()):
-        gates = gates_from_layers(layers, model.n_total)
+    for n_layers, gates in sorted(chosen.items()):
         params = executed_params(model, gates)
         cost = macs_at(macs, n_layers, model.n_total)
         rows.append(
             DepthRow(
                 n_layers=n_layers,
-                layers=list(layers),
+                layers=list(gates.layers),
                 params=params,
                 macs_per_second=sum(cost.values()),
                 weight_bytes=params * width,
@@ -253,12 +251,12 @@ def make_table(
     return DepthTable(model_hash, strategy, rows)
 
 
-def even_layers(n_total: int) -> dict[int, Layers]:
+def even_gates(n_total: int) -> dict[int, Gates]:
     """Evenly spread layers for every depth.
 
     Example
     -------
-    >>> even_layers(3)
-    {1: (0,), 2: (0, 2), 3: (0, 1, 2)}
+    >>> [gates.layers for gates in even_gates(3).values()]
+    [(0,), (0, 2), (0, 1, 2)]
     """
     return {n: evenly_spread(n, n_total) for n in range(1, n_total + 1)}

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from dld_brain.audio.features import extract
 from dld_brain.audio.lengths import absolute_lengths
-from dld_brain.gates.layer_sets import Layers, gates_from_layers
+from dld_brain.gates.gates import Gates
 from dld_brain.tasks import Task
 
 #: Sets between two saves.
@@ -73,7 +73,7 @@ class LayerScores:
         self.n_utterances = sum(len(batch.x) for batch in self.batches)
         self.path = None if path is None else Path(path)
         self.key = f"{model_hash} {self.n_utterances}"
-        self.scores: dict[Layers, float] = self._load()
+        self.scores: dict[Gates, float] = self._load()
 
     @torch.no_grad()
     def _stem(
@@ -89,54 +89,57 @@ class LayerScores:
             absolute_lengths(target_lens, targets.shape[1]),
         )
 
-    def __call__(self, sets: Iterable[Layers]) -> dict[Layers, float]:
+    def __call__(self, sets: Iterable[Gates]) -> dict[Gates, float]:
         """Scores layer sets.
 
         Returns
         -------
-        dict of tuple of int to float
+        dict of Gates to float
             Mean loss of an utterance, nats.
         """
         sets = list(dict.fromkeys(sets))
         new = sorted(s for s in sets if s not in self.scores)
         for start in range(0, len(new), CHUNK):
             chunk = new[start : start + CHUNK]
-            title = f"{len(chunk)} layer sets of {len(chunk[0])}"
+            title = f"{len(chunk)} layer sets of {chunk[0].depth}"
             sums = dict.fromkeys(chunk, 0.0)
             for batch in tqdm(self.batches, desc=title, leave=False):
                 self._score(batch, chunk, sums)
-            for layers, total in sums.items():
-                self.scores[layers] = total / self.n_utterances
+            for gates, total in sums.items():
+                self.scores[gates] = total / self.n_utterances
             self._save()
         return {s: self.scores[s] for s in sets}
 
     @torch.no_grad()
     def _score(
-        self, batch: Stemmed, sets: list[Layers], sums: dict[Layers, float]
+        self, batch: Stemmed, sets: list[Gates], sums: dict[Gates, float]
     ) -> None:
         """Adds the losses of a batch, shared beginnings computed once."""
-        gates = [gates_from_layers(layers, self.n_total) for layers in sets]
         context = self.model.context(batch.x, batch.lengths)
-        outputs = self.model.layers.run_many(batch.x, gates, **context)
+        outputs = self.model.layers.run_many(batch.x, sets, **context)
         for run, y in outputs:
-            out = self.model.run_head(y, batch.lengths, sum(gates[run]))
+            out = self.model.run_head(y, batch.lengths, sets[run])
             loss = self.task.loss(out, batch.targets, batch.target_lengths)
             sums[sets[run]] += float(loss.sum())
 
-    def _load(self) -> dict[Layers, float]:
+    def _load(self) -> dict[Gates, float]:
         """Reads what an interrupted search has left."""
         if self.path is None or not self.path.is_file():
             return {}
         content = json.loads(self.path.read_text())
         if content.get("key") != self.key:
             return {}
-        return {tuple(layers): loss for layers, loss in content["scores"]}
+        return {
+            Gates(tuple(layers), self.n_total): loss
+            for layers, loss in content["scores"]
+        }
 
     def _save(self) -> None:
         """Writes the scores; whole, or not at all."""
         if self.path is None:
             return
-        content = {"key": self.key, "scores": list(self.scores.items())}
+        scores = [(g.layers, loss) for g, loss in self.scores.items()]
+        content = {"key": self.key, "scores": scores}
         part = self.path.with_suffix(".part")
         part.write_text(json.dumps(content))
         part.replace(self.path)

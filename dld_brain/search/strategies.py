@@ -14,9 +14,10 @@ from typing import Optional
 import numpy as np
 from tqdm import tqdm
 
-from dld_brain.gates.layer_sets import Layers, evenly_spread
+from dld_brain.gates.gates import Gates
+from dld_brain.gates.layer_sets import prefix
 
-Scorer = Callable[[Iterable[Layers]], dict[Layers, float]]
+Scorer = Callable[[Iterable[Gates]], dict[Gates, float]]
 
 #: Most sets that "exhaustive" scores: all of 12 layers are 4095.
 EXHAUSTIVE_LIMIT = 5000
@@ -45,7 +46,7 @@ class Candidates:
         Mean loss of the sets drawn, nats per utterance.
     """
 
-    sets: list[Layers]
+    sets: list[Gates]
     mean: Optional[float] = None
     std: Optional[float] = None
 
@@ -89,7 +90,7 @@ def find_candidates(
     check_strategy(strategy, n_total, is_nested)
     if strategy == "prefix":
         depths = range(1, n_total + 1)
-        return {n: Candidates([tuple(range(n))]) for n in depths}
+        return {n: Candidates([prefix(n, n_total)]) for n in depths}
     if strategy == "random":
         return drawn(n_total, scorer, draws, seed)
     if strategy == "exhaustive":
@@ -132,9 +133,9 @@ def check_strategy(strategy: str, n_total: int, is_nested: bool) -> None:
         )
 
 
-def ranked(scores: dict[Layers, float]) -> list[Layers]:
+def ranked(scores: dict[Gates, float]) -> list[Gates]:
     """Layer sets from the lowest loss up, equals by their layers."""
-    return sorted(scores, key=lambda layers: (scores[layers], layers))
+    return sorted(scores, key=lambda gates: (scores[gates], gates))
 
 
 def drawn(
@@ -150,10 +151,10 @@ def drawn(
     found = {}
     for n in tqdm(range(1, n_total + 1), desc="random layers, depths"):
         rng = np.random.default_rng([seed, n])
-        sets: set[Layers] = set()
+        sets: set[Gates] = set()
         while len(sets) < min(draws, math.comb(n_total, n)):
             layers = rng.choice(n_total, n, replace=False)
-            sets.add(tuple(sorted(layers.tolist())))
+            sets.add(Gates.of(layers.tolist(), n_total))
         scores = scorer(sorted(sets))
         found[n] = Candidates(
             ranked(scores),
@@ -165,10 +166,11 @@ def drawn(
 
 def every_set(n_total: int, scorer: Scorer) -> dict[int, Candidates]:
     """All sets of every depth."""
-    return {
-        n: Candidates(ranked(scorer(itertools.combinations(range(n_total), n))))
-        for n in tqdm(range(1, n_total + 1), desc="all layer sets, depths")
-    }
+    found = {}
+    for n in tqdm(range(1, n_total + 1), desc="all layer sets, depths"):
+        sets = itertools.combinations(range(n_total), n)
+        found[n] = Candidates(ranked(scorer(Gates(s, n_total) for s in sets)))
+    return found
 
 
 def removal(
@@ -185,20 +187,19 @@ def removal(
     is_nested : bool
         Whether to return one line of descent alone.
     """
-    level = [evenly_spread(n_total, n_total)]
+    level = [Gates.full(n_total)]
     found = {n_total: Candidates(level)}
-    parents: dict[Layers, Layers] = {}
+    parents: dict[Gates, Gates] = {}
     for n in tqdm(range(n_total - 1, 0, -1), desc="removing layers, depths"):
         for whole in level:  # the best parent first
-            for layer in whole:
-                child = tuple(i for i in whole if i != layer)
-                parents.setdefault(child, whole)
-        children = [layers for layers in parents if len(layers) == n]
+            for layer in whole.layers:
+                parents.setdefault(whole.without(layer), whole)
+        children = [gates for gates in parents if gates.depth == n]
         level = ranked(scorer(children))[:width]
         found[n] = Candidates(level)
     if is_nested:
-        layers = found[1].sets[0]
+        gates = found[1].sets[0]
         for n in range(1, n_total + 1):
-            found[n] = Candidates([layers])
-            layers = parents.get(layers, layers)
+            found[n] = Candidates([gates])
+            gates = parents.get(gates, gates)
     return found

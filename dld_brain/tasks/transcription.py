@@ -147,7 +147,9 @@ decoding_function: !name:speechbrain.decoders.ctc_greedy_decode
         torch.Tensor
             Nats, [B].
         """
-        return losses.ctc(*out, targets, target_lengths, BLANK_ID)
+        return losses.ctc(
+            out.log_probs, out.lengths, targets, target_lengths, BLANK_ID
+        )
 
     def n_impossible(
         self,

@@ -10,8 +10,8 @@ import torch
 
 from dld_brain.audio.features import extract
 from dld_brain.audio.lengths import absolute_lengths
-from dld_brain.encoder.encoder import EncoderOutput, RoutedOutput
-from dld_brain.gates.sampler import GateSampler, GatedRun, with_intermediate
+from dld_brain.encoder.encoder import EncoderOutput
+from dld_brain.gates.sampler import GatedRun, GateSampler, with_intermediate
 from dld_brain.tasks import Task
 from dld_brain.training.checkpoints import average_weights, keep_epoch
 from dld_brain.training.clock import (
@@ -34,14 +34,12 @@ class Predictions(NamedTuple):
     ---------
     students : list of tuple of GatedRun and EncoderOutput
         The student's runs, and what each gave.
-    rates : sequence of torch.Tensor
-        Of runs whose router decided, the probability that a layer runs,
-        [L, B].
+    teacher : EncoderOutput, optional
+        The teacher's, in training.
     """
 
     students: list[tuple[GatedRun, EncoderOutput]]
     teacher: Optional[EncoderOutput] = None
-    rates: Sequence[torch.Tensor] = ()
 
 
 class DLDBrain(Loop):
@@ -125,16 +123,12 @@ class DLDBrain(Loop):
         feats, lengths = self.extract_features(batch, stage)
         runs = self.runs(stage)
         outs = self.modules.model(feats, lengths, [run.gates for run in runs])
-        rates = [out.rates for out in outs if isinstance(out, RoutedOutput)]
-        students = [
-            (run, out.out if isinstance(out, RoutedOutput) else out)
-            for run, out in zip(runs, outs)
-        ]
+        students = list(zip(runs, outs))
         if stage != sb.Stage.TRAIN or self.teacher is None:
-            return Predictions(students, rates=rates)
+            return Predictions(students)
         with torch.no_grad():
-            taught = self.teacher(feats, lengths)
-        return Predictions(students, taught, rates)
+            (taught,) = self.teacher(feats, lengths)
+        return Predictions(students, taught)
 
     def extract_features(
         self, batch: Any, stage: sb.Stage
@@ -194,7 +188,7 @@ class DLDBrain(Loop):
                 answers = self.task.decode(out)
                 self.stats.score(run.depth, answers, batch.reference)
         loss = torch.stack(losses).sum(0).mean()
-        loss = loss + self.over_budget(predictions.rates)
+        loss = loss + self.off_budget([out for _, out in predictions.students])
         return loss * self.share_of_batch(len(targets), stage)
 
     def distilled(
@@ -214,7 +208,8 @@ class DLDBrain(Loop):
         """
         total = 0.0
         if predictions.teacher is not None:
-            kl = self.distill(predictions.teacher.log_probs, *out)
+            teacher = predictions.teacher.log_probs
+            kl = self.distill(teacher, out.log_probs, out.lengths)
             self.stats.add("kl", kl)
             total = total + self.hparams.kl_weight * kl
         if self.hparams.in_place_weight and run.depth != self.n_total:
@@ -223,31 +218,22 @@ class DLDBrain(Loop):
                 for other, out in predictions.students
                 if other.depth == self.n_total
             )
-            kl = self.distill(full.log_probs.detach(), *out)
+            teacher = full.log_probs.detach()
+            kl = self.distill(teacher, out.log_probs, out.lengths)
             self.stats.add("in_place", kl)
             total = total + self.hparams.in_place_weight * kl
         return total
 
-    def over_budget(
-        self, rates: Sequence[torch.Tensor]
+    def off_budget(
+        self, outs: Sequence[EncoderOutput]
     ) -> Union[torch.Tensor, float]:
-        """What routed runs pay for a mean rate that is not `open_rate`.
-
-        Arguments
-        ---------
-        rates : sequence of torch.Tensor
-            Of each, the probability that a layer runs, [L, B].
-
-        Returns
-        -------
-        torch.Tensor or float
-            router_penalty (mean rate - open_rate)^2, nats; 0 where no
-            router decides.
-        """
+        """What routed runs pay for a mean rate that is not `open_rate`."""
         total = 0.0
-        for each in rates:
-            self.stats.add("open_rate", each.mean(0))
-            distance = each.mean() - self.hparams.open_rate
+        for out in outs:
+            if out.routing is None:
+                continue
+            self.stats.add("open_rate", out.routing.rate.mean(0))
+            distance = out.routing.rate.mean() - self.hparams.open_rate
             total = total + self.hparams.router_penalty * distance.square()
         return total
 

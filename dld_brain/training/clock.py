@@ -15,7 +15,7 @@ from speechbrain.utils.checkpoints import (
     register_checkpoint_hooks,
 )
 
-from dld_brain.gates.layer_sets import Routed, layers_computed
+from dld_brain.gates.gates import Routed, layers_computed
 from dld_brain.gates.sampler import GatedRun
 
 #: What adds up over a training and those it started from.
@@ -68,7 +68,7 @@ def layer_passes(runs: Sequence[GatedRun], n_total: int, n_teacher: int) -> int:
 
     Example
     -------
-    >>> layer_passes([GatedRun((True, False, True))], n_total=3, n_teacher=3)
+    >>> layer_passes([GatedRun(Gates((0, 2), 3))], n_total=3, n_teacher=3)
     9
     """
     fixed = [run.gates for run in runs if not isinstance(run.gates, Routed)]

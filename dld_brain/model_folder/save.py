@@ -13,7 +13,7 @@ import dld_brain
 from dld_brain.depth_table import DepthTable
 from dld_brain.model_folder.card import write_card
 from dld_brain.model_folder.manifest import read_json, write_manifest
-from dld_brain.model_folder.safe_yaml import Made, Ref, canonical, write_value
+from dld_brain.model_folder.safe_yaml import OBJECTS, Made, Ref, write_value
 from dld_brain.model_folder.weights import save_state
 from dld_brain.model_folder.whole_folder import whole_folder
 from dld_brain.tasks import Task
@@ -143,7 +143,7 @@ def _objects(kind: str, names: list[str]) -> str:
         norm = {"norm_type": "global"}
     keys = ("compute_features", "normalize", "model")
     loader = ("model", "normalize", "task", "sample_rate")
-    return canonical(
+    return _block(
         {
             "compute_features": features,
             "normalize": Made("FeatureNorm", norm),
@@ -152,6 +152,22 @@ def _objects(kind: str, names: list[str]) -> str:
             "pretrainer": Made("ModelLoader", {k: Ref(k) for k in loader}),
         }
     )
+
+
+def _block(content: Mapping[str, Any]) -> str:
+    """Objects and maps of references, a line an argument."""
+    lines = []
+    for key, value in content.items():
+        tag = ""
+        if isinstance(value, Made):
+            tag = next(t for t, name in OBJECTS.items() if name == value.name)
+            value = value.arguments
+        lines.append(f"{key}: {tag}".rstrip())
+        for name, argument in value.items():
+            is_ref = isinstance(argument, Ref)
+            text = f"!ref <{argument.key}>" if is_ref else argument
+            lines.append(f"    {name}: {text}")
+    return "\n".join(lines) + "\n"
 
 
 def commit() -> Optional[str]:

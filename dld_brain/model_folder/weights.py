@@ -70,12 +70,12 @@ def weights_hash(module: torch.nn.Module) -> str:
 def save_state(folder: Path, modules: Mapping[str, torch.nn.Module]) -> None:
     """Writes model.safetensors and normalize.safetensors."""
     state = contiguous_state(modules["model"])
-    safetensors.torch.save_file(state, folder / MODEL)
+    (folder / MODEL).write_bytes(safetensors.torch.save(state))
     statistics = {
         name: torch.as_tensor(value).detach().cpu().contiguous()
         for name, value in modules["normalize"]._statistics_dict().items()
     }
-    safetensors.torch.save_file(statistics, folder / NORMALIZE)
+    (folder / NORMALIZE).write_bytes(safetensors.torch.save(statistics))
 
 
 def load_normalizer(normalizer: InputNormalization, path: Path) -> None:

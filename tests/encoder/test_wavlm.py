@@ -8,6 +8,7 @@ import pytest
 import torch
 import transformers
 
+from common import change_weights
 from conftest import HF_SIZE, latest_checkpoint, run_train, save_hf, small_wavlm
 from dld_brain.audio.features import FeatureNorm, Waveform, extract, min_samples
 from dld_brain.encoder.costs import executed_params, macs_at, macs_by_part
@@ -295,9 +296,7 @@ def test_a_missing_weight_of_the_bias_is_an_error(run, tmp_path):
     folder.mkdir()
     for file in (run / "pretrained").iterdir():
         (folder / file.name).write_bytes(file.read_bytes())
-    state = torch.load(folder / "model.ckpt")
-    del state["bias.embedding.weight"]
-    torch.save(state, folder / "model.ckpt")
+    change_weights(folder, lambda s: s.pop("bias.embedding.weight"))
     with pytest.raises(ValueError, match="bias.embedding.weight"):
         DynamicEncoderASR.from_hparams(source=folder)
 

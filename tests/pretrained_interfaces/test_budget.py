@@ -247,7 +247,7 @@ print(peak_memory(lambda: None, "cpu") - before)
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_part_of_the_papers_model_takes_less_memory(pretrained, tmp_path):
     from common import set_statistics
-    from dld_brain.model_folder import save_hyperparams, save_weights
+    from dld_brain.model_folder import save_model, weights_hash
     from dld_brain.run.config import load_flat
     from dld_brain.search.choose import even_layers, make_table
     from dld_brain.tasks import TranscriptionTask
@@ -256,15 +256,15 @@ def test_a_part_of_the_papers_model_takes_less_memory(pretrained, tmp_path):
     hparams = load_flat("hparams/conformer_rd.yaml", settings)
     modules = hparams["modules"]
     set_statistics(modules["normalize"], 80)
-    task = TranscriptionTask.load(pretrained / "tokenizer.ckpt")
-    key = save_weights(str(tmp_path), modules, task)
+    task = TranscriptionTask.load(pretrained / "tokenizer.model")
+    key = weights_hash(modules["model"])
     table = make_table(modules, key, 16000, "even", even_layers(12))
-    table.save(str(tmp_path))
-    save_hyperparams(str(tmp_path), hparams["encoder_yaml"], task)
+    folder = str(tmp_path / "model")
+    save_model(folder, modules, task, table, hparams)
     peak, resident = {}, {}
     for n in (2, 0):
         result = subprocess.run(
-            [sys.executable, "-c", LOAD, str(tmp_path), str(n)],
+            [sys.executable, "-c", LOAD, folder, str(n)],
             capture_output=True,
             text=True,
             check=True,

@@ -12,6 +12,7 @@ from dld_brain.depth_table import FILE, DepthTable
 from dld_brain.encoder.deepen import deepen
 from dld_brain.evaluation.escalation import climb
 from dld_brain.gates.layer_sets import gates_from_layers
+from dld_brain.model_folder.manifest import write_manifest
 from pretrained_interfaces import DynamicEncoderASR
 from pretrained_interfaces.__main__ import main
 from pretrained_interfaces.budget import Budget
@@ -202,6 +203,7 @@ def test_depths_whose_layers_are_not_loaded_are_refused(folder):
     table.read(folder / FILE)
     table.rows[0].layers = [1]  # not among (0, 2)
     table.save(folder)
+    write_manifest(folder)
     part = DynamicEncoderASR.from_hparams(source=folder, n_layers=2)
     assert part.depths == (2,)
     with pytest.raises(ValueError, match=r"depth of the table \(2\), but is 1"):
@@ -215,6 +217,7 @@ def test_the_table_of_another_model_is_refused(folder):
     table.read(folder / FILE)
     table.model = "0" * 32
     table.save(folder)
+    write_manifest(folder)
     with pytest.raises(ValueError, match="must be of this model .* of another"):
         DynamicEncoderASR.from_hparams(source=folder)
 
@@ -224,6 +227,7 @@ def test_the_table_decides_which_layers_run(folder):
     table.read(folder / FILE)
     table.rows[1].layers = [1, 2]
     table.save(folder)
+    write_manifest(folder)
     asr = DynamicEncoderASR.from_hparams(source=folder)
     assert asr.layers(2) == (1, 2)
 

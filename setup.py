@@ -44,6 +44,8 @@ setup(
         "speechbrain>=1.1.2,<1.2",
         "hyperpyyaml>=1.2.3,<1.3",
         "ruamel.yaml>=0.17.28,<0.19",
+        "pyyaml>=6,<7",
+        "safetensors>=0.4.3,<0.9",
         "sentencepiece>=0.2,<0.3",
         "jiwer>=4,<5",
         "matplotlib>=3.9,<4",

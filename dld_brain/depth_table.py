@@ -1,46 +1,18 @@
 """The depth table: which layers run at a depth, and what that costs.
 
-JSON, saved as depth_table.ckpt in the folder of a model (the name that
-SpeechBrain's Pretrainer fetches), whose weights it names.
+JSON, saved as depth_table.json in the folder of a model, whose weights it
+names.
 """
 
-import hashlib
 import json
-import zipfile
+import math
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Optional
 
-FILE = "depth_table.ckpt"
+from dld_brain.gates.gates import Gates, whole_number
 
-
-def checkpoint_hash(path: Any) -> str:
-    """Names the weights of a file without reading them.
-
-    SHA-256 of the checksums that torch.save keeps of each tensor, and of
-    names, shapes and types.
-
-    Example
-    -------
-    >>> a, b = (getfixture("tmpdir") / name for name in "ab")
-    >>> torch.save({"w": torch.ones(2)}, a)
-    >>> torch.save({"w": torch.zeros(2)}, b)
-    >>> checkpoint_hash(a) == checkpoint_hash(b)
-    False
-    """
-    digest = hashlib.sha256()
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for record in archive.infolist():
-                name = record.filename.partition("/")[2]
-                if name == "data.pkl" or name.startswith("data/"):
-                    text = f"{name} {record.file_size} {record.CRC}"
-                    digest.update(text.encode())
-    except (zipfile.BadZipFile, OSError) as error:
-        raise ValueError(
-            f"{path} cannot be read as weights (is it whole?): {error}"
-        ) from error
-    return digest.hexdigest()[:32]
+FILE = "depth_table.json"
 
 
 @dataclass
@@ -70,6 +42,35 @@ class DepthRow:
     dev_loss_std: Optional[float] = None
     dev_rate: Optional[float] = None
 
+    def check(self) -> None:
+        """Raises unless it is a depth that can be run.
+
+        Example
+        -------
+        >>> DepthRow(2, [0, 0], 9, 1e8, 36).check()
+        Traceback (most recent call last):
+        ...
+        ValueError: depth 2: `layers` must be 2 numbers that rise from 0, ...
+        """
+        counts = (self.n_layers, self.params, self.weight_bytes, *self.layers)
+        if any(type(x) is not int for x in counts):
+            raise ValueError(f"depth {self.n_layers!r}: a count is no int")
+        rising = sorted(set(self.layers)) == list(self.layers)
+        if not (rising and len(self.layers) == self.n_layers > 0) or (
+            self.layers[0] < 0
+        ):
+            raise ValueError(
+                f"depth {self.n_layers}: `layers` must be {self.n_layers} "
+                f"numbers that rise from 0, but are {self.layers}"
+            )
+        values = [self.macs_per_second, self.dev_loss, self.dev_loss_mean]
+        values += [self.dev_loss_std, self.dev_rate]
+        given = [x for x in values if x is not None]
+        if self.macs_per_second is None or not all(map(math.isfinite, given)):
+            raise ValueError(f"depth {self.n_layers}: numbers must be finite")
+        if min(self.params, self.weight_bytes, self.macs_per_second) <= 0:
+            raise ValueError(f"depth {self.n_layers}: costs must be positive")
+
 
 @dataclass
 class DepthTable:
@@ -78,7 +79,7 @@ class DepthTable:
     Arguments
     ---------
     model : str
-        `checkpoint_hash` of the model.ckpt that it is of.
+        SHA-256 of the model.safetensors that it is of.
     rows : list of DepthRow
         One for each depth, rising.
 
@@ -104,15 +105,19 @@ class DepthTable:
 
     def layers(self, n_layers: int) -> tuple[int, ...]:
         """Layers that run at a depth."""
-        is_int = isinstance(n_layers, int) and not isinstance(n_layers, bool)
+        depth = whole_number(n_layers)
         for row in self.rows:
-            if is_int and row.n_layers == n_layers:
+            if row.n_layers == depth:
                 return tuple(row.layers)
         depths = ", ".join(map(str, self.depths))
         raise ValueError(
             f"`n_layers` must be a depth of the table ({depths}), but is "
             f"{n_layers!r}"
         )
+
+    def gates(self, n_layers: int, n_total: int) -> Gates:
+        """Gates of a depth, in a stack of `n_total` layers."""
+        return Gates(self.layers(n_layers), n_total)
 
     def check_model(self, model: str) -> None:
         """Raises unless the table is of these weights."""
@@ -124,18 +129,47 @@ class DepthTable:
             )
 
     def save(self, folder: str) -> None:
-        """Writes depth_table.ckpt."""
+        """Writes depth_table.json."""
         text = json.dumps(asdict(self), indent=2)
         Path(folder, FILE).write_text(text + "\n")
 
     def read(self, path: Any) -> None:
-        """Takes over what a file holds; a hook of SpeechBrain's Pretrainer."""
+        """Takes over what a file holds, once every row of it was checked.
+
+        Raises
+        ------
+        ValueError
+            If it is no depth table.
+        """
         try:
-            content = json.loads(Path(path).read_text())
-            self.rows = [DepthRow(**row) for row in content["rows"]]
-            self.model, self.strategy = content["model"], content["strategy"]
-        except (ValueError, TypeError, KeyError) as error:
+            content = json.loads(Path(path).read_text(encoding="utf-8"))
+            rows = [DepthRow(**row) for row in content["rows"]]
+            model, strategy = str(content["model"]), str(content["strategy"])
+            if not rows:
+                raise ValueError("it has no rows")
+            for row in rows:
+                row.check()
+            depths = [row.n_layers for row in rows]
+            if depths != sorted(set(depths)):
+                raise ValueError(f"depths must rise, but are {depths}")
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise ValueError(f"{path} is no depth table: {error}") from error
+        self.rows, self.model, self.strategy = rows, model, strategy
+
+    def check_depths(self, n_total: int, path: str) -> None:
+        """Raises unless all layers are among those of a model.
+
+        Arguments
+        ---------
+        path : str
+            Where the table is from, for the message.
+        """
+        for row in self.rows:
+            if row.layers[-1] >= n_total:
+                raise ValueError(
+                    f"{path} must name layers below {n_total}, but depth "
+                    f"{row.n_layers} has {row.layers}"
+                )
 
     def within(self, n_layers: int) -> "DepthTable":
         """What a model can do that has the layers of one depth alone.
@@ -164,8 +198,3 @@ class DepthTable:
             if set(row.layers) <= set(kept)
         ]
         return DepthTable(self.model, self.strategy, rows)
-
-
-def read_table(table: DepthTable, path: Any) -> None:
-    """`table.read(path)`, as SpeechBrain's Pretrainer calls it."""
-    table.read(path)

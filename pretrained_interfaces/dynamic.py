@@ -5,27 +5,20 @@ from typing import Any, Optional, Union
 
 import torch
 from speechbrain.inference.interfaces import Pretrained
+from speechbrain.utils.fetching import FetchConfig, LocalStrategy
 
 from dld_brain.audio.features import extract, min_samples
-from dld_brain.depth_table import FILE, DepthTable
+from dld_brain.depth_table import DepthTable
 from dld_brain.encoder.encoder import EncoderOutput
 from dld_brain.gates.layer_sets import check_n_layers, gates_from_layers
+from dld_brain.model_folder.read import HPARAMS, load_pretrained
 from pretrained_interfaces.inputs import (
     check_batch,
     check_source,
+    fetch_folder,
     is_remote,
     read_audio,
 )
-
-
-def check_folder(source: str, hparams_file: str) -> None:
-    """Raises unless a folder can hold a model."""
-    for name in (hparams_file, FILE):
-        if not Path(source, name).is_file():
-            raise FileNotFoundError(
-                f"{source} must hold {name}, but does not: give the folder "
-                f"`pretrained` of a finished run"
-            )
 
 
 class DynamicDepth(Pretrained):
@@ -34,15 +27,13 @@ class DynamicDepth(Pretrained):
     Threads that share a model and ask for different depths do not meet.
     """
 
-    HPARAMS_NEEDED = ["depth_table", "n_layers", "sample_rate"]
+    HPARAMS_NEEDED = ["depth_table", "sample_rate"]
     MODULES_NEEDED = ["compute_features", "normalize", "model"]
 
-    def __init__(self, *args, **kwargs) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         #: The depth table of the layers that are loaded.
         self.table: DepthTable = self.hparams.depth_table
-        if self.hparams.n_layers is not None:
-            self.table = self.table.within(self.hparams.n_layers)
         #: Folder that the model was loaded from, or None.
         self.folder: Optional[str] = None
 
@@ -50,12 +41,19 @@ class DynamicDepth(Pretrained):
     def from_hparams(
         cls,
         source: Union[str, Path],
-        hparams_file: str = "hyperparams.yaml",
+        hparams_file: str = HPARAMS,
         n_layers: Optional[int] = None,
         overrides: Optional[dict[str, Any]] = None,
+        *,
+        trust_code: bool = False,
+        overrides_must_match: bool = True,
+        savedir: Union[str, Path, None] = None,
+        download_only: bool = False,
+        local_strategy: LocalStrategy = LocalStrategy.SYMLINK,
+        fetch_config: Optional[FetchConfig] = None,
         **kwargs: Any,
-    ) -> "DynamicDepth":
-        """Loads a model, strictly.
+    ) -> Optional["DynamicDepth"]:
+        """Loads a model, strictly; runs no code that its folder names.
 
         Arguments
         ---------
@@ -64,32 +62,46 @@ class DynamicDepth(Pretrained):
         n_layers : int, optional
             Load only the layers that run at this depth; all if not given.
             The depths whose layers are among them remain.
+        overrides : dict, optional
+            What the caller changes in hyperparams.yaml; trusted.
+        trust_code : bool
+            Whether hyperparams.yaml may name any code, which then runs.
+        savedir : str or Path, optional
+            Where what is fetched goes.
 
         Raises
         ------
         FileNotFoundError
             If the folder, or a file in it, does not exist.
         ValueError
-            If a weight is missing, surplus or of another shape, the depth
-            table is of another model, or `n_layers` is no depth of it.
+            If a file was changed, names code, does not fit the others or is
+            of a model for another task, or `n_layers` is no depth of it.
         """
-        source = check_source(source)
-        is_folder = Path(source).is_dir()
-        if is_folder:
-            check_folder(source, hparams_file)
-        overrides = dict(overrides or {})
-        if n_layers is not None:
-            if is_folder:  # before anything is built
-                table = DepthTable()
-                table.read(Path(source, FILE))
-                table.layers(n_layers)
-            overrides |= {"n_total": n_layers, "n_layers": n_layers}
-            overrides["router"] = "none"
-        found = super().from_hparams(
-            source, hparams_file, overrides=overrides, **kwargs
+        source = folder = check_source(source)
+        if not Path(source).is_dir():
+            folder = fetch_folder(
+                source, savedir, local_strategy, fetch_config or FetchConfig()
+            )
+        if download_only:
+            return None
+        model = load_pretrained(
+            folder,
+            n_layers,
+            hparams_file=hparams_file,
+            overrides=overrides,
+            overrides_must_match=overrides_must_match,
+            trust_code=trust_code,
         )
-        if found is not None and is_folder:
-            found.folder = source
+        if model.task.key not in cls.HPARAMS_NEEDED:
+            name = {"tokenizer": "ASR", "label_encoder": "Classifier"}
+            raise ValueError(
+                f"{cls.__name__} must have a model for its task, but {source} "
+                f"holds one that can {model.task.command}: use "
+                f"DynamicEncoder{name[model.task.key]}"
+            )
+        hparams = {**model.hparams, "savedir": savedir}
+        found = cls(modules=model.modules, hparams=hparams, **kwargs)
+        found.folder = source if folder == source else None
         return found
 
     @property

@@ -7,6 +7,10 @@ from typing import Union
 import soundfile
 import torch
 from speechbrain.dataio import audio_io
+from speechbrain.utils.fetching import FetchConfig, LocalStrategy, fetch
+
+from dld_brain.model_folder import manifest
+from dld_brain.model_folder.whole_folder import recover
 
 #: What the Hugging Face hub calls a repository: owner/name.
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -39,6 +43,7 @@ def check_source(source: Union[str, Path]) -> str:
     """
     text = str(source)
     path = Path(text).expanduser()
+    recover(path)
     if path.is_dir():
         return str(path)
     is_hub_id = HUB_ID.fullmatch(text) and not path.parent.is_dir()
@@ -48,6 +53,44 @@ def check_source(source: Union[str, Path]) -> str:
         f"`source` must be a folder or a Hugging Face id (owner/name), but "
         f"{text} is no folder: give the folder `pretrained` of a finished run"
     )
+
+
+def fetch_folder(
+    source: str,
+    savedir: Union[str, Path, None],
+    local_strategy: LocalStrategy,
+    fetch_config: FetchConfig,
+) -> str:
+    """Fetches the files that a model's manifest names, and no others.
+
+    Arguments
+    ---------
+    source : str
+        `owner/name` on the hub, or a URL.
+
+    Returns
+    -------
+    str
+        The folder that they are in; nothing in it is checked yet.
+    """
+
+    def get(name: str) -> Path:
+        """Fetches one file."""
+        return Path(
+            fetch(
+                name,
+                source,
+                savedir=savedir,
+                save_filename=None,
+                local_strategy=local_strategy,
+                fetch_config=fetch_config,
+            )
+        )
+
+    path = get(manifest.FILE)
+    for name in manifest.read_manifest(path):
+        get(name)
+    return str(path.parent)
 
 
 def is_remote(path: Union[str, Path]) -> bool:

@@ -1,13 +1,18 @@
 """What several tests build: a tiny model, its Brain, a batch of noise."""
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Optional
 
+import safetensors.torch
 import speechbrain as sb
 import torch
 from sentencepiece import SentencePieceProcessor
 from speechbrain.dataio.batch import PaddedBatch
 
+from dld_brain.depth_table import DepthTable
 from dld_brain.gates.by_layer import BernoulliGates
+from dld_brain.model_folder.manifest import sha256, write_manifest
 from dld_brain.run.config import load_flat
 from dld_brain.tasks import TranscriptionTask
 from dld_brain.training.brain import DLDBrain
@@ -111,3 +116,25 @@ def start(brain: DLDBrain, n_batches: int = 1) -> DLDBrain:
     brain.modules.train()
     brain.n_train_batches = n_batches
     return brain
+
+
+def change_weights(folder: Path, change: Callable[[dict], Any]) -> None:
+    """Changes the weights of a model folder, which stays consistent."""
+    path = Path(folder, "model.safetensors")
+    state = safetensors.torch.load(path.read_bytes())
+    change(state)
+    path.write_bytes(safetensors.torch.save(state))
+    table = DepthTable()
+    table.read(Path(folder, "depth_table.json"))
+    table.model = sha256(path)
+    table.save(str(folder))
+    write_manifest(Path(folder))
+
+
+def change_text(folder: Path, old: str, new: str) -> None:
+    """Changes hyperparams.yaml of a model folder, which stays consistent."""
+    path = Path(folder, "hyperparams.yaml")
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    write_manifest(Path(folder))

@@ -112,21 +112,37 @@ class Waveform(nn.Module):
         return n_frames
 
 
-class WaveformNorm(InputNormalization):
-    """Normalises each utterance by itself, over its valid samples, or not.
+class FeatureNorm(InputNormalization):
+    """SpeechBrain's normalisation: by the training speech, or by utterance.
 
-    Whether is a matter of what the encoder was pretrained with: WavLM-base
-    without, WavLM-large with. SpeechBrain's wrapper of WavLM counts padding
-    among the samples.
+    Of waveforms ("sentence", over the valid samples): whether is a matter
+    of what the encoder was pretrained with: WavLM-base without, WavLM-large
+    with. SpeechBrain's wrapper of WavLM counts padding among the samples.
+
+    Arguments
+    ---------
+    norm_type : str
+        "global" learns mean and deviation in training; "sentence" takes
+        those of each utterance.
+    update_until_epoch : int
+        The first epoch that "global" does not learn in.
 
     Example
     -------
-    >>> WaveformNorm(enabled=True)(torch.tensor([[[1.0], [3.0]]])).flatten()
+    >>> x = torch.tensor([[[1.0], [3.0]]])
+    >>> FeatureNorm("sentence")(x).flatten()
     tensor([-1.,  1.])
     """
 
-    def __init__(self, enabled: bool) -> None:
-        super().__init__(norm_type="sentence")
+    def __init__(
+        self,
+        norm_type: str = "global",
+        enabled: bool = True,
+        update_until_epoch: int = 2,
+    ) -> None:
+        super().__init__(
+            norm_type=norm_type, update_until_epoch=update_until_epoch
+        )
         self.enabled = enabled
 
     def forward(
@@ -140,18 +156,18 @@ class WaveformNorm(InputNormalization):
         Arguments
         ---------
         x : torch.Tensor
-            Samples, [B, S, 1].
+            Features, [B, T, F].
         lengths : torch.Tensor, optional
-            Valid samples relative to S, [B].
+            Valid frames relative to T, [B].
         epoch : int, optional
-            Not used: there is nothing to learn.
+            Epoch of training.
 
         Returns
         -------
         torch.Tensor
-            [B, S, 1].
+            [B, T, F].
         """
-        return super().forward(x, lengths) if self.enabled else x
+        return super().forward(x, lengths, epoch) if self.enabled else x
 
 
 def extract(

@@ -8,6 +8,14 @@ from speechbrain.lobes.models.transformer.Conformer import ConformerEncoderLayer
 from torch import nn
 
 from dld_brain.audio.lengths import padding_mask
+from dld_brain.encoder.depth_heads import make_per_depth
+from dld_brain.encoder.encoder import DynamicEncoder
+from dld_brain.encoder.pool import make_pool
+from dld_brain.encoder.routers.make import make_router
+from dld_brain.encoder.stack import GatedLayers
+
+#: What may stand behind each convolution of the stem.
+ACTIVATIONS = {"gelu": nn.GELU, "identity": nn.Identity}
 
 
 class ConformerLayer(ConformerEncoderLayer):
@@ -252,3 +260,71 @@ def sinusoidal_positions(n_frames: int, d_model: int) -> torch.Tensor:
     rates = 10000.0 ** (-torch.arange(0, d_model, 2) / d_model)
     angles = torch.arange(n_frames).unsqueeze(1) * rates
     return torch.stack((angles.sin(), angles.cos()), dim=-1).flatten(1)
+
+
+def conformer_encoder(
+    n_total: int,
+    d_model: int,
+    d_ffn: int,
+    n_heads: int,
+    vocab_size: int,
+    kernel_size: int = 31,
+    dropout: float = 0.0,
+    n_mels: int = 80,
+    stem_activation: str = "gelu",
+    task: str = "transcription",
+    closed: str = "identity",
+    per_depth: str = "none",
+    router: str = "none",
+    router_layers: int = 2,
+    anneal_steps: int = 100,
+) -> DynamicEncoder:
+    """Makes the paper's dynamic encoder.
+
+    Arguments
+    ---------
+    kernel_size : int
+        Frames under the depthwise convolution.
+    vocab_size : int
+        Tokens, the blank included, or labels, V.
+    stem_activation : str
+        Behind each convolution of the stem: gelu, or identity (LDASR).
+    closed : str
+        What a closed layer does; see GatedLayers.
+    per_depth : str
+        What each depth has of its own; see `make_per_depth`.
+    router : str
+        What may decide which layers run; see `make_router`.
+    router_layers : int
+        `min_layers` of that.
+
+    Raises
+    ------
+    ValueError
+        If a choice is none of those that there are.
+
+    Example
+    -------
+    >>> model = conformer_encoder(3, 16, 32, n_heads=2, vocab_size=5)
+    >>> feats, lengths = torch.randn(1, 100, 80), torch.tensor([100])
+    >>> model(feats, lengths).log_probs.shape
+    torch.Size([1, 24, 5])
+    """
+    if stem_activation not in ACTIVATIONS:
+        raise ValueError(
+            f"`stem_activation` must be one of {', '.join(ACTIVATIONS)}, but "
+            f"is {stem_activation!r}"
+        )
+    layers = conformer_layers(
+        n_total, d_model, d_ffn, n_heads, kernel_size, dropout
+    )
+    return DynamicEncoder(
+        stem=ConvStem(n_mels, d_model, dropout, ACTIVATIONS[stem_activation]),
+        layers=GatedLayers(layers, closed, d_model=d_model),
+        head=nn.Linear(d_model, vocab_size),
+        pool=make_pool(task),
+        per_depth=make_per_depth(per_depth, n_total, d_model, vocab_size),
+        router=make_router(
+            router, n_total, d_model, per_depth, router_layers, anneal_steps
+        ),
+    )

@@ -20,27 +20,29 @@ from speechbrain.inference.ASR import EncoderASR
 from dld_brain.export import stock_speechbrain as submodel
 from dld_brain.export.parity import compare, runner
 from dld_brain.losses import BLANK_ID
-from dld_brain.model_folder import PretrainedModel, load_for_inference
+from dld_brain.model_folder import (
+    PretrainedModel,
+    load_for_inference,
+    whole_folder,
+)
 from dld_brain.tasks import TranscriptionTask
 
 
-def new_folder(path: str) -> Path:
-    """Makes a folder that must not be there.
+def check_new(path: str) -> Path:
+    """Raises if a folder is there.
 
     Example
     -------
-    >>> new_folder("dld_brain")
+    >>> check_new("dld_brain")
     Traceback (most recent call last):
     ...
     FileExistsError: `--output` must be a new folder, but dld_brain exists
     """
-    folder = Path(path)
-    if folder.exists():
+    if Path(path).exists():
         raise FileExistsError(
             f"`--output` must be a new folder, but {path} exists"
         )
-    folder.mkdir(parents=True)
-    return folder
+    return Path(path)
 
 
 def load_transcriber(source: str) -> PretrainedModel:
@@ -54,24 +56,32 @@ def load_transcriber(source: str) -> PretrainedModel:
     return model
 
 
-def export_submodel(options: argparse.Namespace) -> list[dict[str, Any]]:
+def export_submodel(
+    options: argparse.Namespace, folder: Path
+) -> list[dict[str, Any]]:
     """Writes a model of one depth for stock SpeechBrain."""
     model = load_transcriber(options.source)
-    layers = model.table.layers(options.n_layers)
-    folder = str(new_folder(options.output))
-    submodel.write_submodel(options.source, model.hparams, layers, folder)
-    stock = EncoderASR.from_hparams(source=folder, savedir=folder)
+    n_total = model.modules["model"].n_total
+    gates = model.table.gates(options.n_layers, n_total)
+    submodel.write_submodel(model.hparams, gates, str(folder), options.output)
+    is_moved = (folder / "huggingface").is_dir()
+    stock = EncoderASR.from_hparams(
+        source=str(folder),
+        overrides={"folder": str(folder)} if is_moved else {},
+    )
     return [
         compare(
             model,
-            layers,
+            gates,
             lambda wavs: stock.encode_batch(wavs, torch.ones(1)),
             options.files,
         )
     ]
 
 
-def export_onnx(options: argparse.Namespace) -> list[dict[str, Any]]:
+def export_onnx(
+    options: argparse.Namespace, folder: Path
+) -> list[dict[str, Any]]:
     """Writes ONNX graphs, and what runs them without torch.
 
     Returns
@@ -89,19 +99,19 @@ def export_onnx(options: argparse.Namespace) -> list[dict[str, Any]]:
             "ONNX needs more: pip install -e '.[export]'"
         ) from error
     model = load_transcriber(options.source)
-    chosen = {n: model.table.layers(n) for n in options.n_layers}
-    folder = new_folder(options.output)
+    n_total = model.modules["model"].n_total
+    chosen = {n: model.table.gates(n, n_total) for n in options.n_layers}
     found = []
-    for n_layers, layers in chosen.items():
+    for n_layers, gates in chosen.items():
         path = folder / f"model_n{n_layers}.onnx"
-        write_onnx(model.modules, layers, path)
+        write_onnx(model.modules, gates, path)
         paths = [path]
         if options.int8:
             paths.append(path.with_suffix(".int8.onnx"))
             quantize_onnx(*paths, model.modules)
         for path in paths:
             session = onnxruntime.InferenceSession(str(path))
-            parity = compare(model, layers, runner(session), options.files)
+            parity = compare(model, gates, runner(session), options.files)
             size = path.stat().st_size
             found.append({"model": path.name, "bytes": size, **parity})
     write_companions(model, sorted(chosen), folder)
@@ -161,19 +171,38 @@ def main(arguments: Optional[list[str]] = None) -> int:
     """
     options = parser().parse_args(arguments)
     try:
-        found = options.run(options)
+        with whole_folder(check_new(options.output)) as folder:
+            found = options.run(options, folder)
+            text = json.dumps(found, indent=2)
+            (folder / "parity.json").write_text(text + "\n")
     except (OSError, ValueError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    text = json.dumps(found, indent=2)
-    Path(options.output, "parity.json").write_text(text + "\n")
     for row in found:
         print(
             f"{row.get('model', options.output)}: n = {row['n_layers']}, "
             f"largest difference of log-probs {row['max_difference']:.2g}, "
-            f"{row['identical']} of {row['files']} transcripts identical"
+            f"{transcripts(row)}"
         )
     return 0
+
+
+def transcripts(row: dict[str, Any]) -> str:
+    """What the comparison says of transcripts.
+
+    Example
+    -------
+    >>> transcripts({"files": 2, "identical": 1})
+    '1 of 2 transcripts identical'
+    >>> transcripts({"files": 0, "identical": 0})
+    'compared with 0 files: on noise alone, no transcript was (give --files)'
+    """
+    if not row["files"]:
+        return (
+            "compared with 0 files: on noise alone, no transcript was "
+            "(give --files)"
+        )
+    return f"{row['identical']} of {row['files']} transcripts identical"
 
 
 if __name__ == "__main__":

@@ -12,8 +12,8 @@ from speechbrain.processing.features import STFT
 from torch import nn
 
 from dld_brain.audio.features import LogMel, extract
-from dld_brain.encoder.part import cut
-from dld_brain.gates.layer_sets import Layers
+from dld_brain.encoder.part import part_of
+from dld_brain.gates.gates import Gates
 
 #: ONNX operators that are quantised: matrix products, nothing else.
 QUANTIZED = ["MatMul", "Gemm"]
@@ -64,7 +64,7 @@ class OnnxModel(nn.Module):
     """The whole arrow at one depth, with lengths in samples and frames."""
 
     def __init__(
-        self, modules: Mapping[str, nn.Module], layers: Layers
+        self, modules: Mapping[str, nn.Module], gates: Gates
     ) -> None:
         super().__init__()
         self.compute_features = copy.deepcopy(modules["compute_features"])
@@ -72,7 +72,7 @@ class OnnxModel(nn.Module):
             stft = self.compute_features.compute_STFT
             self.compute_features.compute_STFT = ConvSTFT(stft)
         self.normalize = modules["normalize"]
-        self.model = cut(modules["model"], layers)
+        self.model = part_of(modules["model"], gates)
         self.eval()
 
     def forward(
@@ -97,11 +97,12 @@ class OnnxModel(nn.Module):
             "normalize": self.normalize,
         }
         feats, lengths = extract(modules, wavs, n_samples / wavs.shape[1])
-        return tuple(self.model(feats, lengths))
+        (out,) = self.model(feats, lengths)
+        return out.log_probs, out.lengths
 
 
 def write_onnx(
-    modules: Mapping[str, nn.Module], layers: Layers, path: Path
+    modules: Mapping[str, nn.Module], gates: Gates, path: Path
 ) -> OnnxModel:
     """Writes a model of one depth; batch and time are dynamic.
 
@@ -111,7 +112,7 @@ def write_onnx(
         `compute_features`, `normalize` and `model`, in eval mode, on the
         CPU.
     """
-    module = OnnxModel(modules, layers)
+    module = OnnxModel(modules, gates)
     # Two utterances of other lengths: nothing is taken for a constant.
     wavs, n_samples = torch.randn(2, 16000), torch.tensor([16000, 12000])
     batch = torch.export.Dim.DYNAMIC

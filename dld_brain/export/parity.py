@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from dld_brain.audio.features import extract, min_samples
 from dld_brain.encoder.encoder import EncoderOutput
-from dld_brain.gates.layer_sets import Layers, gates_from_layers
+from dld_brain.gates.gates import Gates
 from dld_brain.model_folder import PretrainedModel
 
 #: Seconds of noise that exported models are compared on.
@@ -19,23 +19,23 @@ PARITY_SECONDS = (0.3, 4.0, 10.0)
 Runner = Callable[[torch.Tensor], torch.Tensor]
 
 
-def ours(model: PretrainedModel, layers: Layers) -> Runner:
+def ours(model: PretrainedModel, gates: Gates) -> Runner:
     """The dynamic model at a depth."""
     encoder = model.modules["model"]
-    gates = gates_from_layers(layers, encoder.n_total)
 
     @torch.no_grad()
     def run(wavs: torch.Tensor) -> torch.Tensor:
         """Waveform to log-probabilities."""
         feats, lengths = extract(model.modules, wavs, torch.ones(1))
-        return encoder(feats, lengths, gates).log_probs
+        (out,) = encoder(feats, lengths, [gates])
+        return out.log_probs
 
     return run
 
 
 def compare(
     model: PretrainedModel,
-    layers: Layers,
+    gates: Gates,
     exported: Runner,
     files: list[str],
 ) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def compare(
         `n_layers`, `layers`, `max_difference` of the log-probabilities, and
         how many of the transcripts of the `files` are `identical`.
     """
-    reference = ours(model, layers)
+    reference = ours(model, gates)
     rate = model.hparams["sample_rate"]
     generator = torch.Generator().manual_seed(0)
     shortest = min_samples(model.modules)
@@ -57,7 +57,7 @@ def compare(
     ]
     wavs += [load(model, path).unsqueeze(0) for path in files]
     differences, texts = [], []
-    for wav in tqdm(wavs, desc=f"comparing, n = {len(layers)}", leave=False):
+    for wav in tqdm(wavs, desc=f"comparing, n = {gates.depth}", leave=False):
         both = reference(wav), exported(wav)
         differences.append(float((both[0] - both[1]).abs().max()))
         length = torch.tensor([both[0].shape[1]])
@@ -66,8 +66,8 @@ def compare(
         )
     texts = texts[len(PARITY_SECONDS) :]
     return {
-        "n_layers": len(layers),
-        "layers": list(layers),
+        "n_layers": gates.depth,
+        "layers": list(gates.layers),
         "max_difference": max(differences),
         "files": len(files),
         "identical": sum(a == b for a, b in texts),

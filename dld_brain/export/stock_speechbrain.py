@@ -5,10 +5,9 @@ loads the folder. For the Conformer, SpeechBrain's own encoder gets the
 weights; for WavLM, Hugging Face's model, saved beside them.
 """
 
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import torch
 from hyperpyyaml import load_hyperpyyaml
@@ -16,9 +15,9 @@ from speechbrain.nnet.containers import LengthsCapableSequential
 from torch import nn
 
 from dld_brain.encoder.encoder import DynamicEncoder
-from dld_brain.encoder.part import cut
+from dld_brain.encoder.part import part_of
 from dld_brain.encoder.wavlm.stem import WaveformStem
-from dld_brain.gates.layer_sets import Layers
+from dld_brain.gates.gates import Gates
 
 HEADER = """# yamllint disable
 # One depth of a dynamic model, for SpeechBrain alone: layers {layers}.
@@ -52,7 +51,7 @@ transformer: !new:speechbrain.lobes.models.transformer.TransformerASR.Transforme
     kernel_size: {kernel_size}
     normalize_before: True
     causal: False
-    max_length: 100000
+    max_length: {max_length}
 asr: !new:speechbrain.nnet.containers.LengthsCapableSequential
     conv1: !new:speechbrain.nnet.CNN.Conv1d
         in_channels: {n_mels}
@@ -79,6 +78,15 @@ encoder: !new:speechbrain.nnet.containers.LengthsCapableSequential
     compute_features: !ref <compute_features>
     normalize: !ref <normalize>
     asr: !ref <asr>
+# The modules of `asr` that have weights: its table of {max_length} positions is
+# computed, not stored.
+weights: !new:torch.nn.ModuleDict
+    modules:
+        conv1: !apply:operator.getitem [!ref <asr>, conv1]
+        conv2: !apply:operator.getitem [!ref <asr>, conv2]
+        source: !apply:getattr [!ref <transformer>, custom_src_module]
+        layers: !apply:getattr [!ref <transformer>, encoder]
+        head: !apply:operator.getitem [!ref <asr>, head]
 """
 
 WAVLM = """
@@ -98,6 +106,7 @@ asr: !new:speechbrain.nnet.containers.LengthsCapableSequential
 encoder: !new:speechbrain.nnet.containers.LengthsCapableSequential
     wavlm: !ref <wavlm>
     asr: !ref <asr>
+weights: !ref <asr>
 """
 
 FOOTER = """
@@ -108,10 +117,12 @@ decoding_function: !name:speechbrain.decoders.ctc_greedy_decode
     blank_id: 0
 pretrainer: !new:speechbrain.utils.parameter_transfer.Pretrainer
     loadables:
-        asr: !ref <asr>
+        weights: !ref <weights>
         tokenizer: !ref <tokenizer>
 {normalize}"""
 NORMALIZE = "        normalize: !ref <normalize>\n"
+#: Frames of 40 ms that the model has positions for: 67 minutes.
+MAX_LENGTH = 100_000
 WRAPPERS = {
     "wavlm": "wavlm.WavLM",
     "wav2vec2": "wav2vec2.Wav2Vec2",
@@ -120,24 +131,34 @@ WRAPPERS = {
 
 
 def write_submodel(
-    source: str, hparams: Mapping[str, Any], layers: Layers, output: str
+    hparams: Mapping[str, Any],
+    gates: Gates,
+    output: str,
+    home: Optional[str] = None,
 ) -> None:
     """Writes the folder.
+
+    Arguments
+    ---------
+    hparams : mapping
+        Of a model that was loaded.
+    home : str, optional
+        Where the folder will be, if not in `output`.
 
     Raises
     ------
     ValueError
-        If the layers by themselves are no such model; see `cut`.
+        If the layers by themselves are no such model; see `part_of`.
     """
     whole = hparams["model"]
     path = Path(output)
-    model = cut(whole, layers)
-    values = {**hparams, "n_total": len(layers), "layers": list(layers)}
+    model = part_of(whole, gates)
+    values = {**hparams, "n_total": gates.depth, "layers": list(gates.layers)}
     is_wavlm = isinstance(whole.stem, WaveformStem)
     if is_wavlm:
         save_huggingface(model, hparams, path / "huggingface")
         values |= {
-            "folder": path.resolve(),
+            "folder": Path(home or output).resolve(),
             "width": model.head.in_features,
             "wrapper": WRAPPERS[hparams["config"]["model_type"]],
         }
@@ -145,17 +166,20 @@ def write_submodel(
     else:
         activation = type(whole.stem.activation)
         values["activation"] = f"torch.nn.{activation.__name__}"
+        values["max_length"] = MAX_LENGTH
         text = HEADER + CONFORMER + FOOTER.replace("{normalize}", NORMALIZE)
-        shutil.copy(Path(source, "normalize.ckpt"), path)
+        hparams["normalize"]._save(path / "normalize.ckpt")
     text = text.format(**values)
     (path / "hyperparams.yaml").write_text(text)
-    shutil.copy(Path(source, "tokenizer.ckpt"), path)
-    stock = load_hyperpyyaml(text)["asr"]
+    tokenizer = hparams["tokenizer"].serialized_model_proto()
+    (path / "tokenizer.ckpt").write_bytes(tokenizer)
+    changes = {"folder": str(path)} if is_wavlm else {}
+    stock = load_hyperpyyaml(text, changes)
     if is_wavlm:
-        stock.head.load_state_dict(model.head.state_dict())
+        stock["asr"].head.load_state_dict(model.head.state_dict())
     else:
-        copy_conformer(model, stock)
-    torch.save(stock.state_dict(), path / "asr.ckpt")
+        copy_conformer(model, stock["asr"])
+    torch.save(stock["weights"].state_dict(), path / "weights.ckpt")
 
 
 @torch.no_grad()

@@ -8,14 +8,12 @@ changes in the recipe), corpus, hparams file, command line.
 """
 
 import difflib
-import io
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Optional, Union
 
 import ruamel.yaml
 from hyperpyyaml import load_hyperpyyaml, resolve_references
-from speechbrain.utils.data_utils import recursive_update
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 #: Keys of an hparams file whose value includes a shared file.
@@ -191,8 +189,7 @@ def load_hparams(
     -------
     dict
         The keys of the file. `encoder` and `recipe` hold those of the
-        included files, `encoder_yaml` the encoder's file with what the
-        run changes.
+        included files.
 
     Example
     -------
@@ -204,17 +201,7 @@ def load_hparams(
     """
     routed = route(hparams_file, overrides)
     with open(hparams_file, encoding="utf-8") as file:
-        hparams = load_hyperpyyaml(file, routed)
-    node = read_tree(Path(hparams_file))["encoder"]
-    settings = {
-        **encoder_settings(hparams_file, overrides),
-        **hparams["encoder"].get("when_trained", {}),
-    }
-    content = read_tree(included_file(hparams_file, node))
-    recursive_update(content, settings)
-    text = io.StringIO()
-    ruamel.yaml.YAML().dump(content, text)
-    return {**hparams, "encoder_yaml": text.getvalue()}
+        return load_hyperpyyaml(file, routed)
 
 
 def load_flat(hparams_file: str, overrides: Overrides = None) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """What comes behind training: the model's folder, and its scores."""
 
 import copy
+import csv
 from pathlib import Path
 from typing import Any, Optional
 
@@ -18,9 +19,10 @@ from dld_brain.evaluation.routing import routing_curve
 from dld_brain.evaluation.scores import DepthScore
 from dld_brain.gates.gates import Gates
 from dld_brain.model_folder import (
+    add_report,
     load_state_strictly,
-    save_hyperparams,
-    save_weights,
+    save_model,
+    weights_hash,
 )
 from dld_brain.run.config import choice
 from dld_brain.search.choose import LayerChooser, check_splits
@@ -259,14 +261,38 @@ def finish(
 ) -> None:
     """Writes `pretrained/` with its depth table; evaluates."""
     pretrained = str(Path(hparams["output_folder"], "pretrained"))
-    model_hash = save_weights(pretrained, brain.plain_modules(), task)
+    modules = brain.plain_modules()
+    model_hash = weights_hash(modules["model"])
     chooser = make_chooser(brain, model_hash, hparams, task, csv_folder)
     table = chooser.choose(hparams["layer_selection"], hparams["nested"])
-    table.save(pretrained)
-    save_hyperparams(pretrained, hparams["encoder_yaml"], task)
+    training = describe_training(hparams, csv_folder)
+    save_model(pretrained, modules, task, table, hparams, training)
     if not hparams["export_only"]:
         found = evaluate(brain, hparams, task, csv_folder, chooser, table)
-        for place in (pretrained, hparams["output_folder"]):
-            markdown = found.write(place)
-        print(markdown)
+        add_report(pretrained, task, table, found.write)
+        print(found.write(hparams["output_folder"]))
         print_next_step(hparams, task, table.depths[0])
+
+
+def describe_training(
+    hparams: dict[str, Any], csv_folder: str
+) -> dict[str, Any]:
+    """What the training.json of a model says that training knows."""
+    seconds = []
+    for split in hparams["train_splits"]:
+        path = data.csv_file(csv_folder, split)
+        with open(path, newline="", encoding="utf-8") as file:
+            seconds += [float(row["duration"]) for row in csv.DictReader(file)]
+    seconds = [x for x in seconds if x <= hparams["max_train_seconds"]]
+    keys = ("train_splits", "valid_splits", "test_splits")
+    return {
+        "corpus": hparams["corpus"] or None,
+        **{key: list(hparams[key]) for key in keys},
+        "hours": round(sum(seconds) / 3600, 6),
+        "longest_utterance": max(seconds, default=None),  # s
+        "language": hparams.get("language"),
+        "seed": hparams["seed"],
+        "recipe": Path(hparams["hparams_file"]).stem,
+        "init_from": hparams["init_from"],
+        "teacher": hparams["teacher"],
+    }

@@ -36,12 +36,8 @@ class Task(ABC):
     invitation: str
     #: What the vocabulary consists of.
     symbol: str
-    #: Key of the vocabulary in a trained model's hyperparams.yaml.
+    #: What SpeechBrain's interfaces call the vocabulary.
     key: str
-    #: What inference needs of the vocabulary, in that file.
-    inference_yaml: str
-    #: Hook of SpeechBrain's Pretrainer that loads it.
-    hook: str
 
     def __init__(self, vocabulary: Any) -> None:
         self.vocabulary = vocabulary

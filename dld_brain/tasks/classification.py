@@ -42,10 +42,6 @@ class ClassificationTask(Task):
     file = "label_encoder.txt"
     symbol = "label"
     key = "label_encoder"
-    inference_yaml = """\
-label_encoder: !new:speechbrain.dataio.encoder.CategoricalEncoder
-"""
-    hook = "dld_brain.tasks.classification.load_labels"
 
     def __init__(self, vocabulary: CategoricalEncoder) -> None:
         super().__init__(vocabulary)
@@ -188,7 +184,7 @@ label_encoder: !new:speechbrain.dataio.encoder.CategoricalEncoder
 
 
 def load_labels(labels: CategoricalEncoder, path: Any) -> None:
-    """Loads labels; a hook of SpeechBrain's Pretrainer."""
+    """Loads labels."""
     try:
         labels.load(path)
     except (OSError, ValueError, SyntaxError) as error:

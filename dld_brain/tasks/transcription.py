@@ -43,12 +43,6 @@ class TranscriptionTask(Task):
     file = "tokenizer.model"
     symbol = "token"
     key = "tokenizer"
-    inference_yaml = """\
-tokenizer: !new:sentencepiece.SentencePieceProcessor
-decoding_function: !name:speechbrain.decoders.ctc_greedy_decode
-    blank_id: 0
-"""
-    hook = "dld_brain.tasks.transcription.load_tokenizer"
 
     def __init__(
         self,
@@ -212,7 +206,7 @@ decoding_function: !name:speechbrain.decoders.ctc_greedy_decode
 
 
 def load_tokenizer(tokenizer: SentencePieceProcessor, path: Any) -> None:
-    """Loads a tokenizer; a hook of SpeechBrain's Pretrainer."""
+    """Loads a tokenizer."""
     try:
         tokenizer.LoadFromFile(str(path))
     except (RuntimeError, OSError) as error:

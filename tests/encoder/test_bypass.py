@@ -4,8 +4,15 @@ import pytest
 import torch
 from torch import nn
 
-from common import batch_of, noise, start, tiny_brain, tiny_modules
-from dld_brain.depth_table import FILE, DepthTable, checkpoint_hash
+from common import (
+    batch_of,
+    change_text,
+    change_weights,
+    noise,
+    start,
+    tiny_brain,
+    tiny_modules,
+)
 from dld_brain.encoder.costs import executed_params
 from dld_brain.encoder.deepen import deepen
 from dld_brain.encoder.part import cut, layers_of
@@ -131,21 +138,16 @@ def folder(pretrained, tmp_path_factory):
     path = tmp_path_factory.mktemp("bypass")
     for file in pretrained.iterdir():
         (path / file.name).write_bytes(file.read_bytes())
-    yaml = (path / "hyperparams.yaml").read_text()
-    assert "closed: identity" in yaml
-    yaml = yaml.replace("closed: identity", "closed: affine")
-    (path / "hyperparams.yaml").write_text(yaml)
-    state = torch.load(path / "model.ckpt")
-    width = len(state["layers.layers.0.norm2.norm.weight"])
-    for i in range(3):
-        for name in ("scale", "shift"):
-            value = 0.3 * torch.randn(width)
-            state[f"layers.bypass.{i}.{name}"] = value
-    torch.save(state, path / "model.ckpt")
-    table = DepthTable()
-    table.read(path / FILE)
-    table.model = checkpoint_hash(path / "model.ckpt")
-    table.save(path)
+    change_text(path, 'closed: "identity"', 'closed: "affine"')
+
+    def add_bypasses(state):
+        width = len(state["layers.layers.0.norm2.norm.weight"])
+        for i in range(3):
+            for name in ("scale", "shift"):
+                value = 0.3 * torch.randn(width)
+                state[f"layers.bypass.{i}.{name}"] = value
+
+    change_weights(path, add_bypasses)
     return path
 
 
@@ -167,8 +169,6 @@ def test_one_depth_alone_is_loaded_and_exported(folder, tmp_path):
 def test_norms_that_closed_layers_keep_are_not_left_out(folder, tmp_path):
     for file in folder.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
-    yaml = (tmp_path / "hyperparams.yaml").read_text()
-    yaml = yaml.replace("closed: affine", "closed: norm")
-    (tmp_path / "hyperparams.yaml").write_text(yaml)
+    change_text(tmp_path, 'closed: "affine"', 'closed: "norm"')
     with pytest.raises(ValueError, match="must stay whole, but 2 of 3 layers"):
         DynamicEncoderASR.from_hparams(source=tmp_path, n_layers=2)

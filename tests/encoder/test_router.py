@@ -289,7 +289,7 @@ def test_layers_are_learnt_and_then_trained(tmp_path, pretrained):
         ]
     )
     table = DepthTable()
-    table.read(learnt / "pretrained/depth_table.ckpt")
+    table.read(learnt / "pretrained/depth_table.json")
     assert set(table.layers(1)) < set(table.layers(2))
     options["init_from"] = learnt / "pretrained"
     main(

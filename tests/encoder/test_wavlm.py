@@ -8,13 +8,9 @@ import pytest
 import torch
 import transformers
 
+from common import change_weights
 from conftest import HF_SIZE, latest_checkpoint, run_train, save_hf, small_wavlm
-from dld_brain.audio.features import (
-    Waveform,
-    WaveformNorm,
-    extract,
-    min_samples,
-)
+from dld_brain.audio.features import FeatureNorm, Waveform, extract, min_samples
 from dld_brain.encoder.costs import executed_params, macs_at, macs_by_part
 from dld_brain.encoder.wavlm.huggingface import full_config, make_config
 from dld_brain.encoder.wavlm.layers import wavlm_encoder
@@ -163,7 +159,7 @@ def test_the_bias_is_in_bf16_where_the_rest_is(wavlm, samples):
 def test_waveforms_are_normalised_over_valid_samples_alone(samples):
     modules = {
         "compute_features": Waveform(),
-        "normalize": WaveformNorm(enabled=True),
+        "normalize": FeatureNorm("sentence"),
     }
     together, _ = extract(modules, samples, torch.tensor([1.0, 0.5, 0.25]))
     extractor = transformers.Wav2Vec2FeatureExtractor(do_normalize=True)
@@ -175,7 +171,7 @@ def test_waveforms_are_normalised_over_valid_samples_alone(samples):
             atol=1e-4,
             rtol=1e-4,
         )
-    modules["normalize"] = WaveformNorm(enabled=False)
+    modules["normalize"] = FeatureNorm("sentence", enabled=False)
     assert torch.equal(
         extract(modules, samples, torch.ones(3))[0][..., 0], samples
     )
@@ -300,9 +296,7 @@ def test_a_missing_weight_of_the_bias_is_an_error(run, tmp_path):
     folder.mkdir()
     for file in (run / "pretrained").iterdir():
         (folder / file.name).write_bytes(file.read_bytes())
-    state = torch.load(folder / "model.ckpt")
-    del state["bias.embedding.weight"]
-    torch.save(state, folder / "model.ckpt")
+    change_weights(folder, lambda s: s.pop("bias.embedding.weight"))
     with pytest.raises(ValueError, match="bias.embedding.weight"):
         DynamicEncoderASR.from_hparams(source=folder)
 

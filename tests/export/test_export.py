@@ -173,7 +173,7 @@ def test_a_submodel_without_layer_0_keeps_the_bias(pretrained_wavlm, tmp_path):
     from dld_brain.export.stock_speechbrain import write_submodel
 
     model = load_pretrained(str(pretrained_wavlm))
-    write_submodel(str(pretrained_wavlm), model.hparams, (1, 3), str(tmp_path))
+    write_submodel(model.hparams, (1, 3), str(tmp_path))
     from transformers import AutoModel
 
     theirs = AutoModel.from_pretrained(tmp_path / "huggingface").eval()
@@ -193,7 +193,7 @@ def test_a_submodel_takes_the_last_norm_over(pretrained, tmp_path):
     norm = model.modules["model"].layers.layers[2].norm2.norm
     torch.nn.init.uniform_(norm.weight, 0.5, 2.0)
     torch.nn.init.normal_(norm.bias)
-    write_submodel(str(pretrained), model.hparams, (0, 2), str(tmp_path))
+    write_submodel(model.hparams, (0, 2), str(tmp_path))
     stock = EncoderASR.from_hparams(source=tmp_path, savedir=tmp_path)
     wavs, n_samples = 0.1 * torch.randn(1, 8000), torch.tensor([8000])
     expected = log_probs(model, (0, 2), wavs, n_samples).log_probs
@@ -246,4 +246,4 @@ def test_a_model_whose_closed_layers_keep_a_norm_has_no_submodel(tmp_path):
 
     hparams = tiny_hparams(closed="norm")
     with pytest.raises(ValueError, match="must stay whole, but 2 of 4 layers"):
-        write_submodel("none", hparams, (0, 1), str(tmp_path))
+        write_submodel(hparams, (0, 1), str(tmp_path))

@@ -12,6 +12,7 @@ from dld_brain.depth_table import FILE, DepthTable
 from dld_brain.encoder.deepen import deepen
 from dld_brain.evaluation.escalation import climb
 from dld_brain.gates.layer_sets import gates_from_layers
+from dld_brain.model_folder.manifest import write_manifest
 from pretrained_interfaces import DynamicEncoderASR
 from pretrained_interfaces.__main__ import main
 from pretrained_interfaces.budget import Budget
@@ -202,6 +203,7 @@ def test_depths_whose_layers_are_not_loaded_are_refused(folder):
     table.read(folder / FILE)
     table.rows[0].layers = [1]  # not among (0, 2)
     table.save(folder)
+    write_manifest(folder)
     part = DynamicEncoderASR.from_hparams(source=folder, n_layers=2)
     assert part.depths == (2,)
     with pytest.raises(ValueError, match=r"depth of the table \(2\), but is 1"):
@@ -215,6 +217,7 @@ def test_the_table_of_another_model_is_refused(folder):
     table.read(folder / FILE)
     table.model = "0" * 32
     table.save(folder)
+    write_manifest(folder)
     with pytest.raises(ValueError, match="must be of this model .* of another"):
         DynamicEncoderASR.from_hparams(source=folder)
 
@@ -224,6 +227,7 @@ def test_the_table_decides_which_layers_run(folder):
     table.read(folder / FILE)
     table.rows[1].layers = [1, 2]
     table.save(folder)
+    write_manifest(folder)
     asr = DynamicEncoderASR.from_hparams(source=folder)
     assert asr.layers(2) == (1, 2)
 
@@ -247,7 +251,7 @@ print(peak_memory(lambda: None, "cpu") - before)
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_part_of_the_papers_model_takes_less_memory(pretrained, tmp_path):
     from common import set_statistics
-    from dld_brain.model_folder import save_hyperparams, save_weights
+    from dld_brain.model_folder import save_model, weights_hash
     from dld_brain.run.config import load_flat
     from dld_brain.search.choose import even_layers, make_table
     from dld_brain.tasks import TranscriptionTask
@@ -256,15 +260,15 @@ def test_a_part_of_the_papers_model_takes_less_memory(pretrained, tmp_path):
     hparams = load_flat("hparams/conformer_rd.yaml", settings)
     modules = hparams["modules"]
     set_statistics(modules["normalize"], 80)
-    task = TranscriptionTask.load(pretrained / "tokenizer.ckpt")
-    key = save_weights(str(tmp_path), modules, task)
+    task = TranscriptionTask.load(pretrained / "tokenizer.model")
+    key = weights_hash(modules["model"])
     table = make_table(modules, key, 16000, "even", even_layers(12))
-    table.save(str(tmp_path))
-    save_hyperparams(str(tmp_path), hparams["encoder_yaml"], task)
+    folder = str(tmp_path / "model")
+    save_model(folder, modules, task, table, hparams)
     peak, resident = {}, {}
     for n in (2, 0):
         result = subprocess.run(
-            [sys.executable, "-c", LOAD, str(tmp_path), str(n)],
+            [sys.executable, "-c", LOAD, folder, str(n)],
             capture_output=True,
             text=True,
             check=True,

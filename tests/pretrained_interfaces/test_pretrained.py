@@ -13,7 +13,9 @@ import soundfile
 import torch
 from speechbrain.inference.ASR import EncoderASR
 
+from common import change_weights
 from dld_brain.model_folder import load_pretrained
+from dld_brain.model_folder.manifest import sha256, write_manifest
 from pretrained_interfaces import DynamicEncoderASR
 from pretrained_interfaces.__main__ import main
 
@@ -212,7 +214,7 @@ def test_a_source_that_does_not_exist_is_not_looked_for_on_the_hub(
     source, monkeypatch
 ):
     monkeypatch.setattr(
-        "speechbrain.inference.interfaces.fetch",
+        "pretrained_interfaces.inputs.fetch",
         lambda **_: pytest.fail("fetched"),
     )
     with pytest.raises(FileNotFoundError, match="`source` must be a folder"):
@@ -223,16 +225,16 @@ def test_a_hub_id_is_fetched(monkeypatch):
     class FetchedError(Exception):
         pass
 
-    def fetch(source, **_):
+    def fetch(name, source, **_):
         raise FetchedError(source)
 
-    monkeypatch.setattr("speechbrain.inference.interfaces.fetch", fetch)
+    monkeypatch.setattr("pretrained_interfaces.inputs.fetch", fetch)
     with pytest.raises(FetchedError, match="owner/name"):
         DynamicEncoderASR.from_hparams("owner/name")
 
 
 def test_a_folder_without_a_model(tmp_path):
-    with pytest.raises(FileNotFoundError, match="must hold hyperparams.yaml"):
+    with pytest.raises(FileNotFoundError, match="lacks hyperparams.yaml"):
         DynamicEncoderASR.from_hparams(tmp_path)
 
 
@@ -244,9 +246,7 @@ def test_a_folder_without_a_model(tmp_path):
     ],
 )
 def test_weights_that_do_not_fit(copy, change, message):
-    state = torch.load(copy / "model.ckpt")
-    change(state)
-    torch.save(state, copy / "model.ckpt")
+    change_weights(copy, change)
     with pytest.raises(ValueError, match=message):
         DynamicEncoderASR.from_hparams(copy)
 
@@ -254,14 +254,22 @@ def test_weights_that_do_not_fit(copy, change, message):
 @pytest.mark.parametrize(
     "name, message",
     [
-        ("model.ckpt", "cannot be read as weights"),
-        ("normalize.ckpt", "cannot be read as feature statistics"),
-        ("tokenizer.ckpt", "is no SentencePiece model"),
+        ("model.safetensors", "cannot be read as weights"),
+        ("normalize.safetensors", "cannot be read as weights"),
+        ("tokenizer.model", "is no SentencePiece model"),
     ],
 )
 def test_files_that_are_corrupt(copy, name, message):
     content = (copy / name).read_bytes()
     (copy / name).write_bytes(content[: len(content) // 3])
+    with pytest.raises(ValueError, match=f"{name} must be as it was written"):
+        DynamicEncoderASR.from_hparams(copy)
+    # Of a folder whose maker says that all is well:
+    if name == "model.safetensors":
+        table = json.loads((copy / "depth_table.json").read_text())
+        table["model"] = sha256(copy / name)
+        (copy / "depth_table.json").write_text(json.dumps(table))
+    write_manifest(copy)
     with pytest.raises(ValueError, match=message):
         DynamicEncoderASR.from_hparams(copy)
 
@@ -270,10 +278,15 @@ def test_the_folder_holds_what_inference_needs(pretrained):
     names = {path.name for path in pretrained.iterdir()}
     assert names >= {
         "hyperparams.yaml",
-        "model.ckpt",
-        "normalize.ckpt",
-        "tokenizer.ckpt",
+        "README.md",
         "depth_report.json",
+        "depth_report.md",
+        "depth_table.json",
+        "manifest.json",
+        "model.safetensors",
+        "normalize.safetensors",
+        "tokenizer.model",
+        "training.json",
     }
 
 

@@ -164,7 +164,7 @@ def test_evaluation_alone_leaves_the_training_run_as_it_was(finished_run):
         name: (finished_run / name).read_bytes()
         for name in ("hyperparams.yaml", "env.log", "train_log.txt")
     }
-    model = finished_run / "pretrained/model.ckpt"
+    model = finished_run / "pretrained/model.safetensors"
     before = torch.load(model)
     model.unlink()
     (finished_run / "depth_report.json").unlink()

@@ -12,8 +12,9 @@ from common import batch_of, noise, tiny_modules, transcription
 from dld_brain import losses
 from dld_brain.audio.features import extract
 from dld_brain.audio.lengths import absolute_lengths
-from dld_brain.depth_table import DepthTable, checkpoint_hash
+from dld_brain.depth_table import DepthTable
 from dld_brain.gates.layer_sets import gates_from_layers
+from dld_brain.model_folder import weights_hash
 from dld_brain.search.choose import (
     LayerChooser,
     even_layers,
@@ -185,7 +186,7 @@ def test_every_strategy_gives_a_table(strategy, tmp_path):
     assert params == sorted(params)
     table.save(str(tmp_path))
     again = DepthTable()
-    again.read(tmp_path / "depth_table.ckpt")
+    again.read(tmp_path / "depth_table.json")
     assert again == table
 
 
@@ -231,15 +232,13 @@ def test_importance_is_the_wer_with_one_layer_closed():
 def test_a_table_is_of_one_model(tmp_path):
     hashes = []
     for seed in (0, 0, 1):
-        state = tiny_modules(seed=seed)["model"].state_dict()
-        torch.save(state, tmp_path / "model.ckpt")
-        hashes.append(checkpoint_hash(tmp_path / "model.ckpt"))
+        hashes.append(weights_hash(tiny_modules(seed=seed)["model"]))
     assert hashes[0] == hashes[1] != hashes[2]
     table = DepthTable(hashes[0])
     table.check_model(hashes[1])
     with pytest.raises(ValueError, match="must be of this model"):
         table.check_model(hashes[2])
-    path = Path(tmp_path, "depth_table.ckpt")
+    path = Path(tmp_path, "depth_table.json")
     for content in ("{", json.dumps({"rows": 1}), "[]"):
         path.write_text(content)
         with pytest.raises(ValueError, match="is no depth table"):

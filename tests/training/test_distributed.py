@@ -151,6 +151,6 @@ def test_torchrun_trains_without_a_flag(tmp_path, pretrained):
         text=True,
     )
     assert result.returncode == 0, result.stderr[-3000:]
-    assert (tmp_path / "run/1/pretrained/model.ckpt").is_file()
+    assert (tmp_path / "run/1/pretrained/model.safetensors").is_file()
     log = (tmp_path / "run/1/train_log.txt").read_text()
     assert "epoch: 2" in log

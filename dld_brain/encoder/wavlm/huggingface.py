@@ -102,6 +102,27 @@ def full_config(source: Optional[str], changes: dict[str, Any]) -> dict:
     return {**found, "model_type": config.model_type, "layerdrop": 0.0}
 
 
+def check_config(config: dict[str, Any]) -> None:
+    """Raises where a configuration that was found says more than sizes.
+
+    Beside sizes, Hugging Face's may name code that is to be fetched and run
+    (`auto_map`, an attention implementation, ...).
+    """
+    model_type = config.get("model_type")
+    if model_type not in MODEL_TYPES:
+        raise ValueError(
+            f"`model_type` must be one of {', '.join(MODEL_TYPES)}, but is "
+            f"{model_type!r}"
+        )
+    known = transformers.AutoConfig.for_model(model_type).to_dict()
+    for key in config:
+        if key not in known or key.startswith("_"):
+            raise ValueError(
+                f"`config` must have the settings of a {model_type} alone, "
+                f"but has {key!r}"
+            )
+
+
 def load_backbone(
     source: Optional[str],
     config: transformers.PretrainedConfig,

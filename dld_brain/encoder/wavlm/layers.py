@@ -199,7 +199,8 @@ def wavlm_encoder(
     task: str = "transcription",
     per_depth: str = "none",
     router: str = "none",
-    **router_options: Any,
+    router_layers: int = 2,
+    anneal_steps: int = 100,
 ) -> DynamicEncoder:
     """Makes a dynamic encoder of a WavLM, wav2vec 2.0 or HuBERT model.
 
@@ -222,6 +223,8 @@ def wavlm_encoder(
         What each depth has of its own; see `make_per_depth`.
     router : str
         What may decide which layers run; see `make_router`.
+    router_layers : int
+        `min_layers` of that.
 
     Raises
     ------
@@ -278,6 +281,7 @@ def wavlm_encoder(
             len(layers),
             hf_config.hidden_size,
             per_depth,
-            **router_options,
+            router_layers,
+            anneal_steps,
         ),
     )

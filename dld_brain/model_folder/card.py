@@ -1,0 +1,172 @@
+"""README.md of a model folder: a model card of Hugging Face."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dld_brain.depth_table import DepthTable
+from dld_brain.tasks import Task
+
+CARD = "README.md"
+PIPELINES = {
+    "tokenizer": "automatic-speech-recognition",
+    "label_encoder": "audio-classification",
+}
+LOAD = {
+    "tokenizer": """\
+from pretrained_interfaces import DynamicEncoderASR
+
+asr = DynamicEncoderASR.from_hparams("this folder, or owner/name")
+asr.transcribe_file("speech.wav", n_layers={n})""",
+    "label_encoder": """\
+from pretrained_interfaces import DynamicEncoderClassifier
+
+classifier = DynamicEncoderClassifier.from_hparams("this folder")
+classifier.classify_file("speech.wav", n_layers={n}).text_lab""",
+}
+
+
+def write_card(
+    folder: Path, task: Task, table: DepthTable, training: Mapping[str, Any]
+) -> None:
+    """Writes the card.
+
+    Arguments
+    ---------
+    training : mapping
+        What training.json has.
+    """
+    text = f"---\n{_header(task, training)}---\n{_body(task, table, training)}"
+    (folder / CARD).write_text(text, encoding="utf-8")
+
+
+def _scores(training: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """Test set and row of what was scored with one set of layers a depth."""
+    return [
+        (name, row)
+        for name, rows in (training.get("report") or {}).items()
+        for row in rows
+        if row.get("layers") is not None
+    ]
+
+
+def _header(task: Task, training: Mapping[str, Any]) -> str:
+    """What the Hub reads: YAML, its values in JSON, which YAML contains."""
+    pipeline, corpus = PIPELINES[task.key], training.get("corpus")
+    fields: dict[str, Any] = {
+        "license": "apache-2.0",
+        "library_name": "speechbrain",
+        "pipeline_tag": pipeline,
+        "tags": ["speechbrain", "dynamic-depth", "layer-dropping", "dld"],
+    }
+    if training.get("language"):
+        fields["language"] = training["language"]
+    if corpus:
+        fields["datasets"] = [corpus]
+    results = [
+        {
+            "task": {"type": pipeline},
+            "dataset": {
+                "name": f"{corpus or 'own speech'}, {name}",
+                "type": corpus or "own",
+                "split": name,
+            },
+            "metrics": [
+                {
+                    "type": task.metric.lower(),
+                    "name": f"{task.metric}, {row['n_layers']} layers "
+                    f"({row['selection']})",
+                    "value": round(row["rates"][task.metric], 2),
+                }
+            ],
+        }
+        for name, row in _scores(training)
+    ]
+    if results:
+        name = f"dld-{(corpus or 'own').lower()}"
+        fields["model-index"] = [{"name": name, "results": results}]
+    return "".join(
+        f"{key}: {json.dumps(value, ensure_ascii=False)}\n"
+        for key, value in fields.items()
+    )
+
+
+def _body(task: Task, table: DepthTable, training: Mapping[str, Any]) -> str:
+    """How to load, what each depth gives, what it was trained on."""
+    middle = table.depths[len(table.depths) // 2]
+    corpus = training.get("corpus") or "speech of its maker's own"
+    lines = [
+        "",
+        "# One speech model that runs at any depth",
+        "",
+        f"Trained on {corpus}"
+        f"{_amount(training)} by Distillation-based Layer Dropping "
+        f"([arXiv 2601.16117](https://arxiv.org/abs/2601.16117)). How many "
+        f"layers run is an argument of each call: {table.depths[0]} to "
+        f"{table.depths[-1]}.",
+        "",
+        "```python",
+        LOAD[task.key].format(n=middle),
+        "```",
+        "",
+        "Loading the folder runs no code that it names, and checks every file "
+        "against `manifest.json`.",
+        "",
+        "## Depths",
+        "",
+        f"Layers chosen by: {table.strategy}.",
+        "",
+        *_depths(task, table, training),
+        "",
+        "## Training",
+        "",
+        *_facts(training),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _amount(training: Mapping[str, Any]) -> str:
+    """The hours of speech, where they are known."""
+    hours = training.get("hours")
+    return f" ({hours:.4g} hours)" if hours else ""
+
+
+def _depths(
+    task: Task, table: DepthTable, training: Mapping[str, Any]
+) -> list[str]:
+    """A row for each depth: layers, parameters, what it scored."""
+    rates: dict[str, dict[int, float]] = {}
+    for name, row in _scores(training):
+        if tuple(row["layers"]) == _layers(table, row["n_layers"]):
+            by_depth = rates.setdefault(name, {})
+            by_depth[row["n_layers"]] = row["rates"][task.metric]
+    names = "".join(f" | {task.metric}, {name}, %" for name in rates)
+    lines = [
+        f"| layers | which | parameters | MACs a second of audio{names} |",
+        "|---" * (4 + len(rates)) + "|",
+    ]
+    for row in table.rows:
+        found = (by_depth.get(row.n_layers) for by_depth in rates.values())
+        cells = "".join(f" | {'' if x is None else f'{x:.2f}'}" for x in found)
+        which = " ".join(map(str, row.layers))
+        lines.append(
+            f"| {row.n_layers} | {which} | {row.params:,} "
+            f"| {row.macs_per_second:.3g}{cells} |"
+        )
+    return lines
+
+
+def _layers(table: DepthTable, n_layers: int) -> tuple[int, ...]:
+    """Layers of a depth; none for a depth that the table has not."""
+    return table.layers(n_layers) if n_layers in table.depths else ()
+
+
+def _facts(training: Mapping[str, Any]) -> list[str]:
+    """What training.json says, a line each."""
+    shown = {k: v for k, v in training.items() if k != "report"}
+    return [
+        f"- {key.replace('_', ' ')}: {json.dumps(value, ensure_ascii=False)}"
+        for key, value in shown.items()
+        if value is not None
+    ]

@@ -1,0 +1,111 @@
+"""What a model's hyperparams.yaml has for a pretrainer."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any, Optional
+
+from speechbrain.dataio.preprocess import AudioNormalizer
+from speechbrain.decoders.ctc import ctc_greedy_decode
+from speechbrain.processing.features import InputNormalization
+
+from dld_brain.depth_table import FILE as TABLE, DepthTable
+from dld_brain.encoder.encoder import DynamicEncoder
+from dld_brain.encoder.part import count_layers
+from dld_brain.losses import BLANK_ID
+from dld_brain.model_folder.weights import (
+    MODEL,
+    NORMALIZE,
+    Weights,
+    load_normalizer,
+    load_part,
+)
+from dld_brain.tasks import Task, find_task
+
+
+class ModelLoader:
+    """Reads the files of a model folder, once they were checked.
+
+    SpeechBrain's interfaces call `collect_files`, which says who is to be
+    asked in their place: they do not know of depths, and check no file.
+
+    Arguments
+    ---------
+    task : str
+        What the model was trained for.
+    sample_rate : int
+        Rate of the audio, Hz.
+    """
+
+    def __init__(
+        self,
+        model: DynamicEncoder,
+        normalize: InputNormalization,
+        task: str,
+        sample_rate: int,
+    ) -> None:
+        self.model = model
+        self.normalize = normalize
+        self.kind: type[Task] = find_task(task)
+        self.sample_rate = sample_rate
+
+    def load(
+        self, folder: Path, table: DepthTable, n_layers: Optional[int] = None
+    ) -> Task:
+        """Loads weights, feature statistics and vocabulary.
+
+        Arguments
+        ---------
+        n_layers : int, optional
+            The model has the layers of this depth alone; all if not given.
+
+        Raises
+        ------
+        ValueError
+            If a file does not fit the model.
+        """
+        weights = Weights(folder / MODEL)
+        gates = None
+        if n_layers is not None:
+            gates = table.gates(n_layers, count_layers(weights))
+        load_part(self.model, weights, folder / MODEL, gates)
+        load_normalizer(self.normalize, folder / NORMALIZE)
+        path = folder / self.kind.file
+        task = self.kind.load(path)
+        task.check_size(self.model.head.out_features, str(path))
+        return task
+
+    def hparams(self, task: Task, table: DepthTable) -> dict[str, Any]:
+        """What SpeechBrain's interfaces look for beside the modules."""
+        found = {
+            "depth_table": table,
+            "audio_normalizer": AudioNormalizer(sample_rate=self.sample_rate),
+            task.key: task.vocabulary,
+        }
+        if task.key == "tokenizer":
+            found["decoding_function"] = partial(
+                ctc_greedy_decode, blank_id=BLANK_ID
+            )
+        return found
+
+    def set_collect_in(self, path: Any) -> None:
+        """Nothing is collected: files are read where they are."""
+
+    def collect_files(self, default_source: Any = None, **_: Any) -> None:
+        """Says which interface loads the model.
+
+        Raises
+        ------
+        ValueError
+            Always.
+        """
+        name = {"tokenizer": "ASR", "label_encoder": "Classifier"}
+        raise ValueError(
+            f"{default_source} is a model whose depth is chosen at each call: "
+            f"load it with pretrained_interfaces.DynamicEncoder"
+            f"{name[self.kind.key]}, or export one depth of it (python -m "
+            f"dld_brain.export submodel)"
+        )
+
+
+#: Files that every model folder has, beside its vocabulary.
+FILES = ("hyperparams.yaml", MODEL, NORMALIZE, TABLE)

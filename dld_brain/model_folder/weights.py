@@ -1,0 +1,229 @@
+"""Weights of models: in safetensors, strictly, from one model to another."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Optional
+
+import safetensors
+import safetensors.torch
+import torch
+from speechbrain.processing.features import InputNormalization
+
+from dld_brain.encoder.part import ADDED, ROUTER, part_state
+from dld_brain.gates.gates import Gates
+
+MODEL, NORMALIZE = "model.safetensors", "normalize.safetensors"
+
+
+class Weights(Mapping[str, torch.Tensor]):
+    """The tensors of a safetensors file; each is read when asked for.
+
+    Raises
+    ------
+    ValueError
+        If it is no such file.
+    """
+
+    def __init__(self, path: Any) -> None:
+        try:
+            self._file = safetensors.safe_open(str(path), framework="pt")
+        except (safetensors.SafetensorError, OSError) as error:
+            raise ValueError(
+                f"{path} cannot be read as weights (is it whole?): {error}"
+            ) from None
+        self._names = dict.fromkeys(self._file.keys())
+
+    def __getitem__(self, name: str) -> torch.Tensor:
+        if name not in self._names:
+            raise KeyError(name)
+        return self._file.get_tensor(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+def contiguous_state(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """The state of a module as safetensors takes it: contiguous."""
+    state = module.state_dict()
+    return {k: v.detach().cpu().contiguous() for k, v in state.items()}
+
+
+def weights_hash(module: torch.nn.Module) -> str:
+    """SHA-256 of the model.safetensors that a module would be written to.
+
+    Example
+    -------
+    >>> a, b = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
+    >>> weights_hash(a) == weights_hash(a), weights_hash(a) == weights_hash(b)
+    (True, False)
+    """
+    content = safetensors.torch.save(contiguous_state(module))
+    return hashlib.sha256(content).hexdigest()
+
+
+def save_state(folder: Path, modules: Mapping[str, torch.nn.Module]) -> None:
+    """Writes model.safetensors and normalize.safetensors."""
+    state = contiguous_state(modules["model"])
+    (folder / MODEL).write_bytes(safetensors.torch.save(state))
+    statistics = {
+        name: torch.as_tensor(value).detach().cpu().contiguous()
+        for name, value in modules["normalize"]._statistics_dict().items()
+    }
+    (folder / NORMALIZE).write_bytes(safetensors.torch.save(statistics))
+
+
+def load_normalizer(normalizer: InputNormalization, path: Path) -> None:
+    """Loads feature statistics.
+
+    Raises
+    ------
+    ValueError
+        If the file has not what it must have.
+    """
+    state = Weights(path)
+    names = set(normalizer._statistics_dict())
+    if set(state) != names or state["count"].numel() != 1:
+        raise ValueError(
+            f"{path} must have the feature statistics "
+            f"{', '.join(sorted(names))}, but has {', '.join(sorted(state))}"
+        )
+    count = int(state["count"])
+    if normalizer.norm_type == "global" and count == 0:
+        raise ValueError(f"{path} holds the statistics of no utterance")
+    mean, std = state["glob_mean"].clone(), state["glob_std"].clone()
+    if not (mean.isfinite().all() and std.isfinite().all()):
+        raise ValueError(f"{path} must have finite statistics")
+    normalizer._load_statistics_dict(
+        {"count": count, "glob_mean": mean, "glob_std": std}
+    )
+
+
+def copy_weights(
+    source: Mapping[str, torch.nn.Module],
+    target: Mapping[str, torch.nn.Module],
+    name: str,
+    gates: Optional[Gates] = None,
+) -> None:
+    """Starts a model from another: weights and feature statistics.
+
+    The statistics stay as they are: student and teacher see one set of
+    features. What depths have of their own, and a router, the model may have
+    beside the other's weights; they stay as they are made.
+
+    Arguments
+    ---------
+    source : mapping of str to torch.nn.Module
+        `normalize` and `model` of the trained model.
+    target : mapping of str to torch.nn.Module
+        The same of the model that starts.
+    name : str
+        Where the source is from, for the message.
+    gates : Gates, optional
+        Open where the model has the source's layer; all if not given.
+    """
+    state = source["model"].state_dict()
+    if gates is not None:
+        state = part_state(state, gates, source["model"].layers)
+    own = target["model"].state_dict()
+    if target["model"].router is None:  # its decisions are in a depth table
+        state = {k: v for k, v in state.items() if not k.startswith(ROUTER)}
+    state = {
+        **{k: v for k, v in own.items() if k.startswith(ADDED)},
+        **state,
+    }
+    try:
+        target["model"].load_state_dict(state)
+    except RuntimeError as error:
+        raise ValueError(
+            f"the model must have the shape of {name}, from which it "
+            f"starts, but differs: {str(error).splitlines()[1].strip()}"
+        ) from None
+    target["normalize"]._load_statistics_dict(
+        source["normalize"]._statistics_dict()
+    )
+    target["normalize"].update_until_epoch = 0
+
+
+def load_part(
+    module: torch.nn.Module,
+    state: Mapping[str, torch.Tensor],
+    name: Any,
+    gates: Optional[Gates] = None,
+) -> None:
+    """Loads a model's weights, all of them and no others.
+
+    Arguments
+    ---------
+    name : str or Path
+        Where they are from, for messages.
+    gates : Gates, optional
+        The module has these layers alone: the others are not read.
+
+    Raises
+    ------
+    ValueError
+        If a weight is missing, surplus or of another shape, or the layers
+        by themselves are not what gates make of all.
+    """
+    if gates is not None:
+        state = part_state(state, gates, module.layers)
+    check_state(module, state, name)
+    module.load_state_dict(dict(state), strict=True)
+
+
+def load_state_strictly(module: torch.nn.Module, path: Any) -> None:
+    """Loads a checkpoint of torch.save, all of it and nothing else.
+
+    Raises
+    ------
+    ValueError
+        If the file cannot be read, or a weight is missing, surplus or of
+        another shape.
+
+    Example
+    -------
+    >>> path = getfixture("tmpdir") / "model.ckpt"
+    >>> torch.save({}, path)
+    >>> load_state_strictly(torch.nn.Linear(1, 1, bias=False), path)
+    Traceback (most recent call last):
+    ...
+    ValueError: ...model.ckpt does not fit the model: missing: weight
+    """
+    try:
+        state = torch.load(
+            path, map_location="cpu", weights_only=True, mmap=True
+        )
+    except Exception as error:  # torch and pickle raise many kinds
+        raise ValueError(
+            f"{path} cannot be read as weights (is it whole?): {error}"
+        ) from error
+    load_part(module, state, path)
+
+
+def check_state(
+    module: torch.nn.Module, state: Mapping[str, torch.Tensor], name: Any
+) -> None:
+    """Raises unless a state has what a module has, in the same shapes."""
+    own = module.state_dict()
+    shared = own.keys() & state.keys()
+    wrong = {
+        "missing": sorted(own.keys() - state.keys()),
+        "surplus": sorted(state.keys() - own.keys()),
+        "other shape": sorted(
+            f"{key} is {list(state[key].shape)}, must be {list(own[key].shape)}"
+            for key in shared
+            if state[key].shape != own[key].shape
+        ),
+    }
+    found = [
+        f"{kind}: {', '.join(names[:3])}"
+        + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        for kind, names in wrong.items()
+        if names
+    ]
+    if found:
+        raise ValueError(f"{name} does not fit the model: {'; '.join(found)}")

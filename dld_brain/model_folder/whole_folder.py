@@ -1,0 +1,122 @@
+"""A folder that is there whole, old or new, whenever the process dies.
+
+It is written beside, synced, and takes the old one's place by two renames.
+A kill before the first leaves the old folder; behind the second, the new
+one; between them, none under its name, and the old one beside it, which
+`recover` brings back: every read and every write begins with that. What a
+dead process left unfinished goes when the folder is next written.
+"""
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+UNFINISHED, REPLACED = ".unfinished+", ".replaced+"
+
+
+@contextlib.contextmanager
+def whole_folder(target: Path, keep: bool = False) -> Iterator[Path]:
+    """Gives a folder to write into, which becomes `target` at the end.
+
+    If anything is raised, `target` stays as it is.
+
+    Arguments
+    ---------
+    keep : bool
+        Whether it starts with what is in `target`.
+
+    Example
+    -------
+    >>> target = Path(getfixture("tmpdir"), "model")
+    >>> with whole_folder(target) as folder:
+    ...     _ = (folder / "a.txt").write_text("a")
+    ...     target.exists()
+    False
+    >>> [path.name for path in target.iterdir()]
+    ['a.txt']
+    """
+    recover(target)
+    for left in _beside(target, UNFINISHED):
+        if not _is_alive(left):
+            shutil.rmtree(left)
+    folder = target.with_name(f"{target.name}{UNFINISHED}{os.getpid()}")
+    try:
+        if keep and target.is_dir():
+            shutil.copytree(target, folder)
+        else:
+            folder.mkdir(parents=True)
+        yield folder
+        _sync(folder)
+        _swap(folder, target)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def recover(target: Path) -> None:
+    """Brings back a folder whose replacement was killed between renames."""
+    for left in _beside(target, REPLACED):
+        if _is_alive(left):
+            continue
+        if target.exists():  # the new one had come
+            shutil.rmtree(left)
+        else:
+            left.rename(target)
+
+
+def _swap(folder: Path, target: Path) -> None:
+    """Puts a folder into the place of another."""
+    old = target.with_name(f"{target.name}{REPLACED}{os.getpid()}")
+    if target.exists():
+        target.rename(old)
+    folder.rename(target)
+    _sync_folder(target.parent)
+    if old.exists():
+        shutil.rmtree(old)
+
+
+def _beside(target: Path, mark: str) -> list[Path]:
+    """What processes left beside a folder, newest first."""
+    if not target.parent.is_dir():
+        return []
+    found = [
+        path
+        for path in target.parent.iterdir()
+        if path.name.startswith(target.name + mark)
+    ]
+    return sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
+
+
+def _is_alive(left: Path) -> bool:
+    """Whether the process still runs that left it; of this machine's."""
+    number = left.name.rpartition("+")[2]
+    if not number.isdigit() or int(number) == os.getpid():
+        return False
+    try:
+        os.kill(int(number), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _sync(folder: Path) -> None:
+    """Makes sure that all of a folder is on the disk."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_dir():
+            _sync_folder(path)
+        else:
+            with open(path, "rb") as file:
+                os.fsync(file.fileno())
+    _sync_folder(folder)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Makes sure that the names in a folder are on the disk."""
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)

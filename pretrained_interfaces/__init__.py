@@ -2,5 +2,12 @@
 
 from pretrained_interfaces.asr import DynamicEncoderASR
 from pretrained_interfaces.classifier import DynamicEncoderClassifier
+from pretrained_interfaces.depth import Budget, Escalate, Routed
 
-__all__ = ["DynamicEncoderASR", "DynamicEncoderClassifier"]
+__all__ = [
+    "Budget",
+    "DynamicEncoderASR",
+    "DynamicEncoderClassifier",
+    "Escalate",
+    "Routed",
+]

@@ -18,17 +18,8 @@ from typing import Any, Optional
 
 from pretrained_interfaces.asr import DynamicEncoderASR
 from pretrained_interfaces.classifier import DynamicEncoderClassifier
+from pretrained_interfaces.depth import Depth, Escalate, Routed, choose_depth
 from pretrained_interfaces.dynamic import DynamicDepth
-
-#: Options of `DynamicEncoderASR.transcribe`.
-BUDGET = (
-    "n_layers",
-    "max_rtf",
-    "max_latency",
-    "best_effort",
-    "max_entropy",
-    "open_threshold",
-)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -39,7 +30,7 @@ def parser() -> argparse.ArgumentParser:
     shared.add_argument(
         "--source", required=True, help="folder `pretrained`, or a hub id"
     )
-    shared.add_argument("--device", default="cpu", help="cpu, cuda, ...")
+    shared.add_argument("--device", default="auto", help="auto, cpu, cuda, ...")
     files = argparse.ArgumentParser(add_help=False)
     files.add_argument(
         "--n_layers", type=int, help="layers that run (default: all)"
@@ -84,8 +75,35 @@ def parser() -> argparse.ArgumentParser:
     return root
 
 
+def depth_of(options: argparse.Namespace) -> Depth:
+    """What a command line says of the depth.
+
+    Raises
+    ------
+    ValueError
+        If it says two things, or what cannot be.
+    """
+    given = {
+        name: vars(options)[name]
+        for name in ("max_rtf", "max_latency", "max_entropy", "open_threshold")
+        if vars(options)[name] is not None
+    }
+    entropy = given.pop("max_entropy", None)
+    threshold = given.pop("open_threshold", None)
+    depth, n_layers = None, options.n_layers
+    if entropy is not None:
+        depth, n_layers = Escalate(entropy, start=n_layers), None
+    elif threshold is not None:
+        depth = Routed(threshold)
+    if entropy is not None and threshold is not None:
+        raise ValueError("give --max_entropy or --open_threshold, not both")
+    return choose_depth(
+        depth, n_layers, **given, best_effort=options.best_effort
+    )
+
+
 def transcribe(
-    asr: DynamicEncoderASR, file: str, settings: dict[str, Any]
+    asr: DynamicEncoderASR, file: str, depth: Depth
 ) -> dict[str, Any]:
     """Transcribes a file.
 
@@ -94,7 +112,7 @@ def transcribe(
     dict
         The fields of a Transcription, and `rtf`.
     """
-    found = asr.transcribe(file, **settings)
+    found = asr.transcribe(file, depth)
     return {**asdict(found), "rtf": found.rtf}
 
 
@@ -129,15 +147,17 @@ def answer(
     try:
         if isinstance(model, DynamicEncoderClassifier):
             return {"file": file, **classify(model, file, options.n_layers)}
-        settings = {name: vars(options)[name] for name in BUDGET}
-        return {"file": file, **transcribe(model, file, settings)}
+        return {"file": file, **transcribe(model, file, depth_of(options))}
     except (OSError, ValueError, RuntimeError) as error:
         return {"file": file, "error": str(error)}
 
 
 def answer_all(model: DynamicDepth, options: argparse.Namespace) -> int:
     """Answers the files of a command line and prints them."""
-    model.layers(options.n_layers)
+    if isinstance(model, DynamicEncoderASR):
+        depth_of(options).check(model)
+    else:
+        model.gates(options.n_layers)
     failed = False
     for file in options.files:
         result = answer(model, file, options)
@@ -183,7 +203,7 @@ def main(arguments: Optional[list[str]] = None) -> int:
     options = parser().parse_args(arguments)
     try:
         model = options.model.from_hparams(
-            options.source, run_opts={"device": options.device}
+            options.source, device=options.device
         )
         return options.run(model, options)
     except (OSError, ValueError) as error:

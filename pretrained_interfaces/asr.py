@@ -1,22 +1,18 @@
 """Speech recognition at the depth that one asks for."""
 
-import functools
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Optional, Union
 
 import torch
 from speechbrain.inference.ASR import EncoderASR
 
-from dld_brain.encoder.deepen import Step, deepen, default_ladder
-from dld_brain.encoder.encoder import EncoderOutput
-from dld_brain.encoder.routers.of_input import InputRouter
-from dld_brain.gates.layer_sets import Routed
+from dld_brain.tasks import TranscriptionTask
 from dld_brain.tasks.confidence import mean_confidence, mean_entropy
-from dld_brain.tasks.decode import relative
-from pretrained_interfaces.budget import Budget, Calibrated
+from pretrained_interfaces.calibrated import Calibrated
+from pretrained_interfaces.depth import Depth, choose_depth
 from pretrained_interfaces.dynamic import DynamicDepth
+from pretrained_interfaces.inputs import Audio, is_batch
 from pretrained_interfaces.transcription import Transcription
 
 
@@ -43,174 +39,91 @@ class DynamicEncoderASR(Calibrated, DynamicDepth, EncoderASR):
         "decoding_function",
     ]
 
-    def transcribe_file(
-        self,
-        path: Union[str, Path],
-        n_layers: Optional[int] = None,
-        **options: Any,
-    ) -> str:
-        """Transcribes an audio file.
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.task = TranscriptionTask(self.hparams.tokenizer)
+
+    def __call__(
+        self, audio: Any, *args: Any, **kwargs: Any
+    ) -> Union[Transcription, list[Transcription], torch.Tensor]:
+        """Transcribes what is given; a list gives a list.
+
+        A batch of waveforms with their lengths is what SpeechBrain's
+        interface takes here, and gives what that gives: log-probabilities.
 
         Arguments
         ---------
-        path : str or Path
-            A file of any rate and number of channels, a URL, or a file of
-            a hub repository.
-        n_layers : int, optional
-            Layers that run; all if not given.
-
-        Raises
-        ------
-        ValueError
-            If `n_layers` is no depth of the model, nothing fits the budget,
-            or the file is no audio, too short, or has samples that are no
-            numbers.
+        audio : str, Path, file object, array, tensor, mapping or list
+            See `transcribe`.
         """
-        return self.transcribe(path, n_layers, **options).text
+        if is_batch(audio, args, kwargs):
+            return super().__call__(audio, *args, **kwargs)
+        if isinstance(audio, list):
+            return [self.transcribe(each, *args, **kwargs) for each in audio]
+        return self.transcribe(audio, *args, **kwargs)
+
+    def transcribe_file(
+        self,
+        path: Union[str, Path],
+        depth: Union[int, Depth, None] = None,
+        **options: Any,
+    ) -> str:
+        """Transcribes an audio file; see `transcribe`."""
+        return self.transcribe(path, depth, **options).text
 
     @torch.no_grad()
     def transcribe(
         self,
-        path: Union[str, Path],
-        n_layers: Optional[int] = None,
+        audio: Audio,
+        depth: Union[int, Depth, None] = None,
         *,
+        n_layers: Optional[int] = None,
         max_rtf: Optional[float] = None,
         max_latency: Optional[float] = None,
         best_effort: bool = False,
-        max_entropy: Optional[float] = None,
-        ladder: Optional[Sequence[int]] = None,
-        open_threshold: Optional[float] = None,
+        sampling_rate: Optional[int] = None,
         savedir: Optional[str] = None,
     ) -> Transcription:
-        """Transcribes an audio file; says what it took.
+        """Transcribes audio; says what it took.
 
         Arguments
         ---------
-        n_layers : int, optional
-            Layers that run; all if not given.
-        max_rtf : float, optional
-            The deepest depth is taken whose calibrated real-time factor is
-            no higher. A model that is not calibrated on this machine is
-            calibrated first.
-        max_latency : float, optional
-            The same of the time from file to text, s.
-        best_effort : bool
-            Whether the fastest depth is taken where none fits.
-        max_entropy : float, optional
-            Start at `n_layers` (by default a third of the layers) and go
-            deeper while the posterior's mean entropy is higher, nats per
-            frame.
-        ladder : sequence of int, optional
-            Depths that are tried with `max_entropy`, rising; by default the
-            first, one half way, and the deepest.
-        open_threshold : float, optional
-            Of a model whose router looks at the input: layers run whose
-            probability is higher, in [0, 1).
+        audio : str, Path, file object, array, tensor or mapping
+            A file of any rate and number of channels, a URL, a file of a
+            hub repository, an open file; samples [S] or [S, channels] with
+            their `sampling_rate`; or `{"array": ..., "sampling_rate": ...}`.
+        depth : int, Budget, Escalate or Routed, optional
+            Layers that run, or what decides; all if not given.
+        n_layers, max_rtf, max_latency, best_effort
+            The short way for a number and for a `Budget`.
+        sampling_rate : int, optional
+            Rate of samples, Hz.
+
+        Raises
+        ------
+        TypeError
+            If `audio` is nothing of the above.
+        ValueError
+            If the model has no such depth, nothing fits the budget, or the
+            file is no audio, too short, or has samples that are no numbers.
         """
-        budget = Budget(max_rtf, max_latency, best_effort)
-        # Before the file is read.
-        budget.check(
-            n_layers=n_layers,
-            max_entropy=max_entropy,
-            open_threshold=open_threshold,
-        )
-        self.layers(n_layers)
-        if open_threshold is not None:
-            self._check_router(
-                open_threshold, n_layers=n_layers, max_entropy=max_entropy
-            )
-        rungs = self._rungs(n_layers, max_entropy, ladder)
-        waveform = self.load_audio(path, savedir)
+        how = choose_depth(depth, n_layers, max_rtf, max_latency, best_effort)
+        how.check(self)  # before the file is read
+        waveform = self.load_audio(audio, savedir, sampling_rate)
         seconds = len(waveform) / self.hparams.sample_rate
-        if budget.is_given:
-            rungs = [self.depth_for(seconds, budget)]
         started = time.perf_counter()
-        if open_threshold is None:
-            step, n_computed = self._climb(waveform, rungs, max_entropy)
-        else:
-            step, n_computed = self._route(waveform, open_threshold)
-        text = self.texts(step.out)[0][0]
+        step = how.run(self, waveform)
+        (text,) = self.task.decode(step.out)
         return Transcription(
             text=text,
-            n_layers=len(step.layers),
-            layers=step.layers,
+            n_layers=step.gates.depth,
+            layers=step.gates.layers,
             audio_seconds=seconds,
             compute_seconds=time.perf_counter() - started,
             confidence=float(mean_confidence(step.out)),
             entropy=float(mean_entropy(step.out)),
-            layers_computed=n_computed,
+            layers_computed=step.n_computed,
         )
-
-    def _check_router(self, open_threshold: float, **others: object) -> None:
-        """Raises unless the model's router can decide on its own."""
-        if not isinstance(self.mods.model.router, InputRouter):
-            raise ValueError(
-                "`open_threshold` needs a model whose router looks at the "
-                "input: train one with --gates=routed --router=global"
-            )
-        if not 0 <= open_threshold < 1:
-            raise ValueError(
-                f"`open_threshold` must be at least 0 and less than 1, but "
-                f"is {open_threshold}"
-            )
-        for name, value in others.items():
-            if value is not None:
-                raise ValueError(f"give `open_threshold` or `{name}`, not both")
-
-    def _route(
-        self, waveform: torch.Tensor, open_threshold: float
-    ) -> tuple[Step, int]:
-        """Runs the layers that the router decides."""
-        feats, lengths = self.features(waveform.unsqueeze(0), torch.ones(1))
-        routed = Routed(threshold=open_threshold)
-        with self.inference_ctx:
-            found = self.mods.model(feats, lengths, routed)
-        layers = tuple(found.gates[:, 0].nonzero()[:, 0].tolist())
-        return Step(layers, found.out, len(layers)), len(layers)
-
-    def _rungs(
-        self,
-        n_layers: Optional[int],
-        max_entropy: Optional[float],
-        ladder: Optional[Sequence[int]],
-    ) -> list[int]:
-        """Depths that are tried in turn."""
-        if max_entropy is None:
-            if ladder is not None:
-                raise ValueError("`ladder` needs `max_entropy`")
-            return [n_layers or self.n_total]
-        if ladder is None:
-            shallow = [n for n in self.depths if n <= self.n_total // 3]
-            start = n_layers or max(shallow, default=self.depths[0])
-            ladder = default_ladder(start, self.depths)
-        rungs = list(ladder)
-        if not rungs or rungs != sorted(set(rungs)):
-            raise ValueError(
-                f"`ladder` must be depths that rise, but is {rungs}"
-            )
-        for depth in rungs:
-            self.layers(depth)
-        return rungs
-
-    def _climb(
-        self,
-        waveform: torch.Tensor,
-        rungs: Sequence[int],
-        max_entropy: Optional[float],
-    ) -> tuple[Step, int]:
-        """Goes deeper until an answer is sure enough."""
-        feats, lengths = self.features(waveform.unsqueeze(0), torch.ones(1))
-        n_computed = 0
-        with self.inference_ctx:
-            x, lengths = self.mods.model.stem(feats, lengths)
-            sets = [self.layers(depth) for depth in rungs]
-            for step in deepen(self.mods.model, x, lengths, sets):
-                n_computed += step.n_computed
-                if max_entropy is None:
-                    break
-                if float(mean_entropy(step.out)) <= max_entropy:
-                    break
-        return step, n_computed
 
     @torch.no_grad()
     def transcribe_batch(
@@ -241,11 +154,4 @@ class DynamicEncoderASR(Calibrated, DynamicDepth, EncoderASR):
         ValueError
             If an input or `n_layers` is not what it must be.
         """
-        return self.texts(self.encode(wavs, wav_lens, n_layers))
-
-    def texts(self, out: EncoderOutput) -> tuple[list[str], list[Any]]:
-        """Decodes."""
-        found = self.decoding_function(out.log_probs.float(), relative(out))
-        if isinstance(self.hparams.decoding_function, functools.partial):
-            return [self.tokenizer.decode_ids(ids) for ids in found], found
-        return [nbest[0].text.strip() for nbest in found], found
+        return self.task.decoder(self.encode(wavs, wav_lens, n_layers))

@@ -9,10 +9,13 @@ from speechbrain.utils.fetching import FetchConfig, LocalStrategy
 
 from dld_brain.audio.features import extract, min_samples
 from dld_brain.depth_table import DepthTable
+from dld_brain.encoder.device import find_device
 from dld_brain.encoder.encoder import EncoderOutput
-from dld_brain.gates.layer_sets import check_n_layers, gates_from_layers
+from dld_brain.gates.gates import Gates
+from dld_brain.gates.layer_sets import check_n_layers
 from dld_brain.model_folder.read import HPARAMS, load_pretrained
 from pretrained_interfaces.inputs import (
+    Audio,
     check_batch,
     check_source,
     fetch_folder,
@@ -45,6 +48,7 @@ class DynamicDepth(Pretrained):
         n_layers: Optional[int] = None,
         overrides: Optional[dict[str, Any]] = None,
         *,
+        device: Optional[str] = None,
         trust_code: bool = False,
         overrides_must_match: bool = True,
         savedir: Union[str, Path, None] = None,
@@ -64,6 +68,9 @@ class DynamicDepth(Pretrained):
             The depths whose layers are among them remain.
         overrides : dict, optional
             What the caller changes in hyperparams.yaml; trusted.
+        device : str, optional
+            auto, cpu, cuda or cuda:<n>; SpeechBrain's `run_opts` if not
+            given.
         trust_code : bool
             Whether hyperparams.yaml may name any code, which then runs.
         savedir : str or Path, optional
@@ -77,6 +84,9 @@ class DynamicDepth(Pretrained):
             If a file was changed, names code, does not fit the others or is
             of a model for another task, or `n_layers` is no depth of it.
         """
+        if device is not None:
+            options = {**(kwargs.get("run_opts") or {})}
+            kwargs["run_opts"] = {**options, "device": find_device(device)}
         source = folder = check_source(source)
         if not Path(source).is_dir():
             folder = fetch_folder(
@@ -96,7 +106,7 @@ class DynamicDepth(Pretrained):
             name = {"tokenizer": "ASR", "label_encoder": "Classifier"}
             raise ValueError(
                 f"{cls.__name__} must have a model for its task, but {source} "
-                f"holds one that can {model.task.command}: use "
+                f"holds one of {model.task.name}: use "
                 f"DynamicEncoder{name[model.task.key]}"
             )
         hparams = {**model.hparams, "savedir": savedir}
@@ -127,24 +137,36 @@ class DynamicDepth(Pretrained):
         ValueError
             If `n_layers` is no depth of the model.
         """
+        return self.gates(n_layers).layers
+
+    def gates(self, n_layers: Optional[int] = None) -> Gates:
+        """Gates of a depth; see `layers`."""
         if n_layers is None:
-            return tuple(range(self.n_total))
-        check_n_layers(n_layers, self.n_total)
-        return self.table.layers(n_layers)
+            return Gates.full(self.n_total)
+        n_layers = check_n_layers(n_layers, self.n_total)
+        return self.table.gates(n_layers, self.n_total)
 
     def load_audio(
-        self, path: Union[str, Path], savedir: Optional[str] = None
+        self,
+        path: Audio,
+        savedir: Optional[str] = None,
+        sampling_rate: Optional[int] = None,
     ) -> torch.Tensor:
         """Reads audio at the model's rate, as mono.
+
+        Arguments
+        ---------
+        path : str, Path, file object, array, tensor or mapping
+            See `read_audio`; or a URL, or a file of a hub repository.
 
         Returns
         -------
         torch.Tensor
             Samples, [S].
         """
-        if is_remote(path):
+        if isinstance(path, str) and is_remote(path):
             return super().load_audio(path, savedir)
-        samples, rate = read_audio(path)
+        samples, rate = read_audio(path, sampling_rate)
         return self.audio_normalizer(samples.to(self.device), rate)
 
     def encode(
@@ -169,10 +191,11 @@ class DynamicDepth(Pretrained):
         EncoderOutput
             Log-probabilities [B, T', V] and lengths [B].
         """
-        gates = gates_from_layers(self.layers(n_layers), self.n_total)
+        gates = self.gates(n_layers)
         feats, lengths = self.features(wavs, wav_lens)
         with self.inference_ctx:
-            return self.mods.model(feats, lengths, gates)
+            (out,) = self.mods.model(feats, lengths, [gates])
+        return out
 
     def features(
         self, wavs: torch.Tensor, wav_lens: torch.Tensor

@@ -1,6 +1,7 @@
 """What a transcription gives beside the words."""
 
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass
@@ -19,7 +20,7 @@ class Transcription:
     entropy : float
         Mean entropy of the posterior of a frame, nats.
     layers_computed : int
-        Layers that were computed in all: with `max_entropy`, those of the
+        Layers that were computed in all: with `Escalate`, those of the
         depths tried, less what a deeper one took over.
     """
 
@@ -36,3 +37,10 @@ class Transcription:
     def rtf(self) -> float:
         """Real-time factor: compute seconds for a second of audio."""
         return self.compute_seconds / self.audio_seconds
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __getitem__(self, name: str) -> Any:
+        """`["text"]`, as Hugging Face's pipelines give their answers."""
+        return getattr(self, name)

@@ -63,9 +63,7 @@ class ConvSTFT(nn.Module):
 class OnnxModel(nn.Module):
     """The whole arrow at one depth, with lengths in samples and frames."""
 
-    def __init__(
-        self, modules: Mapping[str, nn.Module], gates: Gates
-    ) -> None:
+    def __init__(self, modules: Mapping[str, nn.Module], gates: Gates) -> None:
         super().__init__()
         self.compute_features = copy.deepcopy(modules["compute_features"])
         if isinstance(self.compute_features, LogMel):

@@ -245,10 +245,11 @@ def evaluate(
 
 def print_next_step(hparams: dict[str, Any], task: Task, depth: int) -> None:
     """Prints how the model is used."""
-    command, purpose = USES[task.name]
+    verb = {"transcription": "transcribe", "classification": "classify"}
+    command = verb[task.name]
     print(
-        f"{purpose} with:\n  python -m pretrained_interfaces "
-        f"{command} --source {hparams['output_folder']}/pretrained "
+        f"{command.capitalize()} a file with:\n  python -m "
+        f"pretrained_interfaces {command} --source {hparams['output_folder']}/pretrained "
         f"--n_layers {depth} FILE"
     )
 

@@ -10,8 +10,7 @@ from dld_brain.tasks.transcription import TranscriptionTask
 
 #: By the value of `task` in an hparams file.
 TASKS: dict[str, type[Task]] = {
-    "transcription": TranscriptionTask,
-    "classification": ClassificationTask,
+    task.name: task for task in (TranscriptionTask, ClassificationTask)
 }
 
 

@@ -31,9 +31,8 @@ class Task(ABC):
     loss_name: str
     #: Where the vocabulary is kept beside the checkpoints of a run.
     file: str
-    #: Command of `python -m pretrained_interfaces`, and what it is for.
-    command: str
-    invitation: str
+    #: What it is called in hparams files.
+    name: str
     #: What the vocabulary consists of.
     symbol: str
     #: What SpeechBrain's interfaces call the vocabulary.

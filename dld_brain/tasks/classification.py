@@ -36,8 +36,7 @@ class ClassificationTask(Task):
     column = "intent"
     metric = "accuracy"
     higher_is_better = True
-    command = "classify"
-    invitation = "Classify a file"
+    name = "classification"
     loss_name = "cross_entropy"
     file = "label_encoder.txt"
     symbol = "label"

@@ -11,7 +11,8 @@ from dld_brain.encoder.encoder import EncoderOutput
 from dld_brain.losses import BLANK_ID
 
 DECODINGS = ("greedy", "beam")
-Decoder = Callable[[EncoderOutput], list[str]]
+#: Gives transcripts, and what they were made of: token ids, or hypotheses.
+Decoder = Callable[[EncoderOutput], tuple[list[str], list[Any]]]
 
 
 def make_decoder(
@@ -29,7 +30,7 @@ def make_decoder(
     Returns
     -------
     callable
-        EncoderOutput -> list of str, one transcript an utterance.
+        EncoderOutput -> transcripts, and what they were made of.
 
     Example
     -------
@@ -50,26 +51,24 @@ def make_decoder(
         **(beam_options or {}),
     )
 
-    def beam(out: EncoderOutput) -> list[str]:
+    def beam(out: EncoderOutput) -> tuple[list[str], list[Any]]:
         """Best hypothesis of each utterance."""
-        hypotheses = searcher(out.log_probs.float(), relative(out))
-        return [nbest[0].text.strip() for nbest in hypotheses]
+        found = searcher(out.log_probs.float(), _relative(out))
+        return [nbest[0].text.strip() for nbest in found], found
 
     return beam
 
 
-def relative(out: EncoderOutput) -> torch.Tensor:
-    """Lengths of an encoder's output as SpeechBrain takes them.
-
-    Returns
-    -------
-    torch.Tensor
-        [B], in (0, 1].
-    """
+def _relative(out: EncoderOutput) -> torch.Tensor:
+    """Lengths of an encoder's output as SpeechBrain takes them, (0, 1]."""
     return out.lengths / out.log_probs.shape[1]
 
 
-def greedy(out: EncoderOutput, tokenizer: SentencePieceProcessor) -> list[str]:
+def greedy(
+    out: EncoderOutput, tokenizer: SentencePieceProcessor
+) -> tuple[list[str], list[list[int]]]:
     """Likeliest token of each frame, repeats and blanks taken out."""
-    ids = ctc_greedy_decode(out.log_probs, relative(out), blank_id=BLANK_ID)
-    return [tokenizer.decode_ids(sequence) for sequence in ids]
+    ids = ctc_greedy_decode(
+        out.log_probs.float(), _relative(out), blank_id=BLANK_ID
+    )
+    return [tokenizer.decode_ids(sequence) for sequence in ids], ids

@@ -37,8 +37,7 @@ class TranscriptionTask(Task):
     column = "wrd"
     metric = "WER"
     higher_is_better = False
-    command = "transcribe"
-    invitation = "Transcribe a file"
+    name = "transcription"
     loss_name = "ctc"
     file = "tokenizer.model"
     symbol = "token"
@@ -180,7 +179,7 @@ class TranscriptionTask(Task):
         out : EncoderOutput
             Log-probabilities, [B, T', V].
         """
-        return self.decoder(out)
+        return self.decoder(out)[0]
 
     def rates(self, references: list[str], answers: list[str]) -> Rates:
         """WER and CER by jiwer, %."""

@@ -1,8 +1,7 @@
-"""The depth that a budget of time buys."""
+"""A model that knows what its depths cost, and what a budget of time buys."""
 
 import logging
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
@@ -11,7 +10,7 @@ import torch
 from tqdm import tqdm
 
 from dld_brain.encoder.quantize import quantize_linear
-from dld_brain.gates.layer_sets import gates_from_layers
+from dld_brain.gates.gates import Gates
 from pretrained_interfaces.calibration import (
     Calibration,
     lengths_of,
@@ -19,75 +18,10 @@ from pretrained_interfaces.calibration import (
     median_time,
     peak_memory,
 )
+from pretrained_interfaces.depth import Budget
 from pretrained_interfaces.dynamic import DynamicDepth
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass
-class Budget:
-    """Time that a transcription may take.
-
-    Arguments
-    ---------
-    max_latency : float, optional
-        From file to text, s.
-    best_effort : bool
-        Whether the fastest depth is taken where none fits.
-    """
-
-    max_rtf: Optional[float] = None
-    max_latency: Optional[float] = None
-    best_effort: bool = False
-
-    @property
-    def is_given(self) -> bool:
-        """Whether there is a limit."""
-        return self.max_rtf is not None or self.max_latency is not None
-
-    def check(self, **others: object) -> None:
-        """Raises unless the budget says one thing.
-
-        Arguments
-        ---------
-        **others
-            What cannot be given with a budget.
-
-        Example
-        -------
-        >>> Budget(max_rtf=0.1).check(n_layers=6)
-        Traceback (most recent call last):
-        ...
-        ValueError: give a budget or `n_layers`, not both
-        """
-        for name in ("max_rtf", "max_latency"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ValueError(
-                    f"`{name}` must be more than 0, but is {value!r}"
-                )
-        for name, value in others.items():
-            if self.is_given and value is not None:
-                raise ValueError(f"give a budget or `{name}`, not both")
-        if self.best_effort and not self.is_given:
-            raise ValueError(
-                "`best_effort` needs a budget: `max_rtf` or `max_latency`"
-            )
-
-    def seconds(self, audio_seconds: float) -> float:
-        """The time there is for an audio.
-
-        Arguments
-        ---------
-        audio_seconds : float
-            Length of the audio, s.
-        """
-        limits = []
-        if self.max_rtf is not None:
-            limits.append(self.max_rtf * audio_seconds)
-        if self.max_latency is not None:
-            limits.append(self.max_latency)
-        return min(limits)
 
 
 class Calibrated(DynamicDepth):
@@ -168,7 +102,7 @@ class Calibrated(DynamicDepth):
         repeats: int,
     ) -> None:
         """Adds the times of a depth."""
-        gates = gates_from_layers(self.layers(n_layers), self.n_total)
+        gates = self.gates(n_layers)
         found.latency[n_layers] = []
         found.encoder_latency[n_layers] = []
         for path in files:
@@ -192,11 +126,11 @@ class Calibrated(DynamicDepth):
         self,
         feats: torch.Tensor,
         lengths: torch.Tensor,
-        gates: tuple[bool, ...],
+        gates: Gates,
     ) -> None:
         """Runs the encoder alone."""
         with self.inference_ctx:
-            self.mods.model(feats, lengths, gates)
+            self.mods.model(feats, lengths, [gates])
 
     def depth_for(self, seconds: float, budget: Budget) -> int:
         """The deepest depth that a budget buys for an audio.

@@ -1,0 +1,277 @@
+"""How deep an utterance runs: a number, a budget, a doubt, or a router.
+
+Whatever is given as `depth` is one of these, and says itself which layers
+run; what does not go together cannot be written.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Optional, Protocol, Union
+
+import torch
+
+from dld_brain.encoder.deepen import Step, deepen, default_ladder
+from dld_brain.encoder.routers.of_input import InputRouter
+from dld_brain.gates.gates import Gates, Routed as RoutedRun
+from dld_brain.tasks.confidence import mean_entropy
+
+if TYPE_CHECKING:
+    from pretrained_interfaces.calibrated import Calibrated
+
+
+class Depth(Protocol):
+    """Decides which layers of a model run."""
+
+    def check(self, model: "Calibrated") -> None:
+        """Raises unless the model can do so; before a file is read."""
+
+    def run(self, model: "Calibrated", waveform: torch.Tensor) -> Step:
+        """Runs the model on a waveform at its rate, [S].
+
+        Returns
+        -------
+        Step
+            The answer; of `n_computed`, all that it took.
+        """
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """So many layers, those that the depth table has for it.
+
+    Arguments
+    ---------
+    n_layers : int, optional
+        All if not given.
+    """
+
+    n_layers: Optional[int] = None
+
+    def check(self, model: "Calibrated") -> None:
+        """See `Depth.check`."""
+        model.gates(self.n_layers)
+
+    def run(self, model: "Calibrated", waveform: torch.Tensor) -> Step:
+        """See `Depth.run`."""
+        return _climb(model, waveform, [model.gates(self.n_layers)])
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The deepest depth that is fast enough on this machine.
+
+    A model that was not calibrated here is calibrated first.
+
+    Arguments
+    ---------
+    max_rtf : float, optional
+        Highest real-time factor, seconds for a second of audio.
+    max_latency : float, optional
+        Longest time from file to text, s.
+    best_effort : bool
+        Whether the fastest depth is taken where none fits.
+
+    Example
+    -------
+    >>> Budget(max_rtf=0.5, max_latency=3.0).seconds(audio_seconds=10.0)
+    3.0
+    >>> Budget(max_rtf=0)
+    Traceback (most recent call last):
+    ...
+    ValueError: `max_rtf` must be more than 0, but is 0
+    """
+
+    max_rtf: Optional[float] = None
+    max_latency: Optional[float] = None
+    best_effort: bool = False
+
+    def __post_init__(self) -> None:
+        if self.max_rtf is None and self.max_latency is None:
+            raise ValueError(
+                "a budget must have `max_rtf` or `max_latency`, but has neither"
+            )
+        for name in ("max_rtf", "max_latency"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(
+                    f"`{name}` must be more than 0, but is {value!r}"
+                )
+
+    def seconds(self, audio_seconds: float) -> float:
+        """The time there is for an audio, s."""
+        limits = []
+        if self.max_rtf is not None:
+            limits.append(self.max_rtf * audio_seconds)
+        if self.max_latency is not None:
+            limits.append(self.max_latency)
+        return min(limits)
+
+    def check(self, model: "Calibrated") -> None:
+        """See `Depth.check`."""
+
+    def run(self, model: "Calibrated", waveform: torch.Tensor) -> Step:
+        """See `Depth.run`."""
+        seconds = len(waveform) / model.hparams.sample_rate
+        return Fixed(model.depth_for(seconds, self)).run(model, waveform)
+
+
+@dataclass(frozen=True)
+class Escalate:
+    """Starts shallow and goes deeper where the answer is unsure.
+
+    What two depths compute alike is taken over, which is exact.
+
+    Arguments
+    ---------
+    max_entropy : float
+        An answer is sure enough if the mean entropy of its posterior is no
+        higher, nats per frame.
+    start : int, optional
+        The first depth; a third of the layers if not given.
+    ladder : sequence of int, optional
+        Depths that are tried, rising; by default `start`, one half way, and
+        the deepest.
+    """
+
+    max_entropy: float
+    start: Optional[int] = None
+    ladder: Optional[Sequence[int]] = None
+
+    def __post_init__(self) -> None:
+        if self.start is not None and self.ladder is not None:
+            raise ValueError(
+                "give `ladder` or `start`, which is its first depth, not both"
+            )
+
+    def rungs(self, model: "Calibrated") -> list[Gates]:
+        """What is tried in turn."""
+        depths = self.ladder
+        if depths is None:
+            shallow = [n for n in model.depths if n <= model.n_total // 3]
+            start = self.start or max(shallow, default=model.depths[0])
+            model.gates(start)
+            depths = default_ladder(start, model.depths)
+        if not depths or list(depths) != sorted(set(depths)):
+            raise ValueError(
+                f"`ladder` must be depths that rise, but is {list(depths)}"
+            )
+        return [model.gates(depth) for depth in depths]
+
+    def check(self, model: "Calibrated") -> None:
+        """See `Depth.check`."""
+        self.rungs(model)
+
+    def run(self, model: "Calibrated", waveform: torch.Tensor) -> Step:
+        """See `Depth.run`."""
+        return _climb(model, waveform, self.rungs(model), self.max_entropy)
+
+
+@dataclass(frozen=True)
+class Routed:
+    """The model's router looks at the input and decides.
+
+    Arguments
+    ---------
+    threshold : float
+        Layers run whose probability is higher, in [0, 1).
+    """
+
+    threshold: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.threshold < 1:
+            raise ValueError(
+                f"`threshold` must be at least 0 and less than 1, but is "
+                f"{self.threshold}"
+            )
+
+    def check(self, model: "Calibrated") -> None:
+        """See `Depth.check`."""
+        if not isinstance(model.mods.model.router, InputRouter):
+            raise ValueError(
+                "depth=Routed() needs a model whose router looks at the "
+                "input: train one with hparams/baselines/conformer_i3d.yaml"
+            )
+
+    def run(self, model: "Calibrated", waveform: torch.Tensor) -> Step:
+        """See `Depth.run`."""
+        feats, lengths = model.features(waveform.unsqueeze(0), torch.ones(1))
+        with model.inference_ctx:
+            routed = RoutedRun(threshold=self.threshold)
+            (out,) = model.mods.model(feats, lengths, [routed])
+        layers = out.routing.gate[:, 0].nonzero()[:, 0].tolist()
+        gates = Gates(tuple(layers), model.n_total)
+        return Step(gates, out, gates.depth)
+
+
+def choose_depth(
+    depth: Union[int, Depth, None] = None,
+    n_layers: Optional[int] = None,
+    max_rtf: Optional[float] = None,
+    max_latency: Optional[float] = None,
+    best_effort: bool = False,
+) -> Depth:
+    """The depth that the arguments of a call stand for.
+
+    Arguments
+    ---------
+    n_layers, max_rtf, max_latency, best_effort
+        The short way for `Fixed` and `Budget`.
+
+    Raises
+    ------
+    ValueError
+        If more than one is given.
+
+    Example
+    -------
+    >>> choose_depth(4), choose_depth(max_latency=0.3)
+    (Fixed(n_layers=4), Budget(max_rtf=None, max_latency=0.3, ...))
+    >>> choose_depth(4, max_rtf=0.1)
+    Traceback (most recent call last):
+    ...
+    ValueError: give `depth` or a budget (`max_rtf`), not both
+    """
+    budget = {"max_rtf": max_rtf, "max_latency": max_latency}
+    budget = {name: v for name, v in budget.items() if v is not None}
+    given = {"depth": depth, "n_layers": n_layers}
+    given = {name: v for name, v in given.items() if v is not None}
+    if len(given) == 2:
+        raise ValueError("give `depth` or `n_layers`, not both")
+    if given and budget:
+        (name,) = given
+        raise ValueError(
+            f"give `{name}` or a budget (`{'`, `'.join(budget)}`), not both"
+        )
+    if best_effort and not budget:
+        raise ValueError(
+            "`best_effort` needs a budget: `max_rtf` or `max_latency`"
+        )
+    if budget:
+        return Budget(**budget, best_effort=best_effort)
+    return _as_depth(next(iter(given.values()), None))
+
+
+def _as_depth(value: Any) -> Depth:
+    """A number stands for that many layers."""
+    if isinstance(value, (Fixed, Budget, Escalate, Routed)):
+        return value
+    return Fixed(value)
+
+
+def _climb(
+    model: "Calibrated",
+    waveform: torch.Tensor,
+    rungs: Sequence[Gates],
+    max_entropy: float = float("inf"),
+) -> Step:
+    """Goes deeper until an answer is sure enough."""
+    feats, lengths = model.features(waveform.unsqueeze(0), torch.ones(1))
+    n_computed = 0
+    with model.inference_ctx:
+        x, lengths = model.mods.model.stem(feats, lengths)
+        for step in deepen(model.mods.model, x, lengths, rungs):
+            n_computed += step.n_computed
+            if len(rungs) == 1 or float(mean_entropy(step.out)) <= max_entropy:
+                break
+    return step._replace(n_computed=n_computed)

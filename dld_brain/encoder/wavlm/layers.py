@@ -198,8 +198,7 @@ def wavlm_encoder(
     freeze_stem: bool = True,
     task: str = "transcription",
     per_depth: str = "none",
-    router: str = "none",
-    **router_options: Any,
+    router: Union[str, Mapping[str, Any]] = "none",
 ) -> DynamicEncoder:
     """Makes a dynamic encoder of a WavLM, wav2vec 2.0 or HuBERT model.
 
@@ -220,7 +219,7 @@ def wavlm_encoder(
         Whether the convolutions on the waveform are left as they are.
     per_depth : str
         What each depth has of its own; see `make_per_depth`.
-    router : str
+    router : mapping or str
         What may decide which layers run; see `make_router`.
 
     Raises
@@ -278,6 +277,5 @@ def wavlm_encoder(
             len(layers),
             hf_config.hidden_size,
             per_depth,
-            **router_options,
         ),
     )

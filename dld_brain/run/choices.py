@@ -154,4 +154,9 @@ class Block:
         own = {
             k: v for k, v in self.options.items() if k not in self.choice.common
         }
-        return maker(**{**own, **given})
+        try:
+            return maker(**{**own, **given})
+        except ValueError as error:  # a range, said of the option alone
+            raise ValueError(
+                str(error).replace("`", f"`{self.choice.key}.", 1)
+            ) from None

@@ -6,7 +6,8 @@ attention is fused.
 """
 
 import math
-from typing import Any, Optional
+from collections.abc import Mapping
+from typing import Any, Optional, Union
 
 import torch
 import torch.nn.functional as F

@@ -253,9 +253,7 @@ def make_near_tokens(
         raise ValueError(
             f"`neighbours` must be at least 0, but is {neighbours}"
         )
-    return functools.partial(
-        kl, temperature=temperature, neighbours=neighbours
-    )
+    return functools.partial(kl, temperature=temperature, neighbours=neighbours)
 
 
 def make_l2() -> Divergence:

@@ -77,8 +77,4 @@ def _yaml(key: str, text: str) -> Any:
     try:
         return read_tree(f"value: {text}")["value"]
     except (ruamel.yaml.YAMLError, KeyError, TypeError):
-        raise ValueError(
-            f"`{key}` must be YAML, but is {text!r}"
-        ) from None
-
-
+        raise ValueError(f"`{key}` must be YAML, but is {text!r}") from None

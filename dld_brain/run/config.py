@@ -156,13 +156,17 @@ class Composed:
     encoder_keys: list[str]
     changed: set[str]
 
-    def resolved(self) -> dict[str, Any]:
-        """The tree with its references resolved, and no object made."""
+    def text(self) -> str:
+        """The tree as YAML, with its references resolved."""
         if tag(self.tree["data_folder"]) == "!PLACEHOLDER":
             raise ValueError(
                 "`data_folder` must be given: --data_folder=/path/to/corpus"
             )
-        return read_tree(resolve_references(dump(self.tree)).getvalue())
+        return resolve_references(dump(self.tree)).getvalue()
+
+    def resolved(self) -> dict[str, Any]:
+        """Keys and values; of objects, what they are made of."""
+        return read_tree(self.text())
 
     def settings(self) -> Settings:
         """The settings, checked."""

@@ -22,69 +22,11 @@ from dld_brain.model_folder import (
     save_hyperparams,
     save_weights,
 )
-from dld_brain.run.config import choice
-from dld_brain.search.choose import LayerChooser, check_splits
-from dld_brain.search.strategies import check_strategy
+from dld_brain.run.settings import Settings
+from dld_brain.search.choose import LayerChooser
 from dld_brain.tasks import Task
-from dld_brain.training.brain import ORDERS, DLDBrain
+from dld_brain.training.brain import DLDBrain
 from dld_brain.training.checkpoints import epoch_file
-
-
-def check_finish(hparams: dict[str, Any]) -> None:
-    """Raises where a model cannot be evaluated as asked; before long work.
-
-    Raises
-    ------
-    ValueError
-        If a strategy cannot be run, or would see test speech, an epoch is
-        to be kept that there is not, or a choice is none.
-    """
-    last = hparams["number_of_epochs"]
-    for epoch in hparams["keep_epochs"]:
-        if not 1 <= epoch <= last:
-            raise ValueError(
-                f"`keep_epochs` must be between 1 and `number_of_epochs` "
-                f"({last}), but has {epoch}"
-            )
-    for key, options in (
-        ("gates", hparams["gate_samplers"]),
-        ("distillation", hparams["distillations"]),
-        ("averaged", ORDERS),
-    ):
-        choice(hparams, key, options)
-    n_total = hparams["modules"]["model"].n_total
-    check_strategy(hparams["layer_selection"], n_total, hparams["nested"])
-    for strategy in hparams["compare_selections"]:
-        check_strategy(strategy, n_total, False)
-    check_splits(list(hparams["search_splits"]), list(hparams["test_splits"]))
-
-
-def make_chooser(
-    brain: DLDBrain,
-    model_hash: str,
-    hparams: dict[str, Any],
-    task: Task,
-    csv_folder: str,
-) -> LayerChooser:
-    """Makes what chooses the layers of each depth, on development speech."""
-    splits = hparams["search_splits"] or hparams["valid_splits"]
-    return LayerChooser(
-        brain.plain_modules(),
-        model_hash,
-        task,
-        data.make_dataset(
-            data.merged_csv(csv_folder, splits, hparams["save_folder"]),
-            hparams["data_folder"],
-            task,
-            hparams["sample_rate"],
-        ),
-        hparams["sample_rate"],
-        n_utterances=hparams["search_utterances"],
-        batch_size=hparams["test_batch_size"],
-        seed=hparams["seed"],
-        path=str(Path(hparams["save_folder"], "layer_scores.json")),
-        trained=trained_layers(brain),
-    )
 
 
 def trained_layers(brain: DLDBrain) -> dict[int, Layers]:
@@ -94,174 +36,190 @@ def trained_layers(brain: DLDBrain) -> dict[int, Layers]:
     return {n: source.layers(n) for n in brain.gate_sampler.depths}
 
 
-def make_evaluation(
-    brain: DLDBrain,
-    hparams: dict[str, Any],
-    task: Task,
-    selections: dict[str, dict[int, Layers]],
-    random_draws: int = 0,
-) -> DepthEvaluation:
-    """Makes what scores test sets.
+class Finish:
+    """Writes and scores what a run has trained."""
 
-    Arguments
-    ---------
-    selections : dict of str to dict of int to tuple of int
-        By strategy and depth, the layers that run.
-    """
-    return DepthEvaluation(
-        brain.plain_modules(),
-        task.with_decoding(hparams["decoding"], hparams["beam_options"]),
-        hparams["sample_rate"],
-        selections,
-        random_draws=random_draws,
-        seed=hparams["seed"],
-    )
+    def __init__(
+        self, settings: Settings, brain: DLDBrain, task: Task, csv_folder: str
+    ) -> None:
+        self.settings = settings
+        self.brain = brain
+        self.task = task
+        self.csv_folder = csv_folder
 
-
-def test_sets(
-    hparams: dict[str, Any], task: Task, csv_folder: str
-) -> dict[str, Any]:
-    """Loaders of the test sets."""
-    return {
-        name: make_dataloader(
-            data.make_dataset(
-                str(data.csv_file(csv_folder, name)),
-                hparams["data_folder"],
-                task,
-                hparams["sample_rate"],
-            ),
-            batch_size=hparams["test_batch_size"],
-        )
-        for name in hparams["test_splits"]
-    }
-
-
-def score_epochs(
-    brain: DLDBrain,
-    hparams: dict[str, Any],
-    task: Task,
-    loaders: dict[str, Any],
-    chosen: dict[str, dict[int, Layers]],
-) -> Optional[dict[int, dict[str, list[DepthScore]]]]:
-    """Scores the epochs that were kept; the model is as before behind it.
-
-    Arguments
-    ---------
-    chosen : dict of str to dict of int to tuple of int
-        By strategy and depth, the layers that run.
-
-    Returns
-    -------
-    dict of int to dict of str to list of DepthScore
-        By epoch and test set; None if no epoch was kept.
-    """
-    files = {
-        epoch: epoch_file(hparams["save_folder"], epoch)
-        for epoch in hparams["keep_epochs"]
-    }
-    kept = {epoch: path for epoch, path in files.items() if path.is_file()}
-    model = brain.plain_modules()["model"]
-    state = copy.deepcopy(model.state_dict())
-    found = {}
-    for epoch, path in kept.items():
-        load_state_strictly(model, path)
-        evaluation = make_evaluation(brain, hparams, task, chosen)
-        found[epoch] = {
-            name: evaluation.scores(
-                evaluation.answer(loader, f"epoch {epoch}, {name}")
-            )
-            for name, loader in loaders.items()
-        }
-    model.load_state_dict(state)
-    return found or None
-
-
-def evaluate(
-    brain: DLDBrain,
-    hparams: dict[str, Any],
-    task: Task,
-    csv_folder: str,
-    chooser: LayerChooser,
-    table: DepthTable,
-) -> report.Report:
-    """Scores every test set at every depth.
-
-    Arguments
-    ---------
-    chooser : LayerChooser
-        Chooses the layers that are compared with those of the table.
-    """
-    depths = list(hparams["test_depths"]) or [
-        n for n in default_depths(brain.n_total) if n in table.depths
-    ]
-    others = [s for s in hparams["compare_selections"] if s != table.strategy]
-    tables = [table, *(chooser.choose(strategy) for strategy in others)]
-    chosen = {t.strategy: {n: t.layers(n) for n in depths} for t in tables}
-    evaluation = make_evaluation(
-        brain, hparams, task, chosen, hparams["random_draws"]
-    )
-    loaders = test_sets(hparams, task, csv_folder)
-    ladder = [table.layers(n) for n in default_ladder(depths[0], depths)]
-    sets, curves, unknown, routing = {}, {}, {}, {}
-    is_routed = isinstance(evaluation.model.router, InputRouter)
-    folder = hparams["output_folder"]
-    for name, loader in loaders.items():
-        result = evaluation.answer(loader, name)
-        sets[name] = evaluation.scores(result)
-        layers = chosen[table.strategy]
-        report.write_details(folder, name, task, layers, result)
-        curves[name] = escalation_curve(result, ladder, brain.n_total, task)
-        unknown[name] = task.unknown(result.references)
-        if is_routed:
-            routing[name] = routing_curve(evaluation, loader, name)
-    return report.Report(
-        experiment=Path(folder).parent.name,
-        seed=hparams["seed"],
-        recipe=Path(hparams["hparams_file"]).stem,
-        corpus=hparams["corpus"],
-        gates=hparams["gates"],
-        starts_from_model=bool(hparams["init_from"]),
-        metric=task.metric,
-        higher_is_better=task.higher_is_better,
-        sets=sets,
-        teacher=report.rates_of_teacher(hparams["save_folder"]),
-        training=brain.last_meta().get("training"),
-        epochs=score_epochs(brain, hparams, task, loaders, chosen),
-        layer_importance=(
-            chooser.importance() if hparams["layer_importance"] else None
-        ),
-        gates_seen=brain.gates_seen(),
-        escalation=curves,
-        routing=routing or None,
-        unknown_labels={k: v for k, v in unknown.items() if v} or None,
-    )
-
-
-def print_next_step(hparams: dict[str, Any], task: Task, depth: int) -> None:
-    """Prints how the model is used."""
-    print(
-        f"{task.invitation} with:\n  python -m pretrained_interfaces "
-        f"{task.command} --source {hparams['output_folder']}/pretrained "
-        f"--n_layers {depth} FILE"
-    )
-
-
-def finish(
-    brain: DLDBrain,
-    hparams: dict[str, Any],
-    task: Task,
-    csv_folder: str,
-) -> None:
-    """Writes `pretrained/` with its depth table; evaluates."""
-    pretrained = str(Path(hparams["output_folder"], "pretrained"))
-    model_hash = save_weights(pretrained, brain.plain_modules(), task)
-    chooser = make_chooser(brain, model_hash, hparams, task, csv_folder)
-    table = chooser.choose(hparams["layer_selection"], hparams["nested"])
-    table.save(pretrained)
-    save_hyperparams(pretrained, hparams["encoder_yaml"], task)
-    if not hparams["export_only"]:
-        found = evaluate(brain, hparams, task, csv_folder, chooser, table)
-        for place in (pretrained, hparams["output_folder"]):
+    def run(self, encoder_yaml: str) -> None:
+        """Writes `pretrained/` with its depth table; evaluates."""
+        output_folder = self.settings.start.output_folder
+        pretrained = str(Path(output_folder, "pretrained"))
+        modules = self.brain.plain_modules()
+        model_hash = save_weights(pretrained, modules, self.task)
+        chooser = self.make_chooser(model_hash)
+        selection = self.settings.search.selection
+        table = chooser.choose(selection.name, **selection.options)
+        table.save(pretrained)
+        save_hyperparams(pretrained, encoder_yaml, self.task)
+        if self.settings.evaluation.export_only:
+            return
+        found = self.evaluate(chooser, table)
+        for place in (pretrained, output_folder):
             markdown = found.write(place)
         print(markdown)
-        print_next_step(hparams, task, table.depths[0])
+        print(
+            f"{self.task.invitation} with:\n  python -m pretrained_interfaces "
+            f"{self.task.command} --source {pretrained} "
+            f"--n_layers {table.depths[0]} FILE"
+        )
+
+    def dataset(self, csv: str) -> Any:
+        """The dataset of a CSV file."""
+        return data.make_dataset(
+            csv,
+            self.settings.data.data_folder,
+            self.task,
+            self.settings.encoder.sample_rate,
+        )
+
+    def make_chooser(self, model_hash: str) -> LayerChooser:
+        """Makes what chooses the layers of each depth, on development speech."""
+        search, folder = self.settings.search, self.settings.start.save_folder
+        splits = search.search_splits or self.settings.data.valid_splits
+        return LayerChooser(
+            self.brain.plain_modules(),
+            model_hash,
+            self.task,
+            self.dataset(
+                data.merged_csv(self.csv_folder, list(splits), folder)
+            ),
+            self.settings.encoder.sample_rate,
+            n_utterances=search.search_utterances,
+            batch_size=self.settings.evaluation.test_batch_size,
+            seed=self.settings.start.seed,
+            path=str(Path(folder, "layer_scores.json")),
+            trained=trained_layers(self.brain),
+        )
+
+    def make_evaluation(
+        self, selections: dict[str, dict[int, Layers]], random_draws: int = 0
+    ) -> DepthEvaluation:
+        """Makes what scores test sets.
+
+        Arguments
+        ---------
+        selections : dict of str to dict of int to tuple of int
+            By strategy and depth, the layers that run.
+        """
+        decoding = self.settings.evaluation.decoding
+        return DepthEvaluation(
+            self.brain.plain_modules(),
+            self.task.with_decoding(decoding.name, decoding.options),
+            self.settings.encoder.sample_rate,
+            selections,
+            random_draws=random_draws,
+            seed=self.settings.start.seed,
+        )
+
+    def test_sets(self) -> dict[str, Any]:
+        """Loaders of the test sets."""
+        return {
+            name: make_dataloader(
+                self.dataset(str(data.csv_file(self.csv_folder, name))),
+                batch_size=self.settings.evaluation.test_batch_size,
+            )
+            for name in self.settings.data.test_splits
+        }
+
+    def score_epochs(
+        self,
+        loaders: dict[str, Any],
+        chosen: dict[str, dict[int, Layers]],
+    ) -> Optional[dict[int, dict[str, list[DepthScore]]]]:
+        """Scores the epochs that were kept; the model is as before behind it.
+
+        Arguments
+        ---------
+        chosen : dict of str to dict of int to tuple of int
+            By strategy and depth, the layers that run.
+
+        Returns
+        -------
+        dict of int to dict of str to list of DepthScore
+            By epoch and test set; None if no epoch was kept.
+        """
+        folder = self.settings.start.save_folder
+        epochs = self.settings.optimisation.keep_epochs
+        files = {epoch: epoch_file(folder, epoch) for epoch in epochs}
+        kept = {epoch: path for epoch, path in files.items() if path.is_file()}
+        model = self.brain.plain_modules()["model"]
+        state = copy.deepcopy(model.state_dict())
+        found = {}
+        for epoch, path in kept.items():
+            load_state_strictly(model, path)
+            evaluation = self.make_evaluation(chosen)
+            found[epoch] = {
+                name: evaluation.scores(
+                    evaluation.answer(loader, f"epoch {epoch}, {name}")
+                )
+                for name, loader in loaders.items()
+            }
+        model.load_state_dict(state)
+        return found or None
+
+    def evaluate(
+        self, chooser: LayerChooser, table: DepthTable
+    ) -> report.Report:
+        """Scores every test set at every depth.
+
+        Arguments
+        ---------
+        chooser : LayerChooser
+            Chooses the layers that are compared with those of the table.
+        """
+        settings, brain, task = self.settings, self.brain, self.task
+        depths = list(settings.evaluation.test_depths) or [
+            n for n in default_depths(brain.n_total) if n in table.depths
+        ]
+        others = [
+            s for s in settings.search.compare_selections if s != table.strategy
+        ]
+        tables = [table, *(chooser.choose(strategy) for strategy in others)]
+        chosen = {t.strategy: {n: t.layers(n) for n in depths} for t in tables}
+        evaluation = self.make_evaluation(
+            chosen, settings.evaluation.random_draws
+        )
+        loaders = self.test_sets()
+        ladder = [table.layers(n) for n in default_ladder(depths[0], depths)]
+        sets, curves, unknown, routing = {}, {}, {}, {}
+        is_routed = isinstance(evaluation.model.router, InputRouter)
+        folder = settings.start.output_folder
+        for name, loader in loaders.items():
+            result = evaluation.answer(loader, name)
+            sets[name] = evaluation.scores(result)
+            layers = chosen[table.strategy]
+            report.write_details(folder, name, task, layers, result)
+            curves[name] = escalation_curve(result, ladder, brain.n_total, task)
+            unknown[name] = task.unknown(result.references)
+            if is_routed:
+                routing[name] = routing_curve(evaluation, loader, name)
+        return report.Report(
+            experiment=Path(folder).parent.name,
+            seed=settings.start.seed,
+            recipe=Path(settings.hparams_file).stem,
+            corpus=settings.data.corpus,
+            gates=settings.losses.gates.name,
+            starts_from_model=bool(settings.start.init_from),
+            metric=task.metric,
+            higher_is_better=task.higher_is_better,
+            sets=sets,
+            teacher=report.rates_of_teacher(settings.start.save_folder),
+            training=brain.last_meta().get("training"),
+            epochs=self.score_epochs(loaders, chosen),
+            layer_importance=(
+                chooser.importance()
+                if settings.evaluation.layer_importance
+                else None
+            ),
+            gates_seen=brain.gates_seen(),
+            escalation=curves,
+            routing=routing or None,
+            unknown_labels={k: v for k, v in unknown.items() if v} or None,
+        )

@@ -145,9 +145,7 @@ def test_a_family_is_what_a_depth_runs():
         assert prefixes.layers(n_layers) == tuple(range(n_layers))
     drawn = {g for g in map(random_ones.gates, range(2000)) if sum(g) == 3}
     assert len(drawn) == 20  # all sets of 3 of 6
-    with pytest.raises(
-        ValueError, match="`gate_family` must be one of even, pref"
-    ):
+    with pytest.raises(ValueError, match="`family` must be one of even, pref"):
         UniformDepthGates(6, seed=2, family="odd")
 
 

@@ -24,6 +24,8 @@ def main(arguments: list[str]) -> None:
     hparams_file, run_opts, overrides = parse(arguments)
     sb.utils.distributed.ddp_init_group(run_opts)
     keep_freed_memory()
+    # A Run reaches what hparams["encoder"] and hparams["recipe"] include as if
+    # it stood in the file itself.
     Run(hparams_file, run_opts, overrides).prepare().fit().finish()
 
 

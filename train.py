@@ -14,17 +14,19 @@ import sys
 
 import speechbrain as sb
 
-from dld_brain.run.config import read_tree
-from dld_brain.run.run import run
+from dld_brain.run.command_line import parse
+from dld_brain.run.run import Run
 from dld_brain.training.memory import keep_freed_memory
 
 
 def main(arguments: list[str]) -> None:
     """Runs the recipe that the command line names."""
-    hparams_file, run_opts, overrides = sb.parse_arguments(arguments)
+    hparams_file, run_opts, overrides = parse(arguments)
     sb.utils.distributed.ddp_init_group(run_opts)
     keep_freed_memory()
-    run(hparams_file, run_opts, read_tree(overrides) if overrides else {})
+    # A Run reaches what hparams["encoder"] and hparams["recipe"] include as if
+    # it stood in the file itself.
+    Run(hparams_file, run_opts, overrides).prepare().fit().finish()
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from comparison import Row, curves, differences, draw, read_row, table
-from jobs import Job, longer, mean_passes
+from jobs import Job, for_updates, longer, mean_passes
 from timing import machine
 from tqdm import tqdm
 
@@ -55,15 +55,15 @@ class Comparison:
 
     def teacher_job(self) -> Job:
         """The teacher."""
+        settings = {
+            **self.shared,
+            "seed": self.options.seeds[0],
+            **self.corpus["teacher"],
+            **settings_of(self.options),
+        }
+        settings.pop("updates", None)
         return Job(
-            "hparams/conformer_teacher.yaml",
-            {
-                **self.shared,
-                "seed": self.options.seeds[0],
-                **self.corpus["teacher"],
-                **settings_of(self.options),
-            },
-            self.teacher.parent,
+            "hparams/conformer_teacher.yaml", settings, self.teacher.parent
         )
 
     def job(
@@ -100,7 +100,9 @@ class Comparison:
             key: models.get(value, value) if isinstance(value, str) else value
             for key, value in settings.items()
         }
-        return Job(entry["hparams"], settings, folder / str(seed))
+        updates = settings.pop("updates")
+        job = Job(entry["hparams"], settings, folder / str(seed))
+        return for_updates(job, updates)
 
     def jobs(self, method: str) -> dict[int, list[Job]]:
         """The models of a method, by seed.

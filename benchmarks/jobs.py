@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dld_brain.gates.sampler import with_intermediate
-from dld_brain.run.config import REPOSITORY, load_flat
+from dld_brain.run.config import compose, load_hparams
+from dld_brain.run.places import ROOT
+from dld_brain.run.start import gates_with_table
 from dld_brain.training.clock import layer_passes
 
 #: Steps that the compute of a method is averaged over.
@@ -22,6 +24,7 @@ class Job(NamedTuple):
     hparams: str
     settings: dict[str, Any]
     folder: Path
+    updates: int = 0
 
     @property
     def is_done(self) -> bool:
@@ -44,7 +47,7 @@ class Job(NamedTuple):
         with open(log, "a", encoding="utf-8") as file:
             code = subprocess.run(
                 [sys.executable, *self.command(device), "--noprogressbar"],
-                cwd=REPOSITORY,
+                cwd=ROOT,
                 env={**os.environ, "OMP_NUM_THREADS": str(threads)},
                 stdout=file,
                 stderr=subprocess.STDOUT,
@@ -61,12 +64,13 @@ def mean_passes(job: Job, n_teacher: int) -> float:
     n_teacher : int
         Layers of its frozen teacher, if it has one.
     """
-    hparams = load_flat(job.hparams, job.settings)
-    n_total, seed = hparams["modules"]["model"].n_total, hparams["seed"]
-    make_sampler = hparams["gate_samplers"][hparams["gates"]]
-    sampler = make_sampler(n_total=n_total, seed=seed)
-    weight = hparams["intermediate_weight"]
-    n_teacher = n_teacher if hparams["teacher"] else 0
+    composed = compose(job.hparams, job.settings)
+    settings = composed.settings()
+    n_total = load_hparams(composed)["modules"]["model"].n_total
+    gates = gates_with_table(settings.losses.gates)
+    sampler = gates.make(n_total=n_total, seed=settings.start.seed)
+    weight = settings.losses.intermediate_weight
+    n_teacher = n_teacher if settings.start.teacher else 0
     passes = [
         layer_passes(
             with_intermediate(sampler(step), weight), n_total, n_teacher
@@ -76,21 +80,30 @@ def mean_passes(job: Job, n_teacher: int) -> float:
     return sum(passes) / STEPS
 
 
+def for_updates(job: Job, updates: int) -> Job:
+    """The same model, whose schedule is made for so many updates."""
+    schedule = job.settings.get("schedule", {})
+    settings = job.settings
+    if "n_updates" in schedule:
+        schedule = {**schedule, "n_updates": updates}
+        settings = {**settings, "schedule": schedule}
+    return job._replace(settings=settings, updates=updates)
+
+
 def longer(job: Job, share: float) -> Job:
     """The same model with more updates, or fewer, and its schedule with them.
 
     Example
     -------
-    >>> job = Job("x.yaml", {"number_of_epochs": 6, "n_updates": 100}, Path())
+    >>> job = Job("x.yaml", {"number_of_epochs": 6}, Path(), updates=100)
     >>> settings = longer(job, 0.25).settings
     >>> settings["number_of_epochs"], settings["optimizer_step_limit"]
     (2, 25)
     """
-    updates = round(share * job.settings["n_updates"])
+    updates = round(share * job.updates)
     settings = {
         **job.settings,
         "number_of_epochs": ceil(share * job.settings["number_of_epochs"]),
-        "n_updates": updates,
         "optimizer_step_limit": updates,
     }
-    return job._replace(settings=settings)
+    return for_updates(job._replace(settings=settings), updates)

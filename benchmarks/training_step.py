@@ -18,7 +18,8 @@ from speechbrain.dataio.batch import PaddedBatch
 from timing import interleaved, machine, write_json
 
 from dld_brain.gates.by_layer import BernoulliGates
-from dld_brain.run.config import load_flat
+from dld_brain.run.config import compose, load_flat, load_hparams
+from dld_brain.run.run import make_brain as brain_of_a_run
 from dld_brain.tasks import TranscriptionTask
 from dld_brain.training.brain import DLDBrain
 from dld_brain.training.memory import keep_freed_memory
@@ -34,13 +35,14 @@ def make_brain(
         "wav_augment": None,
         "fea_augment": None,
     }
-    hparams = load_flat("hparams/conformer_dld.yaml", settings)
-    brain = DLDBrain(
-        modules=hparams["modules"],
-        opt_class=hparams["opt_class"],
-        hparams=hparams,
-        run_opts={"device": "cpu"},
-        gate_sampler=BernoulliGates(hparams["n_total"], 1, p_open),
+    composed = compose("hparams/conformer_dld.yaml", settings)
+    told = composed.settings()
+    brain = brain_of_a_run(
+        told,
+        load_hparams(composed),
+        {"device": "cpu"},
+        checkpointer=None,
+        gate_sampler=BernoulliGates(told.encoder.n_total, 1, p_open),
         task=TranscriptionTask(SentencePieceProcessor()),
         teacher=teacher,
     )

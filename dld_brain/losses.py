@@ -4,6 +4,8 @@ Both are sums over the frames of an utterance, averaged over the batch, so
 that the paper's 1 : 1 weighting is one nat against one nat.
 """
 
+import functools
+from collections.abc import Callable
 from typing import Optional
 
 import torch
@@ -230,3 +232,44 @@ def check_shapes(teacher: torch.Tensor, student: torch.Tensor) -> None:
             f"teacher and student must give the same [B, T, V], but give "
             f"{list(teacher.shape)} and {list(student.shape)}"
         )
+
+
+#: (teacher's log-probs, student's log-probs, lengths) -> [B], nats.
+Divergence = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+def make_kl(temperature: float = 1.0) -> Divergence:
+    """`kl` over all frames."""
+    _check_temperature(temperature)
+    return functools.partial(kl, temperature=temperature)
+
+
+def make_near_tokens(
+    temperature: float = 1.0, neighbours: int = 2
+) -> Divergence:
+    """`kl` over the frames near a token of the teacher's."""
+    _check_temperature(temperature)
+    if neighbours < 0:
+        raise ValueError(
+            f"`neighbours` must be at least 0, but is {neighbours}"
+        )
+    return functools.partial(kl, temperature=temperature, neighbours=neighbours)
+
+
+def make_l2() -> Divergence:
+    """`l2`, which has no options."""
+    return l2
+
+
+def _check_temperature(temperature: float) -> None:
+    """Raises unless a temperature is above 0."""
+    if temperature <= 0:
+        raise ValueError(f"`temperature` must be above 0, but is {temperature}")
+
+
+#: By the name that an hparams file gives them.
+DIVERGENCES: dict[str, Callable[..., Divergence]] = {
+    "kl": make_kl,
+    "near_tokens": make_near_tokens,
+    "l2": make_l2,
+}

@@ -13,7 +13,8 @@ from speechbrain.dataio.batch import PaddedBatch
 from dld_brain.depth_table import DepthTable
 from dld_brain.gates.by_layer import BernoulliGates
 from dld_brain.model_folder.manifest import sha256, write_manifest
-from dld_brain.run.config import load_flat
+from dld_brain.run.config import Composed, compose, load_hparams
+from dld_brain.run.run import make_brain
 from dld_brain.tasks import TranscriptionTask
 from dld_brain.training.brain import DLDBrain
 
@@ -31,14 +32,19 @@ TINY = {
     "dropout": 0.0,
     "wav_augment": None,
     "fea_augment": None,
-    "n_warmup_steps": 1,
+    "schedule.n_warmup_steps": 1,
     "lr": 0.01,
 }
 
 
 def tiny_hparams(**overrides: Any) -> dict[str, Any]:
     """Hyperparameters of a model of 4 layers of width 16."""
-    return load_flat("hparams/conformer_dld.yaml", {**TINY, **overrides})
+    return load_hparams(tiny_composed(**overrides))
+
+
+def tiny_composed(**overrides: Any) -> Composed:
+    """What a run of that model is told."""
+    return compose("hparams/conformer_dld.yaml", {**TINY, **overrides})
 
 
 def tiny_modules(seed: int = 0, **overrides: Any) -> dict[str, Any]:
@@ -68,14 +74,14 @@ def tiny_brain(
     **overrides: Any,
 ) -> DLDBrain:
     """A Brain round a tiny model."""
-    hparams = tiny_hparams(**overrides)
-    hparams["train_loggers"] = []
-    return DLDBrain(
+    composed = tiny_composed(**overrides)
+    return make_brain(
+        composed.settings(),
+        load_hparams(composed),
+        {"device": "cpu", **(run_opts or {})},
         modules=modules or tiny_modules(),
-        opt_class=hparams["opt_class"],
-        hparams=hparams,
-        run_opts={"device": "cpu", **(run_opts or {})},
         checkpointer=checkpointer,
+        train_loggers=[],
         gate_sampler=gate_sampler or BernoulliGates(TINY["n_total"], seed=3),
         task=transcription(lambda out: ["A"] * len(out.lengths)),
         teacher=teacher,
@@ -111,7 +117,7 @@ def batch_of(utterances: list[dict[str, Any]]) -> PaddedBatch:
 def start(brain: DLDBrain, n_batches: int = 1) -> DLDBrain:
     """Brings a Brain to where `fit` calls `fit_batch`."""
     brain.on_fit_start()
-    brain.hparams.epoch_counter.current = 1
+    brain.epoch_counter.current = 1
     brain.on_stage_start(sb.Stage.TRAIN, 1)
     brain.modules.train()
     brain.n_train_batches = n_batches

@@ -106,7 +106,7 @@ def small_wavlm(**changes) -> list[str]:
         "corpus": "AN4",
         "data_folder": "tests/samples/AN4",
         "vocab_size": 11,
-        "n_updates": 10,
+        "schedule.n_updates": 10,
         "random_draws": 0,
         **changes,
     }
@@ -204,7 +204,7 @@ def slu_run(tmp_path_factory):
         *small_slu(
             output_folder=f"{folder}/conformer_slu_dld/1",
             keep_epochs="[1]",
-            layer_selection="exhaustive",
+            selection="exhaustive",
             teacher_overrides="{number_of_epochs: 3, random_draws: 0, "
             f"output_folder: {folder}/conformer_slu_teacher/1}}",
         ),

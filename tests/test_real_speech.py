@@ -56,7 +56,7 @@ def test_librispeech_from_preparation_to_transcript(real_speech, tmp_path):
         max_batch_seconds=60,
         num_buckets=10,
         number_of_epochs=1,
-        n_warmup_steps=10,
+        **{"schedule.n_warmup_steps": 10},
         output_folder=output,
         teacher_overrides=f"{{output_folder: {tmp_path}/teacher/1, "
         "number_of_epochs: 1, max_batch_seconds: 60, num_buckets: 10}",
@@ -93,7 +93,7 @@ def test_tedlium_from_preparation_to_transcript(tedlium, tmp_path):
         "max_batch_seconds": 60,
         "num_buckets": 4,
         "number_of_epochs": 1,
-        "n_warmup_steps": 10,
+        "schedule.n_warmup_steps": 10,
     }
     teacher = f"{{output_folder: {tmp_path}/teacher/1, number_of_epochs: 1, "
     teacher += "max_batch_seconds: 60, num_buckets: 4}"

@@ -1,6 +1,7 @@
 """The paper's Conformer, of SpeechBrain's layer."""
 
-from typing import Optional
+from collections.abc import Mapping
+from typing import Any, Optional, Union
 
 import torch
 import torch.nn.functional as F
@@ -275,9 +276,7 @@ def conformer_encoder(
     task: str = "transcription",
     closed: str = "identity",
     per_depth: str = "none",
-    router: str = "none",
-    router_layers: int = 2,
-    anneal_steps: int = 100,
+    router: Union[str, Mapping[str, Any]] = "none",
 ) -> DynamicEncoder:
     """Makes the paper's dynamic encoder.
 
@@ -293,10 +292,8 @@ def conformer_encoder(
         What a closed layer does; see GatedLayers.
     per_depth : str
         What each depth has of its own; see `make_per_depth`.
-    router : str
+    router : mapping or str
         What may decide which layers run; see `make_router`.
-    router_layers : int
-        `min_layers` of that.
 
     Raises
     ------
@@ -324,7 +321,5 @@ def conformer_encoder(
         head=nn.Linear(d_model, vocab_size),
         pool=make_pool(task),
         per_depth=make_per_depth(per_depth, n_total, d_model, vocab_size),
-        router=make_router(
-            router, n_total, d_model, per_depth, router_layers, anneal_steps
-        ),
+        router=make_router(router, n_total, d_model, per_depth),
     )

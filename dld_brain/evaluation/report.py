@@ -34,6 +34,10 @@ class Report:
 
     Arguments
     ---------
+    command : str
+        What trains and scores the same again.
+    commit : str, optional
+        Of this package, where it is a clone.
     starts_from_model : bool
         Whether it started from a trained model.
     metric : str
@@ -63,6 +67,9 @@ class Report:
     experiment: str
     seed: int
     recipe: str
+    command: str
+    commit: Optional[str]
+    machine: str
     corpus: str
     gates: str
     starts_from_model: bool
@@ -83,6 +90,11 @@ class Report:
         """Experiment and seed."""
         return f"{self.experiment}, seed {self.seed}"
 
+    @property
+    def picture(self) -> str:
+        """Name of the picture of the metric against depth."""
+        return f"{self.metric.lower()}_vs_depth.png"
+
     def write(self, folder: str) -> str:
         """Writes depth_report.json, depth_report.md and the pictures."""
         path = Path(folder)
@@ -95,8 +107,7 @@ class Report:
         (path / "depth_report.json").write_text(text + "\n")
         (path / "depth_report.md").write_text(self.markdown())
         name, labels = self.metric.lower(), (self.title, self.metric)
-        file = path / f"{name}_vs_depth.png"
-        plot_depth(self.sets, file, *labels, self.teacher)
+        plot_depth(self.sets, path / self.picture, *labels, self.teacher)
         plot_speed(self.sets, path / f"{name}_vs_rtf.png", *labels)
         if self.layer_importance is not None:
             file = path / "layer_importance.png"

@@ -1,11 +1,10 @@
 """Gate samplers that draw the depth, and have layers for each."""
 
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Optional
 
 import numpy as np
 
-from dld_brain.depth_table import FILE, DepthTable
 from dld_brain.gates.gates import Gates
 from dld_brain.gates.layer_sets import (
     check_n_layers,
@@ -43,11 +42,11 @@ class DepthSampler(GateSampler):
         even, prefix (the first n), ends (the first and the last), nested
         (each depth contains the smaller ones), random (n layers, drawn
         uniformly), or table.
-    table : str, optional
-        With family table, the folder `pretrained` whose depth table has the
-        layers.
-    n_last : int
-        Of family ends, how many of the last layers a depth has, at most.
+    table : mapping of int to tuple of int, optional
+        Of family table, the layers of each depth.
+    n_last : int, optional
+        Of family ends, how many of the last layers a depth has, at most; 2
+        if not given.
     depth_power : float
         Of several runs in a step, that of depth n weighs (L / n) to this
         power: layers that many depths share learn from the shallow ones
@@ -68,33 +67,55 @@ class DepthSampler(GateSampler):
         min_layers: int = 1,
         depth_step: int = 1,
         family: str = "even",
-        table: Optional[str] = None,
-        n_last: int = 2,
+        table: Optional[Mapping[int, Sequence[int]]] = None,
+        n_last: Optional[int] = None,
         depth_power: float = 0.0,
     ) -> None:
         super().__init__(n_total, seed)
-        check_n_layers(min_layers, n_total)
+        if not 1 <= min_layers <= n_total:
+            raise ValueError(
+                f"`min_layers` must be between 1 and {n_total}, but is "
+                f"{min_layers}"
+            )
         for name, value in (("depth_step", depth_step), ("n_last", n_last)):
-            if value < 1:
+            if value is not None and value < 1:
                 raise ValueError(f"`{name}` must be at least 1, but is {value}")
         known = (*FAMILIES, *OTHERS)
         if family not in known:
             raise ValueError(
-                f"`gate_family` must be one of {', '.join(known)}, but is "
-                f"{family!r}"
+                f"`family` must be one of {', '.join(known)}, but is {family!r}"
+            )
+        for name, value, owner in (
+            ("n_last", n_last, "ends"),
+            ("table", table, "table"),
+        ):
+            if value is not None and family != owner:
+                raise ValueError(
+                    f"`{name}` must be given with family {owner} alone, but "
+                    f"`family` is {family}"
+                )
+        if family == "table" and table is None:
+            raise ValueError(
+                "`table` must be given with family table: the folder "
+                "`pretrained` of a finished run"
             )
         self.family = family
-        self.n_last = n_last
+        self.n_last = 2 if n_last is None else n_last
         self.depth_power = depth_power
         self.depths = list(range(n_total, min_layers - 1, -depth_step))[::-1]
-        self.table = read_gate_table(table) if family == "table" else None
+        self.table = table
         for n_layers in self.depths:
             self.gates_for(n_layers)
 
     def gates_for(self, n_layers: int) -> Gates:
         """The gates that stand for a depth."""
         if self.table is not None:
-            return Gates.of(self.table.layers(n_layers), self.n_total)
+            if n_layers not in self.table:
+                raise ValueError(
+                    f"`table` must have {n_layers} layers among its depths, "
+                    f"but has {', '.join(map(str, self.table))}"
+                )
+            return Gates.of(self.table[n_layers], self.n_total)
         if self.family == "ends":
             return ends(n_layers, self.n_total, self.n_last)
         find = FAMILIES.get(self.family, evenly_spread)
@@ -115,26 +136,6 @@ class DepthSampler(GateSampler):
         return GatedRun(self.gates_at(n_layers, rng), weight)
 
 
-def read_gate_table(folder: Optional[str]) -> DepthTable:
-    """Reads the depth table of a trained model.
-
-    Example
-    -------
-    >>> read_gate_table(None)
-    Traceback (most recent call last):
-    ...
-    FileNotFoundError: `gate_table` must be a folder that holds ...
-    """
-    if folder is None or not Path(folder, FILE).is_file():
-        raise FileNotFoundError(
-            f"`gate_table` must be a folder that holds {FILE}, but is "
-            f"{folder}: give the folder `pretrained` of a finished run"
-        )
-    table = DepthTable()
-    table.read(Path(folder, FILE))
-    return table
-
-
 class UniformDepthGates(DepthSampler, OneRun):
     """Draws the depth uniformly.
 
@@ -149,6 +150,20 @@ class UniformDepthGates(DepthSampler, OneRun):
     >>> sampler.gates(step=7).depth
     4
     """
+
+    def __init__(
+        self,
+        n_total: int,
+        seed: int,
+        min_layers: int = 1,
+        depth_step: int = 1,
+        family: str = "even",
+        table: Optional[Mapping[int, Sequence[int]]] = None,
+        n_last: Optional[int] = None,
+    ) -> None:
+        super().__init__(
+            n_total, seed, min_layers, depth_step, family, table, n_last
+        )
 
     def gates(self, step: int) -> Gates:
         """Draws gates.
@@ -197,11 +212,25 @@ class SandwichGates(DepthSampler):
         self,
         n_total: int,
         seed: int,
+        min_layers: int = 1,
+        depth_step: int = 1,
+        family: str = "even",
+        table: Optional[Mapping[int, Sequence[int]]] = None,
+        n_last: Optional[int] = None,
+        depth_power: float = 0.0,
         n_between: int = 1,
         part_weight: float = 0.3,
-        **options,
     ) -> None:
-        super().__init__(n_total, seed, **options)
+        super().__init__(
+            n_total,
+            seed,
+            min_layers,
+            depth_step,
+            family,
+            table,
+            n_last,
+            depth_power,
+        )
         for name, value in (
             ("n_between", n_between),
             ("part_weight", part_weight),

@@ -125,6 +125,15 @@ class RoutedGates(GateSampler):
         (https://arxiv.org/abs/2407.18930) have 1, and 0.3 for the other.
     part_weight : float
         Weight of the loss of the router's run.
+    open_rate : float
+        Share of the layers that the router is to run, in [0, 1].
+    rate_penalty : float
+        Of its distance from that, squared, nats an utterance.
+
+    Raises
+    ------
+    ValueError
+        If a weight is negative, or `open_rate` is no share.
 
     Example
     -------
@@ -138,10 +147,25 @@ class RoutedGates(GateSampler):
         seed: int,
         full_weight: float = 0.0,
         part_weight: float = 1.0,
+        open_rate: float = 0.5,
+        rate_penalty: float = 0.0,
     ) -> None:
         super().__init__(n_total, seed)
+        for name, value in (
+            ("full_weight", full_weight),
+            ("part_weight", part_weight),
+            ("rate_penalty", rate_penalty),
+        ):
+            if value < 0:
+                raise ValueError(f"`{name}` must be at least 0, but is {value}")
+        if not 0 <= open_rate <= 1:
+            raise ValueError(
+                f"`open_rate` must be between 0 and 1, but is {open_rate}"
+            )
         self.full_weight = full_weight
         self.part_weight = part_weight
+        self.open_rate = open_rate
+        self.rate_penalty = rate_penalty
         self.has_full_depth = full_weight > 0
 
     def __call__(self, step: int) -> list[GatedRun]:

@@ -16,7 +16,7 @@ from dld_brain.model_folder.read import (
     load_for_inference,
     load_pretrained,
 )
-from dld_brain.model_folder.save import add_report, save_model
+from dld_brain.model_folder.save import add_report, commit, save_model
 from dld_brain.model_folder.weights import (
     copy_weights,
     load_state_strictly,
@@ -28,6 +28,7 @@ __all__ = [
     "PretrainedModel",
     "add_report",
     "check_pretrained",
+    "commit",
     "copy_weights",
     "load_for_inference",
     "load_pretrained",

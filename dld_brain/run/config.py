@@ -1,4 +1,4 @@
-"""Reads hyperparameters: a short YAML, the files it includes, a corpus.
+"""Reads an hparams file, the files it includes and a corpus as one.
 
 A file of hparams/ names what it differs in. It `!include`s the encoder and
 the recipe that several share; their keys are reached as if they stood in
@@ -8,38 +8,23 @@ changes in the recipe), corpus, hparams file, command line.
 """
 
 import difflib
-from collections.abc import Iterable
+import io
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional, Union
 
 import ruamel.yaml
 from hyperpyyaml import load_hyperpyyaml, resolve_references
+from ruamel.yaml.scalarstring import SingleQuotedScalarString
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+from dld_brain.run.blocks import BLOCKS, with_blocks
+from dld_brain.run.places import RECIPES, SHARED, corpora
+from dld_brain.run.settings import Settings
+
 #: Keys of an hparams file whose value includes a shared file.
 INCLUDES = ("encoder", "recipe")
-ENCODERS = "hparams/shared"
 
 Overrides = Union[str, dict[str, Any], None]
-
-
-def choice(hparams: dict[str, Any], key: str, options: Iterable[str]) -> str:
-    """The value of a key that is one of several.
-
-    Example
-    -------
-    >>> choice({"gates": "odd"}, "gates", ["full", "uniform"])
-    Traceback (most recent call last):
-    ...
-    ValueError: `gates` must be one of full, uniform, but is 'odd'
-    """
-    options = list(options)
-    if hparams[key] not in options:
-        raise ValueError(
-            f"`{key}` must be one of {', '.join(options)}, but is "
-            f"{hparams[key]!r}"
-        )
-    return hparams[key]
 
 
 def read_tree(source: Any) -> dict[str, Any]:
@@ -53,15 +38,21 @@ def read_tree(source: Any) -> dict[str, Any]:
     return ruamel.yaml.YAML().load(source) or {}
 
 
-def included_file(hparams_file: str, node: Any) -> Path:
-    """Path of the file that an `!include:` names.
+def dump(tree: Any) -> str:
+    """Writes a tree as YAML."""
+    text = io.StringIO()
+    ruamel.yaml.YAML().dump(tree, text)
+    return text.getvalue()
 
-    Arguments
-    ---------
-    hparams_file : str
-        File that the `!include:` stands in.
-    """
-    name = node.tag.value.removeprefix("!include:")
+
+def tag(node: Any) -> str:
+    """The tag of a node, "" where it has none."""
+    return getattr(getattr(node, "tag", None), "value", None) or ""
+
+
+def included_file(hparams_file: str, node: Any) -> Path:
+    """Path of the file that an `!include:` names, from beside its own."""
+    name = tag(node).removeprefix("!include:")
     return Path(hparams_file).resolve().parent / name
 
 
@@ -89,123 +80,177 @@ def corpus_settings(corpus: Optional[str], encoder: str) -> dict[str, Any]:
     """
     if not corpus:
         return {}
-    path = REPOSITORY / "recipes" / corpus / "corpus.yml"
-    if not path.is_file():
-        known = sorted(p.parent.name for p in path.parents[1].glob("*/*.yml"))
+    if corpus not in corpora():
         raise ValueError(
-            f"`corpus` must be one of {', '.join(known)}, but is "
+            f"`corpus` must be one of {', '.join(corpora())}, but is "
             f"{corpus!r}; for CSV files of your own give --corpus=''"
         )
-    settings = read_tree(path)
-    encoders = {p.stem: {} for p in (REPOSITORY / ENCODERS).glob("*.yaml")}
+    settings = read_tree(RECIPES / corpus / "corpus.yml")
+    encoders = {path.stem for path in SHARED.glob("*.yml")}
     sections = {name: settings.pop(name, {}) for name in encoders}
-    return {**settings, **sections[encoder]}
+    return {**settings, **sections.get(encoder, {})}
 
 
-def encoder_settings(hparams_file: str, overrides: Overrides) -> dict[str, Any]:
-    """What a run changes in the encoder's file.
-
-    Arguments
-    ---------
-    overrides : str or dict
-        Keys and values, as on the command line.
-
-    Returns
-    -------
-    dict
-        Of the hparams file, the corpus and the command line.
-
-    Example
-    -------
-    >>> encoder_settings("hparams/conformer_rd.yaml", {"d_model": 64})
-    {'n_total': 12, 'd_model': 64}
-    """
-    node = read_tree(Path(hparams_file))["encoder"]
-    return {**node, **route(hparams_file, overrides)["encoder"]}
-
-
-def route(hparams_file: str, overrides: Overrides) -> dict[str, Any]:
-    """Puts each override where its key is defined.
-
-    Arguments
-    ---------
-    overrides : str or dict
-        Keys and values, as on the command line.
-    """
-    if not Path(hparams_file).is_file():
-        raise FileNotFoundError(
-            f"the hyperparameter file must exist, but {hparams_file} does not"
-        )
-    tree = read_tree(Path(hparams_file))
-    if not isinstance(overrides, dict):
-        overrides = read_tree(overrides) if overrides else {}
-    files = {
-        key: read_tree(included_file(hparams_file, tree[key]))
-        for key in INCLUDES
+def merged(key: str, weak: Any, strong: Any) -> Any:
+    """A value over another: mappings are joined, a block is by its choice."""
+    if key in BLOCKS:
+        return BLOCKS[key].merged(weak, strong)
+    both = isinstance(weak, dict) and isinstance(strong, dict)
+    if not both or tag(weak) or tag(strong):
+        return strong
+    return {
+        **weak,
+        **{
+            name: merged("", weak[name], value) if name in weak else value
+            for name, value in strong.items()
+        },
     }
-    corpus = corpus_settings(
-        overrides.get("corpus", tree.get("corpus")),
-        included_file(hparams_file, tree["encoder"]).stem,
-    )
-    training = files["encoder"].get("training", {})
-    routed: dict[str, Any] = {key: {} for key in INCLUDES}
-    known = set(tree).union(*files.values())
-    for key, value in {**training, **corpus, **overrides}.items():
-        if key not in known:
-            raise unknown_key(key, known)
-        if key in overrides and key in tree and key not in INCLUDES:
-            routed[key] = value
-            continue
-        for part, content in files.items():
-            if key in content and (key in overrides or key not in tree[part]):
-                routed[part][key] = value
-    return routed
 
 
-def unknown_key(key: str, known: set[str]) -> ValueError:
+def unknown_key(key: str, known: Any) -> ValueError:
     """The error for a key that is defined nowhere.
 
     Example
     -------
-    >>> unknown_key("kl_wieght", {"kl_weight"})
-    ValueError('no hyperparameter is called `kl_wieght`: try `kl_weight`')
+    >>> unknown_key("task_wieght", {"task_weight"})
+    ValueError('no hyperparameter is called `task_wieght`: try `task_weight`')
     """
     near = difflib.get_close_matches(key, sorted(known), n=3)
     hint = f": try `{'`, `'.join(near)}`" if near else ""
     return ValueError(f"no hyperparameter is called `{key}`{hint}")
 
 
-def load_hparams(
-    hparams_file: str, overrides: Overrides = None
-) -> dict[str, Any]:
-    """Loads hyperparameters and makes the objects they name.
+def as_nodes(value: Any) -> Any:
+    """Values of a command line as YAML keeps them: words stay words."""
+    if isinstance(value, Path):
+        value = str(value)
+    if tag(value):
+        return value
+    if isinstance(value, dict):
+        return {key: as_nodes(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [as_nodes(entry) for entry in value]
+    if isinstance(value, str):
+        return SingleQuotedScalarString(value)
+    # Of ruamel's floats PyYAML takes 1e-5 for a word.
+    return float(value) if isinstance(value, float) else value
+
+
+@dataclass(frozen=True)
+class Composed:
+    """The keys of an hparams file and its includes, on one level.
+
+    Arguments
+    ---------
+    tree : dict
+        Keys and nodes; references are not resolved.
+    encoder_keys : list of str
+        Those that stand in the encoder's file.
+    changed : set of str
+        Keys that something else than an included file sets.
+    """
+
+    hparams_file: str
+    tree: dict[str, Any]
+    encoder: str
+    encoder_keys: list[str]
+    changed: set[str]
+
+    def text(self) -> str:
+        """The tree as YAML, with its references resolved."""
+        if tag(self.tree["data_folder"]) == "!PLACEHOLDER":
+            raise ValueError(
+                "`data_folder` must be given: --data_folder=/path/to/corpus"
+            )
+        return resolve_references(dump(self.tree)).getvalue()
+
+    def resolved(self) -> dict[str, Any]:
+        """Keys and values; of objects, what they are made of."""
+        return read_tree(self.text())
+
+    def settings(self) -> Settings:
+        """The settings, checked."""
+        return Settings.read(self.resolved(), self.encoder, self.hparams_file)
+
+    def encoder_settings(self) -> dict[str, Any]:
+        """What the run changes in the encoder's file."""
+        keys = [key for key in self.encoder_keys if key in self.changed]
+        return {key: self.tree[key] for key in keys}
+
+
+def compose(hparams_file: str, overrides: Overrides = None) -> Composed:
+    """Puts together what a run is told.
 
     Arguments
     ---------
     overrides : str or dict
         Keys and values, as on the command line.
 
+    Example
+    -------
+    >>> found = compose("hparams/conformer_rd.yaml", {"gates.p_open": 0.7})
+    >>> found.tree["gates"]
+    {'sampler': 'bernoulli', 'p_open': 0.7}
+    """
+    if not Path(hparams_file).is_file():
+        raise FileNotFoundError(
+            f"the hyperparameter file must exist, but {hparams_file} does not"
+        )
+    own = read_tree(Path(hparams_file))
+    if not isinstance(overrides, dict):
+        overrides = read_tree(overrides) if overrides else {}
+    overrides = as_nodes(with_blocks(overrides))
+    paths = {key: included_file(hparams_file, own[key]) for key in INCLUDES}
+    files = {key: read_tree(path) for key, path in paths.items()}
+    encoder = paths["encoder"].stem
+    corpus = overrides.get("corpus", own.get("corpus"))
+    top = {key: own[key] for key in own if key not in INCLUDES}
+    tree = {**top, **files["encoder"]}
+    tree.update({k: v for k, v in files["recipe"].items() if k not in top})
+    training = tree.pop("training", {})
+    weak = {k: v for file in files.values() for k, v in file.items()}
+    for key in top:  # what is passed on to the includes is of the file itself
+        tree[key] = weak.get(key, tree[key])
+    changed: set[str] = set()
+    for layer in (
+        training,
+        corpus_settings(corpus, encoder),
+        _differences(own["encoder"]),
+        _differences(own["recipe"]),
+        top,
+        overrides,
+    ):
+        for key, value in layer.items():
+            if key not in tree:
+                raise unknown_key(key, tree)
+            tree[key] = merged(key, tree[key], value)
+            changed.add(key)
+    keys = [key for key in files["encoder"] if key in tree]
+    return Composed(hparams_file, tree, encoder, keys, changed)
+
+
+def _differences(node: dict[str, Any]) -> dict[str, Any]:
+    """What an include changes, without what it only passes on."""
+    return {
+        key: value
+        for key, value in node.items()
+        if not (tag(value) == "!ref" and value.value == f"<{key}>")
+    }
+
+
+def load_hparams(composed: Composed) -> dict[str, Any]:
+    """Makes the objects that an hparams file names.
+
     Returns
     -------
     dict
-        The keys of the file. `encoder` and `recipe` hold those of the
-        included files.
-
-    Example
-    -------
-    >>> hparams = load_hparams(
-    ...     "hparams/conformer_dld.yaml", {"data_folder": "x", "d_ffn": 64}
-    ... )
-    >>> hparams["encoder"]["d_ffn"], hparams["recipe"]["kl_weight"]
-    (64, 1.0)
+        All keys on one level.
     """
-    routed = route(hparams_file, overrides)
-    with open(hparams_file, encoding="utf-8") as file:
-        return load_hyperpyyaml(file, routed)
+    return load_hyperpyyaml(dump(composed.tree))
 
 
 def load_flat(hparams_file: str, overrides: Overrides = None) -> dict[str, Any]:
-    """Loads hyperparameters, those of the included files on the same level.
+    """Checks the settings of an hparams file, and makes its objects.
 
     Arguments
     ---------
@@ -215,28 +260,8 @@ def load_flat(hparams_file: str, overrides: Overrides = None) -> dict[str, Any]:
     Example
     -------
     >>> load_flat("hparams/conformer_rd.yaml", {"data_folder": "x"})["gates"]
-    'bernoulli'
+    {'sampler': 'bernoulli', 'p_open': 0.5}
     """
-    hparams = load_hparams(hparams_file, overrides)
-    return {**hparams["encoder"], **hparams["recipe"], **hparams}
-
-
-def resolve_key(
-    hparams_file: str, key: str, overrides: Overrides = None
-) -> Any:
-    """Reads one key of the file without making any object.
-
-    Arguments
-    ---------
-    overrides : str or dict
-        Keys and values, as on the command line.
-
-    Example
-    -------
-    >>> overrides = {"seed": 7, "data_folder": "x"}
-    >>> resolve_key("hparams/conformer_rd.yaml", "output_folder", overrides)
-    'results/LibriSpeech/conformer_rd/7'
-    """
-    routed = route(hparams_file, overrides)
-    with open(hparams_file, encoding="utf-8") as file:
-        return read_tree(resolve_references(file, routed).getvalue())[key]
+    composed = compose(hparams_file, overrides)
+    composed.settings()
+    return load_hparams(composed)

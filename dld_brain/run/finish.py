@@ -1,7 +1,8 @@
 """What comes behind training: the model's folder, and its scores."""
 
 import copy
-import csv
+import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Optional
 
@@ -20,73 +21,18 @@ from dld_brain.evaluation.scores import DepthScore
 from dld_brain.gates.gates import Gates
 from dld_brain.model_folder import (
     add_report,
+    commit,
     load_state_strictly,
     save_model,
     weights_hash,
 )
-from dld_brain.run.config import choice
-from dld_brain.search.choose import LayerChooser, check_splits
-from dld_brain.search.strategies import check_strategy
+from dld_brain.run.record import training_speech
+from dld_brain.run.settings import Settings
+from dld_brain.search.choose import LayerChooser
 from dld_brain.tasks import Task
-from dld_brain.training.brain import ORDERS, DLDBrain
+from dld_brain.training.brain import DLDBrain
 from dld_brain.training.checkpoints import epoch_file
-
-
-def check_finish(hparams: dict[str, Any]) -> None:
-    """Raises where a model cannot be evaluated as asked; before long work.
-
-    Raises
-    ------
-    ValueError
-        If a strategy cannot be run, or would see test speech, an epoch is
-        to be kept that there is not, or a choice is none.
-    """
-    last = hparams["number_of_epochs"]
-    for epoch in hparams["keep_epochs"]:
-        if not 1 <= epoch <= last:
-            raise ValueError(
-                f"`keep_epochs` must be between 1 and `number_of_epochs` "
-                f"({last}), but has {epoch}"
-            )
-    for key, options in (
-        ("gates", hparams["gate_samplers"]),
-        ("distillation", hparams["distillations"]),
-        ("averaged", ORDERS),
-    ):
-        choice(hparams, key, options)
-    n_total = hparams["modules"]["model"].n_total
-    check_strategy(hparams["layer_selection"], n_total, hparams["nested"])
-    for strategy in hparams["compare_selections"]:
-        check_strategy(strategy, n_total, False)
-    check_splits(list(hparams["search_splits"]), list(hparams["test_splits"]))
-
-
-def make_chooser(
-    brain: DLDBrain,
-    model_hash: str,
-    hparams: dict[str, Any],
-    task: Task,
-    csv_folder: str,
-) -> LayerChooser:
-    """Makes what chooses the layers of each depth, on development speech."""
-    splits = hparams["search_splits"] or hparams["valid_splits"]
-    return LayerChooser(
-        brain.plain_modules(),
-        model_hash,
-        task,
-        data.make_dataset(
-            data.merged_csv(csv_folder, splits, hparams["save_folder"]),
-            hparams["data_folder"],
-            task,
-            hparams["sample_rate"],
-        ),
-        hparams["sample_rate"],
-        n_utterances=hparams["search_utterances"],
-        batch_size=hparams["test_batch_size"],
-        seed=hparams["seed"],
-        path=str(Path(hparams["save_folder"], "layer_scores.json")),
-        trained=trained_layers(brain),
-    )
+from dld_brain.training.clock import machine_name
 
 
 def trained_layers(brain: DLDBrain) -> dict[int, Gates]:
@@ -96,204 +42,231 @@ def trained_layers(brain: DLDBrain) -> dict[int, Gates]:
     return {n: source.gates_for(n) for n in brain.gate_sampler.depths}
 
 
-def make_evaluation(
-    brain: DLDBrain,
-    hparams: dict[str, Any],
-    task: Task,
-    selections: dict[str, dict[int, Gates]],
-    random_draws: int = 0,
-) -> DepthEvaluation:
-    """Makes what scores test sets.
+class Finish:
+    """Writes and scores what a run has trained.
 
     Arguments
     ---------
-    selections : dict of str to dict of int to Gates
-        By strategy and depth.
+    csv_folder : str
+        Folder of `<split>.csv`.
+    command : str
+        What trains and scores the same again.
     """
-    return DepthEvaluation(
-        brain.plain_modules(),
-        task.with_decoding(hparams["decoding"], hparams["beam_options"]),
-        hparams["sample_rate"],
-        selections,
-        random_draws=random_draws,
-        seed=hparams["seed"],
-    )
 
+    def __init__(
+        self,
+        settings: Settings,
+        brain: DLDBrain,
+        task: Task,
+        csv_folder: str,
+        command: str = "",
+    ) -> None:
+        self.settings = settings
+        self.brain = brain
+        self.task = task
+        self.csv_folder = csv_folder
+        self.command = command
 
-def test_sets(
-    hparams: dict[str, Any], task: Task, csv_folder: str
-) -> dict[str, Any]:
-    """Loaders of the test sets."""
-    return {
-        name: make_dataloader(
-            data.make_dataset(
-                str(data.csv_file(csv_folder, name)),
-                hparams["data_folder"],
-                task,
-                hparams["sample_rate"],
-            ),
-            batch_size=hparams["test_batch_size"],
+    def run(self, encoder: Mapping[str, Any]) -> None:
+        """Writes `pretrained/` with its depth table; evaluates.
+
+        Arguments
+        ---------
+        encoder : mapping
+            Has the arguments of the encoder's factory; see `save_model`.
+        """
+        output_folder = self.settings.start.output_folder
+        pretrained = str(Path(output_folder, "pretrained"))
+        modules = self.brain.plain_modules()
+        chooser = self.make_chooser(weights_hash(modules["model"]))
+        selection = self.settings.search.selection
+        table = chooser.choose(selection.name, **selection.options)
+        training = training_speech(self.settings, self.csv_folder)
+        save_model(pretrained, modules, self.task, table, encoder, training)
+        if self.settings.evaluation.export_only:
+            return
+        found = self.evaluate(chooser, table)
+        add_report(pretrained, self.task, table, found.write)
+        print(found.write(output_folder))
+        self.print_next_step(found, pretrained)
+
+    def print_next_step(self, found: report.Report, pretrained: str) -> None:
+        """Prints where the picture is, and how the model is used.
+
+        The depth is the middle one of those that were scored, the file one
+        of the test speech.
+        """
+        folder = Path(self.settings.start.output_folder)
+        name, scores = next(iter(found.sets.items()))
+        depths = sorted({s.n_layers for s in scores})
+        path = str(data.csv_file(self.csv_folder, name))
+        wav = next(iter(self.dataset(path).data.values()))["wav"]
+        verb = {"transcription": "transcribe", "classification": "classify"}
+        print(
+            f"{self.task.metric} against depth: "
+            f"{folder / found.picture}\n"
+            f"{verb[self.task.name].capitalize()} a file with:\n"
+            f"  python -m pretrained_interfaces {verb[self.task.name]} "
+            f"--source {pretrained} --n_layers {depths[len(depths) // 2]} "
+            f"{shlex.quote(wav)}"
         )
-        for name in hparams["test_splits"]
-    }
 
+    def dataset(self, csv: str) -> Any:
+        """The dataset of a CSV file."""
+        return data.make_dataset(
+            csv,
+            self.settings.data.data_folder,
+            self.task,
+            self.settings.encoder.sample_rate,
+        )
 
-def score_epochs(
-    brain: DLDBrain,
-    hparams: dict[str, Any],
-    task: Task,
-    loaders: dict[str, Any],
-    chosen: dict[str, dict[int, Gates]],
-) -> Optional[dict[int, dict[str, list[DepthScore]]]]:
-    """Scores the epochs that were kept; the model is as before behind it.
+    def make_chooser(self, model_hash: str) -> LayerChooser:
+        """Makes what chooses the layers of each depth, on development speech."""
+        search, folder = self.settings.search, self.settings.start.save_folder
+        splits = search.search_splits or self.settings.data.valid_splits
+        return LayerChooser(
+            self.brain.plain_modules(),
+            model_hash,
+            self.task,
+            self.dataset(
+                data.merged_csv(self.csv_folder, list(splits), folder)
+            ),
+            self.settings.encoder.sample_rate,
+            n_utterances=search.search_utterances,
+            batch_size=self.settings.evaluation.test_batch_size,
+            seed=self.settings.start.seed,
+            path=str(Path(folder, "layer_scores.json")),
+            trained=trained_layers(self.brain),
+        )
 
-    Arguments
-    ---------
-    chosen : dict of str to dict of int to Gates
-        By strategy and depth.
+    def make_evaluation(
+        self, selections: dict[str, dict[int, Gates]], random_draws: int = 0
+    ) -> DepthEvaluation:
+        """Makes what scores test sets.
 
-    Returns
-    -------
-    dict of int to dict of str to list of DepthScore
-        By epoch and test set; None if no epoch was kept.
-    """
-    files = {
-        epoch: epoch_file(hparams["save_folder"], epoch)
-        for epoch in hparams["keep_epochs"]
-    }
-    kept = {epoch: path for epoch, path in files.items() if path.is_file()}
-    model = brain.plain_modules()["model"]
-    state = copy.deepcopy(model.state_dict())
-    found = {}
-    for epoch, path in kept.items():
-        load_state_strictly(model, path)
-        evaluation = make_evaluation(brain, hparams, task, chosen)
-        found[epoch] = {
-            name: evaluation.scores(
-                evaluation.answer(loader, f"epoch {epoch}, {name}")
+        Arguments
+        ---------
+        selections : dict of str to dict of int to Gates
+            By strategy and depth.
+        """
+        decoding = self.settings.evaluation.decoding
+        return DepthEvaluation(
+            self.brain.plain_modules(),
+            self.task.with_decoding(decoding.name, decoding.options),
+            self.settings.encoder.sample_rate,
+            selections,
+            random_draws=random_draws,
+            seed=self.settings.start.seed,
+        )
+
+    def test_sets(self) -> dict[str, Any]:
+        """Loaders of the test sets."""
+        return {
+            name: make_dataloader(
+                self.dataset(str(data.csv_file(self.csv_folder, name))),
+                batch_size=self.settings.evaluation.test_batch_size,
             )
-            for name, loader in loaders.items()
+            for name in self.settings.data.test_splits
         }
-    model.load_state_dict(state)
-    return found or None
 
+    def score_epochs(
+        self,
+        loaders: dict[str, Any],
+        chosen: dict[str, dict[int, Gates]],
+    ) -> Optional[dict[int, dict[str, list[DepthScore]]]]:
+        """Scores the epochs that were kept; the model is as before behind it.
 
-def evaluate(
-    brain: DLDBrain,
-    hparams: dict[str, Any],
-    task: Task,
-    csv_folder: str,
-    chooser: LayerChooser,
-    table: DepthTable,
-) -> report.Report:
-    """Scores every test set at every depth.
+        Arguments
+        ---------
+        chosen : dict of str to dict of int to Gates
+            By strategy and depth.
 
-    Arguments
-    ---------
-    chooser : LayerChooser
-        Chooses the layers that are compared with those of the table.
-    """
-    depths = list(hparams["test_depths"]) or [
-        n for n in default_depths(brain.n_total) if n in table.depths
-    ]
-    others = [s for s in hparams["compare_selections"] if s != table.strategy]
-    tables = [table, *(chooser.choose(strategy) for strategy in others)]
-    chosen = {
-        t.strategy: {n: Gates.of(t.layers(n), brain.n_total) for n in depths}
-        for t in tables
-    }
-    evaluation = make_evaluation(
-        brain, hparams, task, chosen, hparams["random_draws"]
-    )
-    loaders = test_sets(hparams, task, csv_folder)
-    ladder = default_ladder(depths[0], depths)
-    sets, curves, unknown, routing = {}, {}, {}, {}
-    is_routed = isinstance(evaluation.model.router, InputRouter)
-    folder = hparams["output_folder"]
-    for name, loader in loaders.items():
-        result = evaluation.answer(loader, name)
-        sets[name] = evaluation.scores(result)
+        Returns
+        -------
+        dict of int to dict of str to list of DepthScore
+            By epoch and test set; None if no epoch was kept.
+        """
+        folder = self.settings.start.save_folder
+        epochs = self.settings.optimisation.keep_epochs
+        files = {epoch: epoch_file(folder, epoch) for epoch in epochs}
+        kept = {epoch: path for epoch, path in files.items() if path.is_file()}
+        model = self.brain.plain_modules()["model"]
+        state = copy.deepcopy(model.state_dict())
+        found = {}
+        for epoch, path in kept.items():
+            load_state_strictly(model, path)
+            evaluation = self.make_evaluation(chosen)
+            found[epoch] = {
+                name: evaluation.scores(
+                    evaluation.answer(loader, f"epoch {epoch}, {name}")
+                )
+                for name, loader in loaders.items()
+            }
+        model.load_state_dict(state)
+        return found or None
+
+    def evaluate(
+        self, chooser: LayerChooser, table: DepthTable
+    ) -> report.Report:
+        """Scores every test set at every depth.
+
+        Arguments
+        ---------
+        chooser : LayerChooser
+            Chooses the layers that are compared with those of the table.
+        """
+        settings, brain, task = self.settings, self.brain, self.task
+        depths = list(settings.evaluation.test_depths) or [
+            n for n in default_depths(brain.n_total) if n in table.depths
+        ]
+        others = [
+            s for s in settings.search.compare_selections if s != table.strategy
+        ]
+        tables = [table, *(chooser.choose(strategy) for strategy in others)]
+        chosen = {
+            t.strategy: {n: t.gates(n, brain.n_total) for n in depths}
+            for t in tables
+        }
+        evaluation = self.make_evaluation(
+            chosen, settings.evaluation.random_draws
+        )
+        loaders = self.test_sets()
         gates = chosen[table.strategy]
-        report.write_details(folder, name, task, gates, result)
-        rungs = [gates[n] for n in ladder]
-        curves[name] = escalation_curve(result, rungs, task)
-        unknown[name] = task.unknown(result.references)
-        if is_routed:
-            routing[name] = routing_curve(evaluation, loader, name)
-    return report.Report(
-        experiment=Path(folder).parent.name,
-        seed=hparams["seed"],
-        recipe=Path(hparams["hparams_file"]).stem,
-        corpus=hparams["corpus"],
-        gates=hparams["gates"],
-        starts_from_model=bool(hparams["init_from"]),
-        metric=task.metric,
-        higher_is_better=task.higher_is_better,
-        sets=sets,
-        teacher=report.rates_of_teacher(hparams["save_folder"]),
-        training=brain.last_meta().get("training"),
-        epochs=score_epochs(brain, hparams, task, loaders, chosen),
-        layer_importance=(
-            chooser.importance() if hparams["layer_importance"] else None
-        ),
-        gates_seen=brain.gates_seen(),
-        escalation=curves,
-        routing=routing or None,
-        unknown_labels={k: v for k, v in unknown.items() if v} or None,
-    )
-
-
-def print_next_step(hparams: dict[str, Any], task: Task, depth: int) -> None:
-    """Prints how the model is used."""
-    verb = {"transcription": "transcribe", "classification": "classify"}
-    command = verb[task.name]
-    print(
-        f"{command.capitalize()} a file with:\n  python -m "
-        f"pretrained_interfaces {command} --source {hparams['output_folder']}/pretrained "
-        f"--n_layers {depth} FILE"
-    )
-
-
-def finish(
-    brain: DLDBrain,
-    hparams: dict[str, Any],
-    task: Task,
-    csv_folder: str,
-) -> None:
-    """Writes `pretrained/` with its depth table; evaluates."""
-    pretrained = str(Path(hparams["output_folder"], "pretrained"))
-    modules = brain.plain_modules()
-    model_hash = weights_hash(modules["model"])
-    chooser = make_chooser(brain, model_hash, hparams, task, csv_folder)
-    table = chooser.choose(hparams["layer_selection"], hparams["nested"])
-    training = describe_training(hparams, csv_folder)
-    save_model(pretrained, modules, task, table, hparams, training)
-    if not hparams["export_only"]:
-        found = evaluate(brain, hparams, task, csv_folder, chooser, table)
-        add_report(pretrained, task, table, found.write)
-        print(found.write(hparams["output_folder"]))
-        print_next_step(hparams, task, table.depths[0])
-
-
-def describe_training(
-    hparams: dict[str, Any], csv_folder: str
-) -> dict[str, Any]:
-    """What the training.json of a model says that training knows."""
-    seconds = []
-    for split in hparams["train_splits"]:
-        path = data.csv_file(csv_folder, split)
-        with open(path, newline="", encoding="utf-8") as file:
-            seconds += [float(row["duration"]) for row in csv.DictReader(file)]
-    seconds = [x for x in seconds if x <= hparams["max_train_seconds"]]
-    keys = ("train_splits", "valid_splits", "test_splits")
-    return {
-        "corpus": hparams["corpus"] or None,
-        **{key: list(hparams[key]) for key in keys},
-        "hours": round(sum(seconds) / 3600, 6),
-        "longest_utterance": max(seconds, default=None),  # s
-        "language": hparams.get("language"),
-        "seed": hparams["seed"],
-        "recipe": Path(hparams["hparams_file"]).stem,
-        "init_from": hparams["init_from"],
-        "teacher": hparams["teacher"],
-    }
+        rungs = [gates[n] for n in default_ladder(depths[0], depths)]
+        sets, curves, unknown, routing = {}, {}, {}, {}
+        is_routed = isinstance(evaluation.model.router, InputRouter)
+        folder = settings.start.output_folder
+        for name, loader in loaders.items():
+            result = evaluation.answer(loader, name)
+            sets[name] = evaluation.scores(result)
+            report.write_details(folder, name, task, gates, result)
+            curves[name] = escalation_curve(result, rungs, task)
+            unknown[name] = task.unknown(result.references)
+            if is_routed:
+                routing[name] = routing_curve(evaluation, loader, name)
+        return report.Report(
+            experiment=Path(folder).parent.name,
+            seed=settings.start.seed,
+            recipe=Path(settings.hparams_file).stem,
+            command=self.command,
+            commit=commit(),
+            machine=machine_name(),
+            corpus=settings.data.corpus,
+            gates=settings.losses.gates.name,
+            starts_from_model=bool(settings.start.init_from),
+            metric=task.metric,
+            higher_is_better=task.higher_is_better,
+            sets=sets,
+            teacher=report.rates_of_teacher(settings.start.save_folder),
+            training=brain.last_meta().get("training"),
+            epochs=self.score_epochs(loaders, chosen),
+            layer_importance=(
+                chooser.importance()
+                if settings.evaluation.layer_importance
+                else None
+            ),
+            gates_seen=brain.gates_seen(),
+            escalation=curves,
+            routing=routing or None,
+            unknown_labels={k: v for k, v in unknown.items() if v} or None,
+        )

@@ -1,179 +1,272 @@
 """One run: models, data, training, evaluation."""
 
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Optional
 
 import speechbrain as sb
-from speechbrain.utils.distributed import run_on_main
+import torch
+from speechbrain.utils.distributed import if_main_process, run_on_main
 from speechbrain.utils.run_opts import RunOptions
 from speechbrain.utils.seed import seed_everything
-from speechbrain.utils.train_logger import TensorboardLogger
 
 from dld_brain.audio import dataset as data
-from dld_brain.model_folder import (
-    PretrainedModel,
-    copy_weights,
-    load_pretrained,
-)
-from dld_brain.run.config import load_flat, route
-from dld_brain.run.finish import check_finish, finish
-from dld_brain.run.start import (
-    find_model,
-    find_vocabulary,
-    keep_teacher_report,
-    keep_vocabulary,
-    layers_to_start_from,
-    make_vocabulary,
-)
+from dld_brain.model_folder import copy_weights, load_pretrained
+from dld_brain.run import start
+from dld_brain.run.checks import Positive, checked
+from dld_brain.run.config import Overrides, compose, load_hparams
+from dld_brain.run.finish import Finish
+from dld_brain.run.places import find_preparation
+from dld_brain.run.record import command_of
+from dld_brain.run.settings import Settings
 from dld_brain.tasks import Task
-from dld_brain.training.brain import DLDBrain
+from dld_brain.training.brain import Augmentation, DLDBrain, Keeping, Weights
 from dld_brain.training.clock import read_training
 
 
-def prepare_data(hparams: dict[str, Any]) -> str:
-    """Writes the CSV files of the corpus, or finds those of one's own.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no corpus where it should be.
-    """
-    if (
-        not hparams["makes_itself"]
-        and not Path(hparams["data_folder"]).is_dir()
-    ):
-        raise FileNotFoundError(
-            f"`data_folder` must be a folder, but {hparams['data_folder']} "
-            f"is none"
-        )
-    if hparams["prepare"] is None:
-        return hparams["data_folder"]
-    if not hparams["skip_prep"]:
-        splits = ("train_splits", "valid_splits", "test_splits")
-        run_on_main(
-            hparams["prepare"],
-            kwargs={
-                "data_folder": hparams["data_folder"],
-                "csv_folder": hparams["csv_folder"],
-                "splits": sum((list(hparams[key]) for key in splits), []),
-                **hparams["corpus_options"],
-            },
-        )
-    return hparams["csv_folder"]
-
-
 def make_brain(
+    settings: Settings,
     hparams: dict[str, Any],
-    run_opts: RunOptions,
+    run_opts: Any,
+    *,
     task: Task,
-    teacher: Optional[PretrainedModel],
+    gate_sampler: Any,
+    teacher: Optional[Mapping[str, torch.nn.Module]] = None,
+    **changes: Any,
 ) -> DLDBrain:
-    """Makes the Brain of a run."""
-    make_sampler = hparams["gate_samplers"][hparams["gates"]]
-    hparams["train_loggers"] = [hparams["train_logger"]]
-    if hparams["tensorboard"]:
-        folder = str(Path(hparams["output_folder"], "tensorboard"))
-        hparams["train_loggers"].append(TensorboardLogger(folder))
+    """Makes the Brain of a run.
+
+    Arguments
+    ---------
+    hparams : dict
+        The objects that the hparams file makes, for SpeechBrain.
+    **changes : dict
+        Other arguments of `DLDBrain`, which win.
+    """
+    losses, optimisation = settings.losses, settings.optimisation
+    arguments = {
+        "modules": hparams["modules"],
+        "opt_class": hparams["opt_class"],
+        "checkpointer": hparams["checkpointer"],
+        "train_loggers": [hparams["train_logger"]],
+    }
     return DLDBrain(
-        modules=hparams["modules"],
-        opt_class=hparams["opt_class"],
         hparams=hparams,
         run_opts=run_opts,
-        checkpointer=hparams["checkpointer"],
-        gate_sampler=make_sampler(
-            n_total=hparams["modules"]["model"].n_total, seed=hparams["seed"]
-        ),
         task=task,
-        teacher=teacher.modules if teacher else None,
-        valid_depths=list(hparams["valid_depths"]),
-    )
-
-
-def fit(
-    brain: DLDBrain,
-    hparams: dict[str, Any],
-    task: Task,
-    csv_folder: str,
-) -> None:
-    """Trains."""
-    train_set, valid_set = (
-        data.make_dataset(
-            data.merged_csv(csv_folder, hparams[key], hparams["save_folder"]),
-            hparams["data_folder"],
-            task,
-            hparams["sample_rate"],
-            max_seconds,
-        )
-        for key, max_seconds in (
-            ("train_splits", hparams["max_train_seconds"]),
-            ("valid_splits", float("inf")),
-        )
-    )
-    brain.fit(
-        hparams["epoch_counter"],
-        train_set,
-        valid_set,
-        train_loader_kwargs=data.train_loader_options(
-            train_set,
-            batch_size=hparams["batch_size"],
-            max_batch_seconds=hparams["max_batch_seconds"],
-            num_buckets=hparams["num_buckets"],
-            num_workers=hparams["num_workers"],
-            seed=hparams["seed"],
+        gate_sampler=gate_sampler,
+        teacher=teacher,
+        divergence=losses.distillation.make(),
+        schedule=optimisation.schedule.make(lr=optimisation.lr),
+        weights=Weights(
+            task=losses.task_weight,
+            teacher=losses.distillation["weight"],
+            in_place=losses.distillation["in_place_weight"],
+            intermediate=losses.intermediate_weight,
         ),
-        valid_loader_kwargs={"batch_size": hparams["test_batch_size"]},
+        lr_factors={
+            "head": optimisation.head_lr_factor,
+            "per_depth": optimisation.head_lr_factor,
+            "router": optimisation.router_lr_factor,
+        },
+        keeping=Keeping(
+            optimisation.averaged,
+            optimisation.avg_checkpoints,
+            optimisation.keep_epochs,
+            settings.start.save_folder,
+        ),
+        augmentation=Augmentation(
+            hparams["wav_augment"], hparams["fea_augment"]
+        ),
+        epoch_counter=hparams["epoch_counter"],
+        sample_rate=settings.encoder.sample_rate,
+        valid_depths=list(optimisation.valid_depths),
+        **{**arguments, **changes},
     )
 
 
-def run(
-    hparams_file: str, run_opts: RunOptions, overrides: dict[str, Any]
-) -> None:
-    """Runs a recipe: models, data, training, evaluation."""
-    hparams = load_flat(hparams_file, overrides)
-    hparams["hparams_file"] = hparams_file
-    check_finish(hparams)
-    # load_flat puts hparams["encoder"] and hparams["recipe"] on its level.
-    is_training = not (run_opts.test_only or hparams["export_only"])
-    roles = ("teacher", "init_from") if is_training else ()
-    folders = {
-        role: find_model(
-            hparams[role],
-            hparams_file,
-            overrides,
-            hparams,
-            train=lambda recipe, settings: run(recipe, run_opts, settings),
+class Run:
+    """One run of a recipe: settings, task and folders, held once.
+
+    Settings are checked when it is made, before data is touched.
+
+    Arguments
+    ---------
+    overrides : dict
+        Settings of the command line, by key.
+    """
+
+    def __init__(
+        self, hparams_file: str, run_opts: RunOptions, overrides: Overrides
+    ) -> None:
+        self.run_opts = run_opts
+        if "max_grad_norm" in run_opts.overridden_args:
+            norm = run_opts.max_grad_norm
+            checked("max_grad_norm", norm, Positive)
+        self.overrides = overrides
+        self.composed = compose(hparams_file, overrides)
+        self.settings = self.composed.settings()
+        self.gates = start.gates_with_table(self.settings.losses.gates)
+        self.hparams = load_hparams(self.composed)
+        self.modules = self.hparams["modules"]
+        n_total = self.modules["model"].n_total
+        self.settings.check_depths(n_total)
+        self.gate_sampler = self.gates.make(
+            n_total=n_total, seed=self.settings.start.seed
         )
-        for role in roles
-        if hparams[role]
-    }
-    models = {folder: load_pretrained(folder) for folder in folders.values()}
-    task = find_vocabulary(hparams, models)
-    teacher = models.get(folders.get("teacher"))
-    if "init_from" in folders:
-        start = folders["init_from"]
-        source, target = models[start].modules, hparams["modules"]
-        sizes = (m["model"].n_total for m in (target, source))
-        gates = layers_to_start_from(hparams["init_layers"], *sizes)
-        copy_weights(source, target, start, gates)
+        in_place = self.settings.losses.distillation["in_place_weight"]
+        if in_place and not self.gate_sampler.has_full_depth:
+            raise ValueError(
+                f"`distillation.in_place_weight` needs gates that run the "
+                f"full depth in every step (--gates=sandwich), but "
+                f"{self.gates.name} do not"
+            )
+        self.is_training = not (
+            run_opts.test_only or self.settings.evaluation.export_only
+        )
+        #: The models that the run starts from: folders, by role.
+        self.folders: dict[str, str] = {}
 
-    sb.create_experiment_directory(
-        experiment_directory=hparams["output_folder"],
-        hyperparams_to_save=hparams_file if is_training else None,
-        overrides=route(hparams_file, overrides),
-        save_env_desc=is_training,
-    )
-    csv_folder = prepare_data(hparams)
-    task = task or make_vocabulary(hparams, csv_folder)
-    # What cannot be decoded as asked is said before training.
-    task.with_decoding(hparams["decoding"], hparams["beam_options"])
-    keep_vocabulary(hparams, task)
-    seed_everything(hparams["seed"])
-    brain = make_brain(hparams, run_opts, task, teacher)
-    if is_training:
-        if "teacher" in folders:
-            keep_teacher_report(folders["teacher"], hparams["save_folder"])
-        if "init_from" in folders:
-            brain.clock.spent.before = read_training(folders["init_from"])
-        fit(brain, hparams, task, csv_folder)
-    brain.load_average()
-    run_on_main(finish, args=[brain, hparams, task, csv_folder])
+    def prepare(self) -> "Run":
+        """Finds models, data and vocabulary; makes the Brain.
+
+        What it starts from is trained first where it is not there yet.
+        """
+        settings = self.settings
+        if self.is_training:
+            self.folders = start.find_models(self.composed, settings, self._run)
+        models = {f: load_pretrained(f) for f in self.folders.values()}
+        task = start.find_vocabulary(settings, models)
+        teacher = models.get(self.folders.get("teacher", ""))
+        if "init_from" in self.folders:
+            folder = self.folders["init_from"]
+            source = models[folder].modules
+            sizes = (m["model"].n_total for m in (self.modules, source))
+            gates = start.layers_to_start_from(
+                settings.start.init_layers, *sizes
+            )
+            copy_weights(source, self.modules, folder, gates)
+        self._make_folder()
+        self.csv_folder = self._prepare_data()
+        task = task or start.make_vocabulary(settings, self.csv_folder)
+        # What cannot be decoded as asked is said before training.
+        decoding = settings.evaluation.decoding
+        task.with_decoding(decoding.name, decoding.options)
+        start.keep_vocabulary(settings, task)
+        seed_everything(settings.start.seed)
+        loggers = [self.hparams["train_logger"]]
+        logger = settings.start.logger.make(folder=settings.start.output_folder)
+        self.task = task
+        self.brain = make_brain(
+            settings,
+            self.hparams,
+            self.run_opts,
+            task=task,
+            gate_sampler=self.gate_sampler,
+            teacher=teacher.modules if teacher else None,
+            train_loggers=loggers + ([logger] if logger else []),
+        )
+        return self
+
+    def fit(self) -> "Run":
+        """Trains, but for an evaluation alone; then averages checkpoints."""
+        if self.is_training:
+            self._keep_what_it_starts_from()
+            self._fit()
+        self.brain.load_average()
+        return self
+
+    def finish(self) -> None:
+        """Writes the folder of the model, and scores it at every depth."""
+        command = command_of(self.composed.hparams_file, self.overrides)
+        finish = Finish(
+            self.settings, self.brain, self.task, self.csv_folder, command
+        )
+        run_on_main(partial(finish.run, self.hparams))
+
+    def _run(self, hparams_file: str, overrides: dict[str, Any]) -> None:
+        """Runs another recipe first, with the same options."""
+        Run(hparams_file, self.run_opts, overrides).prepare().fit().finish()
+
+    def _make_folder(self) -> None:
+        """Makes the output folder, with what the run was told."""
+        folder = self.settings.start.output_folder
+        sb.create_experiment_directory(
+            experiment_directory=folder, save_env_desc=self.is_training
+        )
+        if self.is_training and if_main_process():
+            head = f"# Generated from {self.composed.hparams_file}\n"
+            text = head + "# yamllint disable\n" + self.composed.text()
+            Path(folder, "hyperparams.yaml").write_text(text, encoding="utf-8")
+
+    def _prepare_data(self) -> str:
+        """Writes the CSV files of the corpus, or finds those of one's own.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no corpus where it should be.
+        """
+        told = self.settings.data
+        if not told.makes_itself and not Path(told.data_folder).is_dir():
+            raise FileNotFoundError(
+                f"`data_folder` must be a folder, but {told.data_folder} is none"
+            )
+        if told.prepare is None:
+            return told.data_folder
+        if not told.skip_prep:
+            splits = told.train_splits + told.valid_splits + told.test_splits
+            run_on_main(
+                find_preparation(str(told.corpus), told.prepare),
+                kwargs={
+                    "data_folder": told.data_folder,
+                    "csv_folder": told.csv_folder,
+                    "splits": list(splits),
+                    **told.corpus_options,
+                },
+            )
+        return told.csv_folder
+
+    def _keep_what_it_starts_from(self) -> None:
+        """Keeps the teacher's scores, and what the first model took."""
+        if "teacher" in self.folders:
+            start.keep_teacher_report(
+                self.folders["teacher"], self.settings.start.save_folder
+            )
+        if "init_from" in self.folders:
+            before = read_training(self.folders["init_from"])
+            self.brain.clock.spent.before = before
+
+    def _fit(self) -> None:
+        """Trains."""
+        told, save_folder = self.settings.data, self.settings.start.save_folder
+        train_set, valid_set = (
+            data.make_dataset(
+                data.merged_csv(self.csv_folder, list(splits), save_folder),
+                told.data_folder,
+                self.task,
+                self.settings.encoder.sample_rate,
+                max_seconds,
+            )
+            for splits, max_seconds in (
+                (told.train_splits, told.max_train_seconds),
+                (told.valid_splits, float("inf")),
+            )
+        )
+        self.brain.fit(
+            self.hparams["epoch_counter"],
+            train_set,
+            valid_set,
+            train_loader_kwargs=data.train_loader_options(
+                train_set,
+                batch_size=told.batch_size,
+                max_batch_seconds=told.max_batch_seconds,
+                num_buckets=told.num_buckets,
+                num_workers=told.num_workers,
+                seed=self.settings.start.seed,
+            ),
+            valid_loader_kwargs={
+                "batch_size": self.settings.evaluation.test_batch_size
+            },
+        )

@@ -2,16 +2,20 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Optional, Union
 
 from speechbrain.utils.distributed import if_main_process
 
 from dld_brain.audio import dataset as data
+from dld_brain.depth_table import FILE, DepthTable
 from dld_brain.gates.by_depth import FAMILIES
 from dld_brain.gates.gates import Gates
 from dld_brain.model_folder import PretrainedModel, check_pretrained
-from dld_brain.run.config import encoder_settings, resolve_key
+from dld_brain.run.choices import Block
+from dld_brain.run.config import Composed, compose
+from dld_brain.run.settings import Settings
 from dld_brain.tasks import Task, find_task
 
 #: What a student's run has in common with the run of its teacher, beside
@@ -32,42 +36,91 @@ OWN_KEYS = ("per_depth", "router")
 SIZED_KEYS = (*OWN_KEYS, "n_total")
 
 
+def gates_with_table(gates: Block) -> Block:
+    """The gates, with the layers of the table that they name.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder holds no depth table.
+    """
+    folder = gates.get("table")
+    if folder is None:
+        return gates
+    path = Path(folder, FILE)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"`gates.table` must be a folder that holds {FILE}, but is "
+            f"{folder}: give the folder `pretrained` of a finished run"
+        )
+    table = DepthTable()
+    table.read(path)
+    layers = {n: table.layers(n) for n in table.depths}
+    return replace(gates, options={**gates.options, "table": layers})
+
+
+def find_models(
+    composed: Composed,
+    settings: Settings,
+    train: Callable[[str, dict[str, Any]], None],
+) -> dict[str, str]:
+    """Finds the models that a run starts from; trains them if need be.
+
+    Arguments
+    ---------
+    train : callable
+        Runs the recipe of an hparams file with settings.
+
+    Returns
+    -------
+    dict of str to str
+        Their folders, by `teacher` and `init_from`.
+    """
+    sources = {
+        "teacher": settings.start.teacher,
+        "init_from": settings.start.init_from,
+    }
+    return {
+        role: find_model(source, composed, settings, train)
+        for role, source in sources.items()
+        if source
+    }
+
+
 def find_model(
     source: str,
-    hparams_file: str,
-    overrides: dict[str, Any],
-    hparams: dict[str, Any],
+    composed: Composed,
+    settings: Settings,
     train: Callable[[str, dict[str, Any]], None],
 ) -> str:
-    """Finds the model that a run starts from; trains it if need be.
+    """Finds a model that a run starts from; trains it if need be.
 
     Arguments
     ---------
     source : str
         A folder that holds a model, or the hparams file that makes one,
-        given from here or from beside `hparams_file`.
-    train : callable
-        Runs the recipe of an hparams file with a command line.
+        given from here or from beside the run's.
     """
-    if not str(source).endswith(".yaml"):
+    if not source.endswith(".yaml"):
         check_pretrained(source)
         return source
     recipe = Path(source)
     if not recipe.is_file():
-        recipe = Path(hparams_file).parent / source
-    encoder = encoder_settings(hparams_file, overrides)
-    for key in OWN_KEYS if hparams["init_layers"] is None else SIZED_KEYS:
+        recipe = Path(composed.hparams_file).parent / source
+    encoder = composed.encoder_settings()
+    is_shallower = settings.start.init_layers is not None
+    for key in SIZED_KEYS if is_shallower else OWN_KEYS:
         encoder.pop(key, None)
-    settings = {
-        **{key: hparams[key] for key in SHARED_KEYS},
+    overrides = {
+        **{key: composed.resolved()[key] for key in SHARED_KEYS},
         **encoder,
-        **hparams["teacher_overrides"],
+        **settings.start.teacher_overrides,
     }
-    output_folder = resolve_key(str(recipe), "output_folder", settings)
+    output_folder = compose(str(recipe), overrides).resolved()["output_folder"]
     folder = Path(output_folder, "pretrained")
     if not (folder / "hyperparams.yaml").is_file():
         print(f"{folder} holds no model yet: training it first ({recipe})")
-        train(str(recipe), settings)
+        train(str(recipe), overrides)
     check_pretrained(str(folder))
     return str(folder)
 
@@ -118,7 +171,7 @@ def layers_to_start_from(
 
 
 def find_vocabulary(
-    hparams: dict[str, Any], models: dict[str, PretrainedModel]
+    settings: Settings, models: dict[str, PretrainedModel]
 ) -> Optional[Task]:
     """Takes the task, with its vocabulary, of the models a run starts from.
 
@@ -136,18 +189,18 @@ def find_vocabulary(
         If a model is of another task, two vocabularies differ, or the size
         is not `vocab_size`.
     """
-    kind = find_task(hparams["task"])
+    kind = find_task(settings.encoder.task)
     tasks = {folder: model.task for folder, model in models.items()}
-    kept = Path(hparams["save_folder"], kind.file)
+    kept = Path(settings.start.save_folder, kind.file)
     if kept.is_file():
         tasks[str(kept)] = kind.load(kept)
     for source, task in tasks.items():
         if type(task) is not kind:
             raise ValueError(
-                f"the model of {source} must be one of {hparams['task']}, as "
-                f"this run is, but is of another task"
+                f"the model of {source} must be one of "
+                f"{settings.encoder.task}, as this run is, but is of another task"
             )
-        task.check_size(hparams["vocab_size"], source)
+        task.check_size(settings.encoder.vocab_size, source)
     first = next(iter(tasks.values()), None)
     if any(task.symbols != first.symbols for task in tasks.values()):
         raise ValueError(
@@ -171,18 +224,25 @@ def keep_teacher_report(folder: str, save_folder: str) -> None:
         shutil.copy(report, Path(save_folder, "teacher_report.json"))
 
 
-def make_vocabulary(hparams: dict[str, Any], csv_folder: str) -> Task:
+def make_vocabulary(settings: Settings, csv_folder: str) -> Task:
     """Makes the task, with a vocabulary of training data."""
-    folder = hparams["save_folder"]
-    csv = data.merged_csv(csv_folder, hparams["train_splits"], folder)
-    task = find_task(hparams["task"]).make(folder, csv, hparams)
-    task.check_size(hparams["vocab_size"], csv)
+    folder = settings.start.save_folder
+    csv = data.merged_csv(csv_folder, list(settings.data.train_splits), folder)
+    task = find_task(settings.encoder.task).make(
+        folder,
+        csv,
+        {
+            "token_type": settings.data.token_type,
+            "vocab_size": settings.encoder.vocab_size,
+        },
+    )
+    task.check_size(settings.encoder.vocab_size, csv)
     return task
 
 
-def keep_vocabulary(hparams: dict[str, Any], task: Task) -> None:
+def keep_vocabulary(settings: Settings, task: Task) -> None:
     """Writes the vocabulary of a run beside its checkpoints."""
     if if_main_process():
-        path = Path(hparams["save_folder"], task.file)
+        path = Path(settings.start.save_folder, task.file)
         path.parent.mkdir(parents=True, exist_ok=True)
         task.save(path)

@@ -106,20 +106,15 @@ class LayerChooser:
         self.even = even_gates(self.n_total)
         self.fixed = {"even": self.even, "trained": trained or self.even}
 
-    def choose(self, strategy: str, is_nested: bool = False) -> DepthTable:
-        """Runs a strategy.
-
-        Arguments
-        ---------
-        is_nested : bool
-            Whether each depth's layers are to contain the smaller depth's.
+    def choose(self, strategy: str, **options: Any) -> DepthTable:
+        """Runs a strategy with its options.
 
         Raises
         ------
         ValueError
             If the strategy cannot do what is asked.
         """
-        check_strategy(strategy, self.n_total, is_nested)
+        check_strategy(strategy, self.n_total)
         if strategy in self.fixed:
             return self._table(strategy, self.fixed[strategy])
         part = part_of(self.dataset, self.n_utterances)
@@ -131,7 +126,7 @@ class LayerChooser:
             self.model_hash,
         )
         found = find_candidates(
-            strategy, self.n_total, scorer, is_nested=is_nested, seed=self.seed
+            strategy, self.n_total, scorer, seed=self.seed, **options
         )
         finalists = {n: self._finalists(strategy, c) for n, c in found.items()}
         rates = self.rates(
@@ -151,7 +146,9 @@ class LayerChooser:
             }
             for n, gates in chosen.items()
         }
-        name = f"{strategy}, nested" if is_nested else strategy
+        name = strategy
+        if options.get("is_nested"):
+            name = f"{strategy}, nested"
         return self._table(name, chosen, measured)
 
     def _table(

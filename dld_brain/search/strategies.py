@@ -9,7 +9,7 @@ import math
 import statistics
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Optional
+from typing import Any, Optional
 
 import numpy as np
 from tqdm import tqdm
@@ -21,19 +21,6 @@ Scorer = Callable[[Iterable[Gates]], dict[Gates, float]]
 
 #: Most sets that "exhaustive" scores: all of 12 layers are 4095.
 EXHAUSTIVE_LIMIT = 5000
-STRATEGIES = (
-    "even",
-    "trained",
-    "prefix",
-    "random",
-    "exhaustive",
-    "greedy",
-    "beam",
-)
-#: Strategies that need no speech: each depth has its layers.
-FIXED = ("even", "trained")
-#: Strategies whose depths may be made to contain each other.
-NESTABLE = ("prefix", "greedy", "beam")
 
 
 @dataclass
@@ -56,23 +43,17 @@ def find_candidates(
     n_total: int,
     scorer: Scorer,
     *,
-    is_nested: bool = False,
-    draws: int = 10,
-    width: int = 4,
     seed: int = 0,
+    **options: Any,
 ) -> dict[int, Candidates]:
     """Runs a strategy for every depth from 1 to L.
 
     Arguments
     ---------
     strategy : str
-        One of `STRATEGIES` that are not `FIXED`.
-    is_nested : bool
-        Whether each depth's layers are to contain the smaller depth's.
-    draws : int
-        Sets that "random" draws for a depth.
-    width : int
-        Sets that "beam" keeps of a depth.
+        One of `STRATEGIES` that need speech.
+    **options : dict
+        Those that its function has.
 
     Raises
     ------
@@ -87,43 +68,26 @@ def find_candidates(
     >>> [found[n].sets[0] for n in (1, 2, 3)]
     [(2,), (1, 2), (0, 1, 2)]
     """
-    check_strategy(strategy, n_total, is_nested)
-    if strategy == "prefix":
-        depths = range(1, n_total + 1)
-        return {n: Candidates([prefix(n, n_total)]) for n in depths}
+    check_strategy(strategy, n_total)
     if strategy == "random":
-        return drawn(n_total, scorer, draws, seed)
-    if strategy == "exhaustive":
-        return every_set(n_total, scorer)
-    return removal(
-        n_total, scorer, 1 if strategy == "greedy" else width, is_nested
-    )
+        options = {**options, "seed": seed}
+    return STRATEGIES[strategy](n_total, scorer, **options)
 
 
-def check_strategy(strategy: str, n_total: int, is_nested: bool) -> None:
+def check_strategy(strategy: str, n_total: int) -> None:
     """Raises unless the strategy can be run, before anything is computed.
-
-    Arguments
-    ---------
-    is_nested : bool
-        Whether depths are to contain each other.
 
     Example
     -------
-    >>> check_strategy("exhaustive", 24, False)
+    >>> check_strategy("exhaustive", 24)
     Traceback (most recent call last):
     ...
     ValueError: `exhaustive` tries at most 5000 sets, but 24 layers have ...
     """
     if strategy not in STRATEGIES:
         raise ValueError(
-            f"`layer_selection` must be one of {', '.join(STRATEGIES)}, but "
-            f"is {strategy!r}"
-        )
-    if is_nested and strategy not in NESTABLE:
-        raise ValueError(
-            f"`nested` must be False with layer_selection={strategy}: only "
-            f"{', '.join(NESTABLE)} give depths that contain each other"
+            f"`strategy` must be one of {', '.join(STRATEGIES)}, but is "
+            f"{strategy!r}"
         )
     n_sets = 2**n_total - 1
     if strategy == "exhaustive" and n_sets > EXHAUSTIVE_LIMIT:
@@ -133,13 +97,35 @@ def check_strategy(strategy: str, n_total: int, is_nested: bool) -> None:
         )
 
 
+def first_layers(n_total: int, scorer: Scorer) -> dict[int, Candidates]:
+    """The first n layers of every depth."""
+    depths = range(1, n_total + 1)
+    return {n: Candidates([prefix(n, n_total)]) for n in depths}
+
+
+def greedy(
+    n_total: int, scorer: Scorer, is_nested: bool = False
+) -> dict[int, Candidates]:
+    """Greedy removal: the best set of each depth alone is kept."""
+    return removal(n_total, scorer, 1, is_nested)
+
+
+def beam(
+    n_total: int, scorer: Scorer, is_nested: bool = False, width: int = 4
+) -> dict[int, Candidates]:
+    """A beam search: the `width` best sets of each depth are kept."""
+    if width < 1:
+        raise ValueError(f"`width` must be at least 1, but is {width}")
+    return removal(n_total, scorer, width, is_nested)
+
+
 def ranked(scores: dict[Gates, float]) -> list[Gates]:
     """Layer sets from the lowest loss up, equals by their layers."""
     return sorted(scores, key=lambda gates: (scores[gates], gates))
 
 
 def drawn(
-    n_total: int, scorer: Scorer, draws: int, seed: int
+    n_total: int, scorer: Scorer, seed: int = 0, draws: int = 10
 ) -> dict[int, Candidates]:
     """Sets drawn at random, each once.
 
@@ -203,3 +189,16 @@ def removal(
             found[n] = Candidates([gates])
             gates = parents.get(gates, gates)
     return found
+
+
+#: By name; None where each depth has its layers, and no speech is needed.
+#: What a function takes beside `n_total`, `scorer` and `seed` are its options.
+STRATEGIES: dict[str, Optional[Callable[..., dict[int, Candidates]]]] = {
+    "even": None,
+    "trained": None,
+    "prefix": first_layers,
+    "random": drawn,
+    "exhaustive": every_set,
+    "greedy": greedy,
+    "beam": beam,
+}

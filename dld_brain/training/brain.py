@@ -1,8 +1,8 @@
-"""DLDBrain: glue between the hyperparameters and SpeechBrain's loop."""
+"""DLDBrain: DLD's forward pass and loss in SpeechBrain's loop."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple, Optional, Union
 
 import speechbrain as sb
@@ -12,6 +12,7 @@ from dld_brain.audio.features import extract
 from dld_brain.audio.lengths import absolute_lengths
 from dld_brain.encoder.encoder import EncoderOutput
 from dld_brain.gates.sampler import GatedRun, GateSampler, with_intermediate
+from dld_brain.losses import Divergence
 from dld_brain.tasks import Task
 from dld_brain.training.checkpoints import average_weights, keep_epoch
 from dld_brain.training.clock import (
@@ -25,6 +26,51 @@ from dld_brain.training.stage_stats import StageStats
 
 #: What ranks the checkpoints that are kept and averaged.
 ORDERS = {"best": {"min_key": "error"}, "last": {"max_key": "steps"}}
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What the terms of the loss weigh.
+
+    Arguments
+    ---------
+    teacher : float
+        Of the divergence from the teacher.
+    in_place : float
+        Of a shallower run's divergence from the own full depth.
+    intermediate : float
+        Of the task's loss half way through a run.
+    """
+
+    task: float = 1.0
+    teacher: float = 1.0
+    in_place: float = 0.0
+    intermediate: float = 0.0
+
+
+@dataclass(frozen=True)
+class Keeping:
+    """Which checkpoints are kept.
+
+    Arguments
+    ---------
+    averaged : str
+        One of `ORDERS`: what the `n` are, whose mean is the model.
+    epochs : tuple of int
+        Epochs whose weights are kept in `folder` whatever they reach.
+    """
+
+    averaged: str = "best"
+    n: int = 1
+    epochs: tuple[int, ...] = ()
+    folder: str = ""
+
+
+class Augmentation(NamedTuple):
+    """SpeechBrain's augmenters of waveforms and of features."""
+
+    wav: Optional[Callable] = None
+    feats: Optional[Callable] = None
 
 
 class Predictions(NamedTuple):
@@ -43,11 +89,11 @@ class Predictions(NamedTuple):
 
 
 class DLDBrain(Loop):
-    """Trains a dynamic encoder: L = task_weight L_task + kl_weight KL (DLD).
+    """Trains a dynamic encoder: L = task L_task + teacher KL, weighted (DLD).
 
     One class for the teacher (all gates open), random dropping (no
     teacher) and DLD; L_task is CTC, or cross-entropy. With an
-    `in_place_weight` the shallower runs of a step learn from its full depth
+    in-place weight the shallower runs of a step learn from its full depth
     as well, whose posteriors are detached: no second model, no further
     forward pass (slimmable networks, https://arxiv.org/abs/1903.05134).
 
@@ -60,6 +106,12 @@ class DLDBrain(Loop):
     teacher : mapping of str to torch.nn.Module, optional
         Modules of the teacher. They are kept out of `modules`, which
         SpeechBrain would set to train mode.
+    divergence : callable
+        What a run learns from its teachers; see dld_brain.losses.
+    epoch_counter : speechbrain.utils.epoch_loop.EpochCounter
+        That of `fit`.
+    sample_rate : int
+        Rate of the audio, Hz.
     valid_depths : list of int
         Depths that a checkpoint is judged by; the mean of the task's
         metric over them ranks it.
@@ -75,26 +127,38 @@ class DLDBrain(Loop):
         *,
         gate_sampler: GateSampler,
         task: Task,
+        divergence: Divergence,
+        weights: Weights,
+        keeping: Keeping,
+        epoch_counter: Any,
+        sample_rate: int,
+        augmentation: Optional[Augmentation] = None,
+        train_loggers: Sequence[Any] = (),
         teacher: Optional[Mapping[str, torch.nn.Module]] = None,
         valid_depths: Optional[list[int]] = None,
         **kwargs,
     ) -> None:
         super().__init__(**kwargs)
-        if self.hparams.in_place_weight and not gate_sampler.has_full_depth:
+        if weights.in_place and not gate_sampler.has_full_depth:
             raise ValueError(
-                f"`in_place_weight` needs gates that run the full depth in "
-                f"every step (--gates=sandwich), but {self.hparams.gates} do "
-                f"not"
+                "`in_place` needs gates that run the full depth in every "
+                "step, but these do not"
             )
+        self.weights = weights
+        self.keeping = keeping
+        self.epoch_counter = epoch_counter
+        self.sample_rate = sample_rate
+        self.augmentation = augmentation or Augmentation()
+        self.train_loggers = train_loggers
         self.gate_sampler = gate_sampler
-        self.distill = self.hparams.distillations[self.hparams.distillation]
+        self.distill = divergence
         self.task = task
         self.teacher = teacher["model"] if teacher else None
         if self.teacher is not None:
             self.teacher.to(self.device).eval().requires_grad_(False)
         self.n_total = self.modules.model.n_total
         self.valid_depths = valid_depths or [self.n_total]
-        self.order = ORDERS[self.hparams.averaged]
+        self.order = ORDERS[keeping.averaged]
         self.stats = StageStats(self.task, self.valid_depths)
         self.clock = TrainingClock()
         self.clock.spent.device = device_name(self.device)
@@ -104,18 +168,10 @@ class DLDBrain(Loop):
             self.checkpointer.add_recoverables(
                 {
                     "lr_scheduler": self.lr_scheduler,
-                    "epoch_counter": self.hparams.epoch_counter,
+                    "epoch_counter": self.epoch_counter,
                     "clock": self.clock,
                 }
             )
-
-    def lr_factors(self) -> dict[str, float]:
-        """Learning rates of head and router, relative to that of the rest."""
-        return {
-            "head": self.hparams.head_lr_factor,
-            "per_depth": self.hparams.head_lr_factor,
-            "router": self.hparams.router_lr_factor,
-        }
 
     def compute_forward(self, batch: Any, stage: sb.Stage) -> Predictions:
         """audio -> features -> stem -> gated layers -> head."""
@@ -142,20 +198,20 @@ class DLDBrain(Loop):
         """
         wavs, wav_lens = batch.sig
         is_training = stage == sb.Stage.TRAIN
-        if is_training and self.hparams.wav_augment is not None:
-            wavs, wav_lens = self.hparams.wav_augment(wavs, wav_lens)
-        epoch = self.hparams.epoch_counter.current
+        if is_training and self.augmentation.wav is not None:
+            wavs, wav_lens = self.augmentation.wav(wavs, wav_lens)
+        epoch = self.epoch_counter.current
         feats, lengths = extract(self.modules, wavs, wav_lens, epoch)
-        if is_training and self.hparams.fea_augment is not None:
+        if is_training and self.augmentation.feats is not None:
             rel_lens = lengths / feats.shape[1]
-            feats, _ = self.hparams.fea_augment(feats, rel_lens)
+            feats, _ = self.augmentation.feats(feats, rel_lens)
         return feats, lengths
 
     def runs(self, stage: sb.Stage) -> list[GatedRun]:
         """Runs of this batch: drawn in training, else of `valid_depths`."""
         if stage == sb.Stage.TRAIN:
             runs = self.gate_sampler(self.optimizer_step)
-            return with_intermediate(runs, self.hparams.intermediate_weight)
+            return with_intermediate(runs, self.weights.intermediate)
         return self.gate_sampler.validation(
             self.optimizer_step, self.valid_depths
         )
@@ -176,7 +232,7 @@ class DLDBrain(Loop):
         for run, out in predictions.students:
             loss = self.task.loss(out, targets, target_lengths)
             self.stats.add(self.task.loss_name, loss)
-            loss = self.hparams.task_weight * loss
+            loss = self.weights.task * loss
             if run.is_taught:
                 loss = loss + self.distilled(run, out, predictions)
             losses.append(run.weight * loss)
@@ -211,8 +267,8 @@ class DLDBrain(Loop):
             teacher = predictions.teacher.log_probs
             kl = self.distill(teacher, out.log_probs, out.lengths)
             self.stats.add("kl", kl)
-            total = total + self.hparams.kl_weight * kl
-        if self.hparams.in_place_weight and run.depth != self.n_total:
+            total = total + self.weights.teacher * kl
+        if self.weights.in_place and run.depth != self.n_total:
             full = next(
                 out
                 for other, out in predictions.students
@@ -221,7 +277,7 @@ class DLDBrain(Loop):
             teacher = full.log_probs.detach()
             kl = self.distill(teacher, out.log_probs, out.lengths)
             self.stats.add("in_place", kl)
-            total = total + self.hparams.in_place_weight * kl
+            total = total + self.weights.in_place * kl
         return total
 
     def off_budget(
@@ -233,8 +289,8 @@ class DLDBrain(Loop):
             if out.routing is None:
                 continue
             self.stats.add("open_rate", out.routing.rate.mean(0))
-            distance = out.routing.rate.mean() - self.hparams.open_rate
-            total = total + self.hparams.router_penalty * distance.square()
+            distance = out.routing.rate.mean() - self.gate_sampler.open_rate
+            total = total + self.gate_sampler.rate_penalty * distance.square()
         return total
 
     def on_stage_start(
@@ -250,7 +306,7 @@ class DLDBrain(Loop):
     ) -> None:
         """Counts what the batch took."""
         wavs, wav_lens = batch.sig
-        seconds = wav_lens.sum() * wavs.shape[1] / self.hparams.sample_rate
+        seconds = wav_lens.sum() * wavs.shape[1] / self.sample_rate
         runs = [run for run, _ in outputs.students]
         n_teacher = 0 if self.teacher is None else self.teacher.n_total
         passes = layer_passes(runs, self.n_total, n_teacher)
@@ -274,7 +330,7 @@ class DLDBrain(Loop):
             "steps": self.optimizer_step,
             "lr": self.optimizer.param_groups[0]["lr"],
         }
-        for train_logger in self.hparams.train_loggers:
+        for train_logger in self.train_loggers:
             train_logger.log_stats(meta, self.train_stats, stats)
         error = self.task.error(stats[self.task.metric])
         self.checkpointer.save_and_keep_only(
@@ -284,19 +340,19 @@ class DLDBrain(Loop):
                 "training": asdict(self.clock.spent),
             },
             **{f"{key}s": [value] for key, value in self.order.items()},
-            num_to_keep=self.hparams.avg_checkpoints,
+            num_to_keep=self.keeping.n,
             # SpeechBrain appends to its default list at each call, and
             # sorts all checkpoints by each entry of it.
             importance_keys=[],
         )
-        if epoch in self.hparams.keep_epochs:
+        if epoch in self.keeping.epochs:
             keep_epoch(
-                self.hparams.save_folder, epoch, self.plain_modules()["model"]
+                self.keeping.folder, epoch, self.plain_modules()["model"]
             )
 
     def load_average(self) -> None:
         """Loads the mean of the best, or last, checkpoints into the model."""
-        n = self.hparams.avg_checkpoints
+        n = self.keeping.n
         state = average_weights(self.checkpointer, "model", n, **self.order)
         self.checkpointer.recover_if_possible(**self.order)
         self.plain_modules()["model"].load_state_dict(state, strict=True)

@@ -1,6 +1,8 @@
 """What a model's training took: wall-clock, epochs, steps, audio."""
 
 import json
+import os
+import platform
 import sys
 import time
 from collections.abc import Sequence
@@ -87,6 +89,23 @@ def device_name(device: Union[str, torch.device]) -> str:
     if torch.device(device).type == "cuda":
         return torch.cuda.get_device_name(device)
     return str(device)
+
+
+def machine_name() -> str:
+    """Names the machine: cores and processor, and torch's version.
+
+    Example
+    -------
+    >>> machine_name()
+    '... cores, ..., torch ...'
+    """
+    cpu = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        lines = info.read_text().splitlines()
+        names = [x.partition(":")[2] for x in lines if x.startswith("model na")]
+        cpu = names[0].strip() if names else cpu
+    return f"{os.cpu_count()} cores, {cpu}, torch {torch.__version__}"
 
 
 def peak_bytes(device: Union[str, torch.device]) -> int:

@@ -1,6 +1,7 @@
 """SpeechBrain's training loop, without the defects that bite us."""
 
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Optional
 
 import speechbrain as sb
 import torch
@@ -24,36 +25,35 @@ class Loop(sb.Brain):
 
     Arguments
     ---------
+    schedule : callable
+        Sets the learning rate of an optimizer's next step.
+    lr_factors : mapping of str to float, optional
+        Learning rates of parts of the model, relative to that of the rest,
+        by the name of a child of `modules.model`.
     **kwargs : dict
-        Forwarded to `speechbrain.Brain`. The hyperparameters have
-        `schedule`, one of their `schedules`.
+        Forwarded to `speechbrain.Brain`.
     """
 
-    def __init__(self, *args, **kwargs) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        schedule: Callable[[torch.optim.Optimizer], None],
+        lr_factors: Optional[Mapping[str, float]] = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.find_unused_parameters = True
         if self.optimizer_step_limit is not None:
             self.optimizer_step_limit = int(self.optimizer_step_limit)
-        hparams = self.hparams
-        self.lr_scheduler = hparams.schedules[hparams.schedule]
+        self.lr_scheduler = schedule
+        self.lr_factors = dict(lr_factors or {})
         self.n_train_batches = 0
-
-    def lr_factors(self) -> dict[str, float]:
-        """Learning rates of parts of the model, relative to that of the rest.
-
-        Returns
-        -------
-        dict of str to float
-            By the name of a child of `modules.model`.
-        """
-        return {}
 
     def init_optimizers(self) -> None:
         """Makes the optimizer, of a group for each learning rate."""
-        factors = self.lr_factors()
         groups: dict[float, list[torch.nn.Parameter]] = {}
         for name, part in self.plain_modules()["model"].named_children():
-            factor = factors.get(name, 1.0)
+            factor = self.lr_factors.get(name, 1.0)
             groups.setdefault(factor, []).extend(part.parameters())
         if set(groups) == {1.0}:
             super().init_optimizers()

@@ -1,9 +1,10 @@
 """Learning rates over a training."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from speechbrain.nnet.schedulers import TriStageLRSchedule
+from speechbrain.nnet.schedulers import NoamScheduler, TriStageLRSchedule
 from speechbrain.utils import checkpoints
 
 
@@ -31,6 +32,7 @@ class TriStage(TriStageLRSchedule):
     """
 
     def __init__(self, lr: float, n_updates: int) -> None:
+        _check_count("n_updates", n_updates)
         n_warmup, n_hold = round(0.1 * n_updates), round(0.4 * n_updates)
         super().__init__(
             lr,
@@ -55,3 +57,22 @@ class TriStage(TriStageLRSchedule):
     def load(self, path: Any, end_of_epoch: bool = False) -> None:
         """Loads the count."""
         self.n_steps = torch.load(path)["n_steps"]
+
+
+def noam(lr: float, n_warmup_steps: int) -> NoamScheduler:
+    """SpeechBrain's Noam, with its peak written out."""
+    _check_count("n_warmup_steps", n_warmup_steps)
+    return NoamScheduler(lr_initial=lr, n_warmup_steps=n_warmup_steps)
+
+
+def _check_count(name: str, value: int) -> None:
+    """Raises unless a number of steps is one."""
+    if value < 1:
+        raise ValueError(f"`{name}` must be at least 1, but is {value}")
+
+
+#: Each takes the learning rate `lr`; what else it takes are its options.
+SCHEDULES: dict[str, Callable[..., Any]] = {
+    "noam": noam,
+    "tri_stage": TriStage,
+}

@@ -7,7 +7,7 @@ from typing import Optional
 import numpy as np
 import soundfile
 
-from recipes.preparation import (
+from dld_brain.audio.preparation import (
     CorpusError,
     Utterance,
     missing_splits,

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Optional
 
-from recipes.preparation import (
+from dld_brain.audio.preparation import (
     CorpusError,
     Utterance,
     missing_splits,

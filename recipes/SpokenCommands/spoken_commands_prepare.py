@@ -15,9 +15,10 @@ import torch
 import torchaudio.functional
 from tqdm import tqdm
 
-from recipes.preparation import Utterance, missing_splits, write_split
-from recipes.SpokenCommands.espeak import Espeak, Speech
-from recipes.SpokenCommands.grammar import sentence
+from dld_brain.audio.preparation import Utterance, missing_splits, write_split
+
+from .espeak import Espeak, Speech
+from .grammar import sentence
 
 ACCENTS = ("en", "en-us", "en-gb-x-rp", "en-gb-x-gbcwmd")
 SAMPLE_RATE = 16000

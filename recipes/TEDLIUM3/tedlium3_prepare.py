@@ -6,7 +6,7 @@ from typing import NamedTuple, Optional
 
 from speechbrain.utils.logger import get_logger
 
-from recipes.preparation import (
+from dld_brain.audio.preparation import (
     CorpusError,
     Utterance,
     missing_splits,

@@ -9,10 +9,10 @@ import soundfile
 
 from common import transcription
 from dld_brain.audio.dataset import make_dataset
+from dld_brain.audio.preparation import CorpusError
 from recipes.AN4.an4_prepare import LINE, prepare_an4
 from recipes.FluentSpeechCommands.fsc_prepare import prepare_fsc
 from recipes.LibriSpeech.librispeech_prepare import prepare_librispeech
-from recipes.preparation import CorpusError
 from recipes.SpokenCommands.espeak import Espeak, Speech
 from recipes.SpokenCommands.spoken_commands_prepare import (
     prepare_spoken_commands,

@@ -93,7 +93,7 @@ def test_a_model_that_fails_does_not_stop_the_others(compare, monkeypatch):
 
 
 def test_equal_compute_trades_updates_for_passes(compare, tmp_path):
-    updates = ("--settings", SETTINGS[:-1] + ", n_updates: 4}")  # 2 an epoch
+    updates = ("--settings", SETTINGS[:-1] + ", updates: 4}")  # 2 an epoch
     compare("--methods", "plus", "--seeds", "1", *updates)
     (job,) = compare(
         *("--methods", "rd", "plus", "--equal", "compute", "--seeds", "1"),
@@ -103,7 +103,7 @@ def test_equal_compute_trades_updates_for_passes(compare, tmp_path):
     path = tmp_path / "AN4/equal_compute_plus.json"
     rows = json.loads(path.read_text())["rows"][1:]
     rd, plus = (row["spent"] for row in rows)
-    assert rd["steps"] == job.settings["n_updates"] > plus["steps"] == 4
+    assert rd["steps"] == job.updates > plus["steps"] == 4
     # To half an update; what Bernoulli gates open is a mean.
     del job.settings["optimizer_step_limit"]  # SpeechBrain's, no hyperparameter
     a_step = compare_methods.mean_passes(job, n_teacher=3)
@@ -114,7 +114,8 @@ def test_every_method_of_the_file_is_understood(compare, pretrained, tmp_path):
     options = compare_methods.parser().parse_args(
         [
             *("--corpus", "AN4", "--data_folder", "tests/samples/AN4"),
-            *("--settings", SETTINGS, "--teacher", str(pretrained)),
+            *("--settings", SETTINGS[:-1] + ", test_depths: []}"),
+            *("--teacher", str(pretrained)),
             *("--output", str(tmp_path)),
         ]
     )
@@ -127,14 +128,14 @@ def test_every_method_of_the_file_is_understood(compare, pretrained, tmp_path):
         if comparison.is_second(method):
             first = comparison.job("top_k_first", seed=1).folder / "pretrained"
             assert hparams["init_from"] == str(first)
-            assert hparams["gate_table"] == str(first)
+            assert hparams["gates"]["table"] == str(first)
         else:
             assert hparams["init_from"] == str(pretrained)
             assert compare_methods.mean_passes(job, n_teacher=3) > 0
     jobs = {m: comparison.jobs(m)[1986] for m in ("static", "mask")}
     depths = [2, 4, 6, 8, 10, 12]
     assert [j.settings["n_total"] for j in jobs["static"]] == depths
-    assert [j.settings["router_layers"] for j in jobs["mask"]] == depths
+    assert [j.settings["router.n_layers"] for j in jobs["mask"]] == depths
 
 
 def test_the_picture_has_the_methods_asked_for(compare, monkeypatch):

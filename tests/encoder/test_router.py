@@ -89,10 +89,15 @@ def test_a_closed_layer_is_not_computed():
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_losses_reach_the_router(kind):
-    settings = {"router": kind, "anneal_steps": 1, "router_penalty": 100.0}
+    router = {"kind": kind}
+    if kind == "top_k":
+        router["anneal_steps"] = 1
+    settings = {"router": router}
     brain = tiny_brain(
         modules=tiny_modules(**settings),
-        gate_sampler=RoutedGates(4, seed=3, full_weight=1.0, part_weight=0.3),
+        gate_sampler=RoutedGates(
+            4, seed=3, full_weight=1.0, part_weight=0.3, rate_penalty=100.0
+        ),
         **settings,
     )
     start(brain)
@@ -106,7 +111,7 @@ def test_the_losses_reach_the_router(kind):
     without = tiny_brain(
         modules=brain.modules, gate_sampler=brain.gate_sampler, **settings
     )
-    without.hparams.router_penalty = 0.0
+    without.gate_sampler.rate_penalty = 0.0
     plain = without.compute_objectives(predictions, batch, sb.Stage.TRAIN)
     expected = 100.0 * (rates.mean() - 0.5) ** 2
     assert loss.item() == pytest.approx((plain + expected).item(), rel=1e-5)
@@ -199,10 +204,12 @@ def test_routed_runs_stand_beside_fixed_ones():
 def test_what_does_not_go_together_is_refused():
     with pytest.raises(ValueError, match="`per_depth` must be none with a rou"):
         model_with("global", per_depth="head")
-    with pytest.raises(ValueError, match="`router` must be one of none, top_k"):
+    with pytest.raises(
+        ValueError, match="`router.kind` must be one of none, top_k"
+    ):
         model_with("odd")
     with pytest.raises(ValueError, match="`anneal_steps` must be at least 1"):
-        model_with("top_k", anneal_steps=0)
+        model_with({"kind": "top_k", "anneal_steps": 0})
 
 
 def test_nothing_is_half_way_through_a_routed_run():
@@ -220,9 +227,8 @@ def routed_model(tmp_path_factory, pretrained):
                 output_folder=f"{folder}/1",
                 number_of_epochs=2,
                 init_from=pretrained,
-                gates="routed",
+                gates="{sampler: routed, rate_penalty: 100.0}",
                 router="local",
-                router_penalty=100.0,
             ),
         ]
     )
@@ -275,16 +281,12 @@ def test_layers_are_learnt_and_then_trained(tmp_path, pretrained):
             *small(
                 **options,
                 output_folder=learnt,
-                gates="routed",
-                router="top_k",
-                router_layers=1,
-                anneal_steps=1,
-                full_weight=1.0,
-                part_weight=0.3,
+                gates="{sampler: routed, full_weight: 1.0, part_weight: 0.3}",
+                router="{kind: top_k, min_layers: 1, anneal_steps: 1}",
                 router_lr_factor=1000.0,
                 averaged="last",
                 avg_checkpoints=1,
-                layer_selection="trained",
+                selection="trained",
             ),
         ]
     )
@@ -299,9 +301,11 @@ def test_layers_are_learnt_and_then_trained(tmp_path, pretrained):
                 **options,
                 output_folder=tmp_path / "sandwich/1",
                 gates="sandwich",
-                gate_family="table",
-                gate_table=learnt / "pretrained",
-                layer_selection="trained",
+                **{
+                    "gates.family": "table",
+                    "gates.table": learnt / "pretrained",
+                },
+                selection="trained",
             ),
         ]
     )

@@ -24,6 +24,8 @@ from dld_brain.gates.layer_sets import (
     nested,
 )
 from dld_brain.gates.sampler import GatedRun, RoutedGates, with_intermediate
+from dld_brain.run.blocks import GATES
+from dld_brain.run.start import gates_with_table
 
 
 @pytest.mark.parametrize("n_total", [1, 2, 5, 12, 24])
@@ -117,7 +119,7 @@ def test_a_depth_that_is_none_is_refused(n_layers, message):
 def test_samplers_refuse_what_is_no_probability_or_depth():
     with pytest.raises(ValueError, match="`p_open` must be between 0 and 1"):
         BernoulliGates(12, seed=1, p_open=1.5)
-    with pytest.raises(ValueError, match="`n_layers` must be between"):
+    with pytest.raises(ValueError, match="`min_layers` must be between"):
         UniformDepthGates(12, seed=1, min_layers=13)
     with pytest.raises(ValueError, match="`layers` must name at least one"):
         gates_from_layers([], 12)
@@ -145,9 +147,7 @@ def test_a_family_is_what_a_depth_runs():
         assert prefixes.layers(n_layers) == tuple(range(n_layers))
     drawn = {g for g in map(random_ones.gates, range(2000)) if sum(g) == 3}
     assert len(drawn) == 20  # all sets of 3 of 6
-    with pytest.raises(
-        ValueError, match="`gate_family` must be one of even, pref"
-    ):
+    with pytest.raises(ValueError, match="`family` must be one of even, pref"):
         UniformDepthGates(6, seed=2, family="odd")
 
 
@@ -196,17 +196,26 @@ def test_depths_of_both_ends_share_all_but_the_last_layer():
 def test_a_table_says_which_layers_are_trained(tmp_path):
     rows = [DepthRow(n, list(range(6 - n, 6)), 9, 1e8, 36) for n in range(1, 7)]
     DepthTable("0" * 32, "mine", rows).save(str(tmp_path))
-    settings = {"family": "table", "table": str(tmp_path)}
-    sampler = UniformDepthGates(6, seed=2, **settings)
+    block = GATES.read(
+        {"sampler": "uniform", "family": "table", "table": str(tmp_path)}
+    )
+    gates = gates_with_table(block)
+    sampler = gates.make(n_total=6, seed=2)
     assert sampler.layers(2) == (4, 5)
     gates = {sampler.gates(step) for step in range(200)}
     assert gates == {gates_from_layers(row.layers, 6) for row in rows}
+    nowhere = GATES.read({"sampler": "uniform", "table": "nowhere"})
     with pytest.raises(
-        FileNotFoundError, match="`gate_table` must be a folder"
+        FileNotFoundError, match="`gates.table` must be a folder"
     ):
+        gates_with_table(nowhere)
+    with pytest.raises(ValueError, match="`table` must be given with family"):
         UniformDepthGates(6, seed=2, family="table")
-    with pytest.raises(ValueError, match="`layers` must name at least one"):
-        UniformDepthGates(4, seed=2, **settings)  # of another model
+    block = gates_with_table(block)
+    with pytest.raises(ValueError, match="must name at least one"):
+        block.make(n_total=4, seed=2)  # of another model
+    with pytest.raises(ValueError, match="`table` must have 7 layers among"):
+        UniformDepthGates(7, 2, family="table", table=block["table"])
 
 
 def test_every_depth_runs_each_once():

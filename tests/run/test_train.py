@@ -40,7 +40,7 @@ def test_the_student_starts_from_the_teacher(pretrained, tmp_path):
             *small(
                 init_from=pretrained,
                 output_folder=f"{tmp_path}/1",
-                lr=0.0,
+                lr=1e-30,
                 number_of_epochs=1,
             ),
         ]
@@ -72,7 +72,7 @@ def test_the_student_starts_from_the_teacher(pretrained, tmp_path):
             FileNotFoundError,
             "tests must hold a trained model, but lacks hyperparams.yaml",
         ),
-        ({"kl_wieght": 1}, ValueError, "`kl_wieght`: try `kl_weight`"),
+        ({"task_wieght": 1}, ValueError, "`task_wieght`: try `task_weight`"),
         ({"corpus": "AN5"}, ValueError, "`corpus` must be one of AN4, Fluent"),
         (
             {"data_folder": "/no/where", "teacher": ""},

@@ -37,9 +37,7 @@ SIZES = {
     "task": "transcription",
     "closed": "affine",
     "per_depth": "norm",
-    "router": "none",
-    "router_layers": 2,
-    "anneal_steps": 100,
+    "router": {"kind": "none"},
 }
 FEATURES = {"sample_rate": 16000, "n_fft": 512, "n_mels": 20}
 

@@ -22,7 +22,7 @@ from dld_brain.search.choose import (
     part_of,
 )
 from dld_brain.search.layer_losses import LayerScores
-from dld_brain.search.strategies import FIXED, STRATEGIES, find_candidates
+from dld_brain.search.strategies import STRATEGIES, find_candidates
 
 TASK = transcription()
 SUBSETS = [
@@ -119,9 +119,16 @@ def test_greedy_asks_for_as_many_sets_as_it_must():
     assert len(asked) == 6 + 5 + 4 + 3 + 2
 
 
-@pytest.mark.parametrize("strategy", ["prefix", "greedy", "beam"])
-def test_nested_depths_contain_each_other(strategy):
-    found = find_candidates(strategy, 5, scorer, is_nested=True, width=3)
+@pytest.mark.parametrize(
+    "strategy, options",
+    [
+        ("prefix", {}),
+        ("greedy", {"is_nested": True}),
+        ("beam", {"is_nested": True, "width": 3}),
+    ],
+)
+def test_nested_depths_contain_each_other(strategy, options):
+    found = find_candidates(strategy, 5, scorer, **options)
     for n in range(1, 5):
         assert set(found[n].sets[0]) < set(found[n + 1].sets[0])
 
@@ -141,8 +148,8 @@ def test_random_sets_are_drawn_from_the_seed():
 def test_what_cannot_be_searched_is_refused():
     with pytest.raises(ValueError, match="one of even, .* but is 'best'"):
         find_candidates("best", 4, scorer)
-    with pytest.raises(ValueError, match="`nested` must be False"):
-        find_candidates("exhaustive", 4, scorer, is_nested=True)
+    with pytest.raises(ValueError, match="`width` must be at least 1"):
+        find_candidates("beam", 4, scorer, width=0)
 
 
 def dataset(n):
@@ -179,7 +186,7 @@ def test_every_strategy_gives_a_table(strategy, tmp_path):
     assert table.layers(4) == (0, 1, 2, 3)
     for row in table.rows:
         assert len(row.layers) == row.n_layers
-        assert (row.dev_rate is None) == (strategy in FIXED)
+        assert (row.dev_rate is None) == (STRATEGIES[strategy] is None)
     if strategy == "trained":
         assert table.layers(1) == (2,)
     params = [row.params for row in table.rows]

@@ -33,7 +33,11 @@ def no_step(monkeypatch):
 
 def test_the_loss_is_ctc_plus_weighted_kl():
     teacher = tiny_modules(seed=1)
-    brain = start(tiny_brain(teacher=teacher, task_weight=0.5, kl_weight=3.0))
+    brain = start(
+        tiny_brain(
+            teacher=teacher, task_weight=0.5, **{"distillation.weight": 3.0}
+        )
+    )
     brain.modules.eval()
     batch = batch_of(noise(3))
     predictions = brain.compute_forward(batch, sb.Stage.TRAIN)
@@ -50,7 +54,7 @@ def test_the_loss_is_ctc_plus_weighted_kl():
 
 def test_a_sandwich_learns_from_its_own_full_depth(no_step):
     sampler = SandwichGates(4, seed=3, part_weight=0.3)
-    settings = {"gates": "sandwich", "in_place_weight": 2.0}
+    settings = {"distillation.in_place_weight": 2.0}
     brain = start(tiny_brain(gate_sampler=sampler, **settings))
     batch = batch_of(noise(3))
     predictions = brain.compute_forward(batch, sb.Stage.TRAIN)
@@ -81,8 +85,8 @@ def test_a_sandwich_learns_from_its_own_full_depth(no_step):
 
 
 def test_in_place_without_the_full_depth_is_refused():
-    with pytest.raises(ValueError, match="`in_place_weight` needs gates that"):
-        tiny_brain(in_place_weight=1.0)
+    with pytest.raises(ValueError, match="`in_place` needs gates that"):
+        tiny_brain(**{"distillation.in_place_weight": 1.0})
 
 
 def test_layers_that_runs_share_are_computed_once(no_step):

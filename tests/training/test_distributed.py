@@ -19,11 +19,11 @@ METHODS = {
     "bernoulli": (BernoulliGates(4, seed=3), {}),
     "sandwich": (
         SandwichGates(4, seed=3, family="ends", n_between=1),
-        {"gates": "sandwich", "per_depth": "head", "in_place_weight": 1.0},
+        {"per_depth": "head", "distillation.in_place_weight": 1.0},
     ),
     "mask": (
         RoutedGates(4, seed=3, full_weight=1.0),
-        {"gates": "routed", "router": "mask"},
+        {"router": "mask"},
     ),
 }
 

@@ -86,9 +86,15 @@ class RelaxedTopK(ScoredLayers):
         temperature: float = 0.1,
     ) -> None:
         super().__init__(n_total, start=0.5)
-        if anneal_steps < 1:
+        for name, value in (
+            ("anneal_steps", anneal_steps),
+            ("min_layers", min_layers),
+        ):
+            if value < 1:
+                raise ValueError(f"`{name}` must be at least 1, but is {value}")
+        if temperature <= 0:
             raise ValueError(
-                f"`anneal_steps` must be at least 1, but is {anneal_steps}"
+                f"`temperature` must be above 0, but is {temperature}"
             )
         self.min_layers = min(min_layers, n_total)
         self.anneal_steps = anneal_steps

@@ -6,7 +6,8 @@ attention is fused.
 """
 
 import math
-from typing import Any, Optional
+from collections.abc import Mapping
+from typing import Any, Optional, Union
 
 import torch
 import torch.nn.functional as F
@@ -198,9 +199,7 @@ def wavlm_encoder(
     freeze_stem: bool = True,
     task: str = "transcription",
     per_depth: str = "none",
-    router: str = "none",
-    router_layers: int = 2,
-    anneal_steps: int = 100,
+    router: Union[str, Mapping[str, Any]] = "none",
 ) -> DynamicEncoder:
     """Makes a dynamic encoder of a WavLM, wav2vec 2.0 or HuBERT model.
 
@@ -221,10 +220,8 @@ def wavlm_encoder(
         Whether the convolutions on the waveform are left as they are.
     per_depth : str
         What each depth has of its own; see `make_per_depth`.
-    router : str
+    router : mapping or str
         What may decide which layers run; see `make_router`.
-    router_layers : int
-        `min_layers` of that.
 
     Raises
     ------
@@ -281,7 +278,5 @@ def wavlm_encoder(
             len(layers),
             hf_config.hidden_size,
             per_depth,
-            router_layers,
-            anneal_steps,
         ),
     )

@@ -1,0 +1,80 @@
+"""The choices of an hparams file: which block names what."""
+
+from typing import Any
+
+from speechbrain.decoders.ctc import CTCBeamSearcher
+
+from dld_brain.encoder.routers.make import ROUTERS
+from dld_brain.gates.make import SAMPLERS
+from dld_brain.losses import DIVERGENCES
+from dld_brain.run.checks import Weight
+from dld_brain.run.choices import Choice
+from dld_brain.run.loggers import LOGGERS
+from dld_brain.search.strategies import STRATEGIES
+from dld_brain.training.schedules import SCHEDULES
+
+GATES = Choice(
+    "gates", "sampler", SAMPLERS, ("n_total", "seed"), paths=("table",)
+)
+DISTILLATION = Choice(
+    "distillation",
+    "divergence",
+    DIVERGENCES,
+    common={"weight": Weight, "in_place_weight": Weight},
+    noun="divergences",
+)
+SCHEDULE = Choice("schedule", "kind", SCHEDULES, ("lr",), noun="schedules")
+ROUTER = Choice(
+    "router", "kind", ROUTERS, ("n_total", "d_model"), noun="routers"
+)
+SELECTION = Choice(
+    "selection",
+    "strategy",
+    STRATEGIES,
+    ("n_total", "scorer", "seed"),
+    noun="selections",
+)
+DECODING = Choice(
+    "decoding",
+    "search",
+    {"greedy": None, "beam": CTCBeamSearcher},
+    ("blank_index", "vocab_list"),
+    noun="searches",
+    paths=("kenlm_model_path",),
+)
+LOGGER = Choice("logger", "kind", LOGGERS, ("folder",), noun="loggers")
+#: By their key in an hparams file.
+BLOCKS: dict[str, Choice] = {
+    choice.key: choice
+    for choice in (
+        GATES,
+        DISTILLATION,
+        SCHEDULE,
+        ROUTER,
+        SELECTION,
+        DECODING,
+        LOGGER,
+    )
+}
+
+
+def with_blocks(overrides: dict[str, Any]) -> dict[str, Any]:
+    """Overrides whose dotted keys stand in their blocks.
+
+    Example
+    -------
+    >>> with_blocks({"gates": "uniform", "gates.min_layers": 2})
+    {'gates': {'sampler': 'uniform', 'min_layers': 2}}
+    """
+    found: dict[str, Any] = {}
+    for key, value in overrides.items():
+        name, dot, option = str(key).partition(".")
+        if name in BLOCKS:
+            part = {option: value} if dot else BLOCKS[name].as_mapping(value)
+        elif dot:
+            part = {option: value}
+        else:
+            found[name] = value
+            continue
+        found[name] = {**found.get(name, {}), **part}
+    return found

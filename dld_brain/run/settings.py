@@ -1,0 +1,302 @@
+"""The settings of a run: types and ranges, read from YAML in one place.
+
+Values by default stand in hparams/shared/; what a value may be, here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, Optional, Union, get_type_hints
+
+from dld_brain.gates.by_depth import FAMILIES
+from dld_brain.run.blocks import BLOCKS
+from dld_brain.run.checks import (
+    ODD,
+    Count,
+    Depths,
+    Natural,
+    OptionalPath,
+    PathName,
+    Positive,
+    Rule,
+    Share,
+    SomeWords,
+    Weight,
+    Words,
+    at_least,
+    checked,
+    one_of,
+)
+from dld_brain.run.choices import Block
+from dld_brain.search.choose import check_splits
+from dld_brain.search.strategies import STRATEGIES, check_strategy
+from dld_brain.tasks import TASKS
+from dld_brain.training.brain import ORDERS
+
+Task = Annotated[str, one_of(*TASKS)]
+Closed = Annotated[str, one_of("identity", "norm", "affine")]
+PerDepth = Annotated[str, one_of("none", "bias", "norm", "head")]
+Vocabulary = Annotated[int, at_least(2)]
+DropLength = Annotated[int, at_least(5)]
+
+
+def _is_start(value: Any) -> bool:
+    """Whether `init_layers` is a family or a list of layers."""
+    if isinstance(value, list):
+        return bool(value) and all(
+            isinstance(v, int) and not isinstance(v, bool) and v >= 0
+            for v in value
+        )
+    return isinstance(value, str) and value in FAMILIES
+
+
+FAMILY_OR_LAYERS = Rule(
+    f"one of {', '.join(FAMILIES)}, or a list of layers", _is_start
+)
+
+
+@dataclass(frozen=True)
+class Data:
+    """What is trained and tested on."""
+
+    corpus: Optional[str]
+    language: Optional[str]
+    data_folder: PathName
+    prepare: Optional[str]
+    makes_itself: bool
+    corpus_options: dict
+    skip_prep: bool
+    csv_folder: PathName
+    train_splits: SomeWords
+    valid_splits: SomeWords
+    test_splits: SomeWords
+    token_type: Annotated[str, one_of("unigram", "bpe", "char")]
+    max_train_seconds: Positive
+    batch_size: Count
+    max_batch_seconds: Weight
+    num_buckets: Count
+    num_workers: Natural
+    max_time_drop: DropLength
+    max_time_drops: Count
+    max_freq_drop: DropLength
+    max_freq_drops: Count
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a run starts from, and where it writes."""
+
+    seed: Natural
+    output_folder: PathName
+    save_folder: PathName
+    train_log: PathName
+    init_from: OptionalPath
+    init_layers: Optional[Annotated[object, FAMILY_OR_LAYERS]]
+    teacher: OptionalPath
+    teacher_overrides: dict
+    logger: Block
+
+
+@dataclass(frozen=True)
+class Losses:
+    """What a training step runs, and what it is judged by."""
+
+    gates: Block
+    task_weight: Weight
+    distillation: Block
+    intermediate_weight: Weight
+
+
+@dataclass(frozen=True)
+class Optimisation:
+    """How long, how fast, and which checkpoints are kept."""
+
+    number_of_epochs: Count
+    lr: Positive
+    head_lr_factor: Weight
+    router_lr_factor: Weight
+    weight_decay: Weight
+    schedule: Block
+    max_grad_norm: Positive
+    ckpt_interval_minutes: Positive
+    avg_checkpoints: Count
+    averaged: Annotated[str, one_of(*ORDERS)]
+    valid_depths: Depths
+    keep_epochs: Depths
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How test sets are scored over depth."""
+
+    export_only: bool
+    test_depths: Depths
+    random_draws: Natural
+    test_batch_size: Count
+    layer_importance: bool
+    decoding: Block
+
+
+@dataclass(frozen=True)
+class Search:
+    """How the layers of each depth are chosen."""
+
+    selection: Block
+    search_splits: Words
+    search_utterances: Count
+    compare_selections: tuple[Annotated[str, one_of(*STRATEGIES)], ...]
+
+
+@dataclass(frozen=True)
+class ConformerSizes:
+    """Sizes of hparams/shared/conformer.yml."""
+
+    sample_rate: Count
+    n_mels: Count
+    n_fft: Count
+    window_ms: Positive
+    hop_ms: Positive
+    n_total: Count
+    d_model: Count
+    d_ffn: Count
+    n_heads: Count
+    kernel_size: Annotated[int, ODD]
+    dropout: Share
+    closed: Closed
+    per_depth: PerDepth
+    router: Block
+    task: Task
+    vocab_size: Vocabulary
+
+    def __post_init__(self) -> None:
+        """Raises where sizes do not go together."""
+        if self.d_model % self.n_heads:
+            raise ValueError(
+                f"`d_model` must be a multiple of `n_heads` ({self.n_heads}), "
+                f"but is {self.d_model}"
+            )
+
+
+@dataclass(frozen=True)
+class WavLMSizes:
+    """Sizes of hparams/shared/wavlm.yml."""
+
+    sample_rate: Count
+    normalize_wav: bool
+    source: Optional[str]
+    config: dict
+    n_total: Optional[Count]
+    closed: Closed
+    per_depth: PerDepth
+    router: Block
+    freeze_stem: bool
+    task: Task
+    vocab_size: Vocabulary
+
+
+#: By the stem of the encoder's file.
+ENCODERS: dict[str, type] = {
+    "conformer": ConformerSizes,
+    "wavlm": WavLMSizes,
+}
+SECTIONS = (Data, Start, Losses, Optimisation, Evaluation, Search)
+#: Type of each setting, by key.
+KINDS: dict[str, Any] = {
+    key: kind
+    for section in (*ENCODERS.values(), *SECTIONS)
+    for key, kind in get_type_hints(section, include_extras=True).items()
+}
+
+
+def read_section(section: type, tree: Mapping[str, Any]) -> Any:
+    """Makes a section of the keys of an hparams file.
+
+    Raises
+    ------
+    ValueError
+        If a value is none that its key may have.
+    """
+    found = {}
+    for field in fields(section):
+        key = field.name
+        if key in BLOCKS:
+            found[key] = BLOCKS[key].read(tree[key])
+        else:
+            found[key] = checked(key, tree[key], KINDS[key])
+    return section(**found)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings of a run."""
+
+    data: Data
+    start: Start
+    losses: Losses
+    optimisation: Optimisation
+    evaluation: Evaluation
+    search: Search
+    encoder: Union[ConformerSizes, WavLMSizes]
+    hparams_file: str
+
+    @classmethod
+    def read(
+        cls, tree: Mapping[str, Any], encoder: str, hparams_file: str
+    ) -> "Settings":
+        """Reads all of them, and what they must have in common.
+
+        Arguments
+        ---------
+        tree : mapping
+            Keys and values, references resolved.
+        encoder : str
+            Stem of the encoder's file.
+        """
+        sections = [read_section(section, tree) for section in SECTIONS]
+        sizes = read_section(ENCODERS[encoder], tree)
+        found = cls(*sections, sizes, hparams_file)
+        found.check()
+        return found
+
+    def check(self) -> None:
+        """Raises where settings do not go together.
+
+        Raises
+        ------
+        ValueError
+            If an epoch is to be kept that there is not, or layers would be
+            chosen on test speech.
+        """
+        last = self.optimisation.number_of_epochs
+        for epoch in self.optimisation.keep_epochs:
+            if epoch > last:
+                raise ValueError(
+                    f"`keep_epochs` must be between 1 and `number_of_epochs` "
+                    f"({last}), but has {epoch}"
+                )
+        self.losses.distillation.make()
+        self.optimisation.schedule.make(lr=self.optimisation.lr)
+        check_splits(
+            list(self.search.search_splits), list(self.data.test_splits)
+        )
+        if self.encoder.n_total is not None:
+            self.check_depths(self.encoder.n_total)
+
+    def check_depths(self, n_total: int) -> None:
+        """Raises where a depth is asked for that the model has not."""
+        for key, depths in (
+            ("valid_depths", self.optimisation.valid_depths),
+            ("test_depths", self.evaluation.test_depths),
+        ):
+            for depth in depths:
+                if depth > n_total:
+                    raise ValueError(
+                        f"`{key}` must be between 1 and {n_total}, the "
+                        f"layers of the model, but has {depth}"
+                    )
+        for strategy in (
+            self.search.selection.name,
+            *self.search.compare_selections,
+        ):
+            check_strategy(strategy, n_total)
+        if self.losses.gates.get("table") is None:  # else it is still a folder
+            self.losses.gates.make(n_total=n_total, seed=self.start.seed)

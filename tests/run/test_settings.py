@@ -1,0 +1,249 @@
+"""What a setting may be, and how it is said: on the command line, in YAML."""
+
+import pytest
+
+from dld_brain.run.command_line import parse, value_of
+from dld_brain.run.config import compose
+from train import main
+
+FILE = "hparams/conformer_dld.yaml"
+BASE = ["--data_folder=x", "--device=cpu"]
+WHOLE = "must be a whole number"
+BAD = [
+    ("--batch_size=abc", f"`batch_size` {WHOLE} of at least 1, but is 'abc'"),
+    ("--batch_size=0", f"`batch_size` {WHOLE} of at least 1, but is 0"),
+    ("--batch_size=1.5", f"`batch_size` {WHOLE} of at least 1, but is 1.5"),
+    ("--batch_size=True", f"`batch_size` {WHOLE} of at least 1, but is True"),
+    ("--batch_size=", f"`batch_size` {WHOLE} of at least 1, but is not given"),
+    ("--lr=-1", "`lr` must be a number above 0, but is -1"),
+    ("--lr=0", "`lr` must be a number above 0, but is 0"),
+    ("--lr=.nan", "`lr` must be a number above 0, but is nan"),
+    ("--lr=.inf", "`lr` must be a number above 0, but is inf"),
+    ("--lr=nan", "`lr` must be a number above 0, but is 'nan'"),
+    ("--lr=True", "`lr` must be a number above 0, but is True"),
+    ("--lr=[1]", "`lr` must be a number above 0, but is [1]"),
+    ("--n_total=0", f"`n_total` {WHOLE} of at least 1, but is 0"),
+    ("--n_total=two", f"`n_total` {WHOLE} of at least 1, but is 'two'"),
+    (
+        "--n_heads=7",
+        "`d_model` must be a multiple of `n_heads` (7), but is 256",
+    ),
+    (
+        "--kernel_size=30",
+        f"`kernel_size` {WHOLE} that is odd and above 0, but is 30",
+    ),
+    ("--vocab_size=1", f"`vocab_size` {WHOLE} of at least 2, but is 1"),
+    ("--dropout=2", "`dropout` must be a number between 0 and 1, but is 2"),
+    (
+        "--closed=zero",
+        "`closed` must be one of identity, norm, affine, but is 'zero'",
+    ),
+    (
+        "--per_depth=odd",
+        "`per_depth` must be one of none, bias, norm, head, but is 'odd'",
+    ),
+    (
+        "--task=translation",
+        "`task` must be one of transcription, classification, but is "
+        "'translation'",
+    ),
+    (
+        "--number_of_epochs=0",
+        f"`number_of_epochs` {WHOLE} of at least 1, but is 0",
+    ),
+    (
+        "--train_splits=[]",
+        "`train_splits` must be a list of a word with an entry at least "
+        "without repetition, but is []",
+    ),
+    (
+        "--test_splits=a,a",
+        "`test_splits` must be a list of a word with an entry at least "
+        "without repetition, but is ['a', 'a']",
+    ),
+    ("--valid_splits=[1]", "`valid_splits` must be a word, but is 1"),
+    ("--valid_depths=0", f"`valid_depths` {WHOLE} of at least 1, but is 0"),
+    (
+        "--valid_depths=13",
+        "`valid_depths` must be between 1 and 12, the layers of the model, "
+        "but has 13",
+    ),
+    ("--test_depths=x", f"`test_depths` {WHOLE} of at least 1, but is 'x'"),
+    (
+        "--keep_epochs=101",
+        "`keep_epochs` must be between 1 and `number_of_epochs` (100), but "
+        "has 101",
+    ),
+    (
+        "--weight_decay=-1",
+        "`weight_decay` must be a number of at least 0, but is -1",
+    ),
+    (
+        "--task_weight=-0.1",
+        "`task_weight` must be a number of at least 0, but is -0.1",
+    ),
+    (
+        "--distillation.weight=-1",
+        "`distillation.weight` must be a number of at least 0, but is -1",
+    ),
+    (
+        "--distillation.temperature=0",
+        "`distillation.temperature` must be above 0, but is 0.0",
+    ),
+    (
+        "--distillation=l3",
+        "`distillation.divergence` must be one of kl, near_tokens, l2, but is "
+        "'l3'",
+    ),
+    (
+        "--gates.p_open=1.5",
+        "`gates.p_open` must be between 0 and 1, but is 1.5",
+    ),
+    ("--gates.p_open=x", "`gates.p_open` must be a number, but is 'x'"),
+    (
+        "--gates.min_layers=2",
+        "`gates.min_layers` is no option of bernoulli gates, which have p_open",
+    ),
+    (
+        "--gates={sampler: uniform, min_layers: 13}",
+        "`gates.min_layers` must be between 1 and 12, but is 13",
+    ),
+    (
+        "--gates={sampler: uniform, n_last: 2}",
+        "`gates.n_last` must be given with family ends alone, but `family` is "
+        "even",
+    ),
+    (
+        "--schedule=tri_stage",
+        "`schedule.n_updates` must be given with tri_stage",
+    ),
+    (
+        "--schedule.n_warmup_steps=0",
+        "`schedule.n_warmup_steps` must be at least 1, but is 0",
+    ),
+    (
+        "--selection.is_nested=True",
+        "`selection.is_nested` is no option of even selections, which have none",
+    ),
+    (
+        "--router.n_layers=2",
+        "`router.n_layers` is no option of none routers, which have none",
+    ),
+    (
+        "--logger=mlflow",
+        "`logger.kind` must be one of file, tensorboard, wandb, but is 'mlflow'",
+    ),
+    (
+        "--averaged=worst",
+        "`averaged` must be one of best, last, but is 'worst'",
+    ),
+    (
+        "--token_type=word",
+        "`token_type` must be one of unigram, bpe, char, but is 'word'",
+    ),
+    ("--skip_prep=yes", "`skip_prep` must be True or False, but is 'yes'"),
+    ("--seed=-1", f"`seed` {WHOLE} of at least 0, but is -1"),
+    (
+        "--init_layers=odd",
+        "`init_layers` must be one of even, prefix, ends, nested, or a list "
+        "of layers, but is 'odd'",
+    ),
+    (
+        "--max_grad_norm=-1",
+        "`max_grad_norm` must be a number above 0, but is -1.0",
+    ),
+    (
+        "--teacher_overrides=x",
+        "`teacher_overrides` must be a mapping, but is 'x'",
+    ),
+    ("--lr=[", "`lr` must be YAML, but is '['"),
+]
+
+
+@pytest.mark.parametrize("flag, message", BAD, ids=[flag for flag, _ in BAD])
+def test_a_bad_value_is_said_in_a_line_before_anything_is_built(
+    flag, message, monkeypatch
+):
+    monkeypatch.setattr(
+        "dld_brain.run.run.load_hparams", lambda _: pytest.fail("built")
+    )
+    with pytest.raises(ValueError) as error:
+        main([FILE, *BASE, flag])
+    assert str(error.value) == message
+
+
+def tree(*flags):
+    """The keys of a run with these flags, references resolved."""
+    return compose(FILE, parse([FILE, "--data_folder=x", *flags])[2]).resolved()
+
+
+@pytest.mark.parametrize(
+    "flags, expected",
+    [
+        (["--gates.p_open=0.7"], {"sampler": "bernoulli", "p_open": 0.7}),
+        (["--gates=sandwich"], {"sampler": "sandwich"}),
+        (
+            ["--gates={sampler: sandwich, min_layers: 2}"],
+            {"sampler": "sandwich", "min_layers": 2},
+        ),
+        (
+            ["--gates=sandwich", "--gates.min_layers=2"],
+            {"sampler": "sandwich", "min_layers": 2},
+        ),
+        (["--gates=bernoulli"], {"sampler": "bernoulli", "p_open": 0.5}),
+    ],
+)
+def test_a_block_is_changed_or_exchanged(flags, expected):
+    assert tree(*flags)["gates"] == expected
+
+
+def test_another_divergence_keeps_what_all_have():
+    block = tree("--distillation.weight=3", "--distillation=l2")
+    assert block["distillation"] == {
+        "divergence": "l2",
+        "weight": 3,
+        "in_place_weight": 0.0,
+    }
+
+
+@pytest.mark.parametrize(
+    "name", ["1e3", "null", "yes", "[x]", "a$b", "a#b", "a: b", "a=b", "~x y"]
+)
+def test_a_path_stays_what_it_is(name):
+    found = tree(f"--output_folder={name}", f"--teacher={name}")
+    settings = compose(
+        FILE, {"data_folder": "x", **parse([FILE, f"--teacher={name}"])[2]}
+    ).settings()
+    assert settings.start.teacher == settings.start.init_from == name
+    assert found["output_folder"] == name
+    assert found["save_folder"] == f"{name}/save"
+
+
+def test_a_home_folder_is_expanded(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    assert tree("--teacher=~/m")["teacher"] == "/home/me/m"
+
+
+def test_a_list_is_words():
+    found = tree("--train_splits=train-clean-100", "--valid_depths=4,8")
+    assert found["train_splits"] == ["train-clean-100"]
+    assert found["valid_depths"] == [4, 8]
+    assert value_of("valid_depths", "[4, 8]") == [4, 8]
+    assert value_of("search_splits", "") == []
+
+
+def test_a_setting_is_no_abbreviation_of_an_option():
+    with pytest.raises(ValueError, match="no hyperparameter is called `log`"):
+        main([FILE, "--log=x"])
+    with pytest.raises(ValueError, match="`--lr` must have a value"):
+        main([FILE, "--lr", "--debug"])
+    assert parse([FILE, "--lr", "0.1", "--debug"])[2] == {"lr": 0.1}
+
+
+def test_data_must_be_named():
+    with pytest.raises(ValueError, match="`data_folder` must be given: --data"):
+        main([FILE])
+
+
+def test_small_numbers_reach_the_optimizer_as_numbers():
+    assert tree("--lr=1e-5")["lr"] == 1e-5

@@ -20,6 +20,22 @@ EXPORT = [
     "onnxscript>=0.5,<0.8",
     "onnxruntime>=1.23,<2",
 ]
+INTERFACES = "pretrained_interfaces"
+
+
+def data_packages() -> dict[str, str]:
+    """Folders of hparams/ and recipes/, by their name in a wheel."""
+    tops = (HERE / "hparams", HERE / "recipes")
+    folders = [p for top in tops for p in (top, *top.rglob("*")) if p.is_dir()]
+    names = [p.relative_to(HERE).as_posix() for p in folders]
+    return {
+        f"dld_brain.{name.replace('/', '.')}": name
+        for name in names
+        if not name.endswith(("__pycache__", "results"))
+    }
+
+
+DATA = data_packages()
 LINT = ["ruff>=0.12,<0.18", "yamllint>=1.35,<2", "codespell>=2.3,<3"]
 
 setup(
@@ -31,13 +47,15 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.10,<3.14",
-    packages=find_packages(
-        include=["dld_brain*", "pretrained_interfaces", "recipes*"]
-    ),
+    packages=[*find_packages(include=["dld_brain*", INTERFACES]), *DATA],
+    # hparams/ and recipes/ lie beside the package in a clone, and inside it
+    # where a wheel is installed: no other project's `recipes` is in the way.
+    package_dir=DATA,
     package_data={
-        "recipes": ["*/corpus.yml"],
         "dld_brain.paper": ["paper.yaml"],
+        **{name: ["*.yaml", "*.yml"] for name in DATA},
     },
+    entry_points={"console_scripts": ["dld = dld_brain.cli:main"]},
     install_requires=[
         "torch>=2.11,<2.12",
         "torchaudio>=2.11,<2.12",

@@ -6,13 +6,7 @@ from typing import Optional
 import numpy as np
 
 from dld_brain.gates.gates import Gates
-from dld_brain.gates.layer_sets import (
-    check_n_layers,
-    ends,
-    evenly_spread,
-    nested,
-    prefix,
-)
+from dld_brain.gates.layer_sets import ends, evenly_spread, nested, prefix
 from dld_brain.gates.sampler import GatedRun, GateSampler, OneRun
 
 #: One fixed set of layers for each depth, by the name of the family.

@@ -6,12 +6,14 @@ as YAML; so what is a setting never reaches it.
 """
 
 import os
+from collections.abc import Iterable
 from typing import Any
 
 import ruamel.yaml
 import speechbrain as sb
 from speechbrain.utils.run_opts import RunOptions
 
+from dld_brain.encoder.device import find_device
 from dld_brain.run.blocks import BLOCKS
 from dld_brain.run.checks import is_list, is_path
 from dld_brain.run.config import read_tree
@@ -33,7 +35,7 @@ def parse(arguments: list[str]) -> tuple[str, RunOptions, dict[str, Any]]:
     """
     theirs, ours = [], {}
     options = set(RunOptions.__dataclass_fields__)
-    rest = iter(arguments)
+    rest = iter(with_device(arguments))
     for argument in rest:
         key, equals, text = argument.removeprefix("--").partition("=")
         if not argument.startswith("--") or key in (*options, "help"):
@@ -46,6 +48,30 @@ def parse(arguments: list[str]) -> tuple[str, RunOptions, dict[str, Any]]:
         ours[key] = value_of(key, text)
     hparams_file, run_opts, _ = sb.parse_arguments(theirs)
     return hparams_file, run_opts, ours
+
+
+def with_device(arguments: Iterable[str]) -> list[str]:
+    """Puts a device in the place of `--device=auto`, and checks the others.
+
+    Raises
+    ------
+    ValueError
+        If a GPU is asked for, and there is none.
+
+    Example
+    -------
+    >>> with_device(["x.yaml", "--device=cpu"])
+    ['x.yaml', '--device=cpu']
+    """
+    found = []
+    words = iter(arguments)
+    for word in words:
+        if word == "--device":
+            word = f"--device={next(words, '')}"
+        if word.startswith("--device="):
+            word = f"--device={find_device(word.partition('=')[2])}"
+        found.append(word)
+    return found
 
 
 def value_of(key: str, text: str) -> Any:

@@ -1,6 +1,8 @@
 """Where hparams/ and recipes/ lie: the one place that knows."""
 
 import importlib
+import importlib.util
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +11,8 @@ PACKAGE = Path(__file__).resolve().parents[1]
 IS_CLONE = (PACKAGE.parent / "recipes/__init__.py").is_file()
 ROOT = PACKAGE.parent if IS_CLONE else PACKAGE
 RECIPES = ROOT / "recipes"
-SHARED = ROOT / "hparams/shared"
+HPARAMS = ROOT / "hparams"
+SHARED = HPARAMS / "shared"
 
 
 def corpora() -> list[str]:
@@ -30,7 +33,21 @@ def find_preparation(corpus: str, name: str) -> Callable[..., None]:
     >>> find_preparation("AN4", "an4_prepare.prepare_an4").__name__
     'prepare_an4'
     """
-    package = "recipes" if IS_CLONE else f"{PACKAGE.name}.recipes"
+    package = _recipes_package()
     module, _, function = name.partition(".")
     found = importlib.import_module(f"{package}.{corpus}.{module}")
     return getattr(found, function)
+
+
+def _recipes_package() -> str:
+    """Imports recipes/ by its path, wherever it lies, and names it."""
+    name = f"{PACKAGE.name}_recipes"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(
+            name,
+            RECIPES / "__init__.py",
+            submodule_search_locations=[str(RECIPES)],
+        )
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return name

@@ -53,6 +53,7 @@ setup(
     package_dir=DATA,
     package_data={
         "dld_brain.paper": ["paper.yaml"],
+        "dld_brain.run": ["log_config.yaml"],
         **{name: ["*.yaml", "*.yml"] for name in DATA},
     },
     entry_points={"console_scripts": ["dld = dld_brain.cli:main"]},

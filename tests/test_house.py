@@ -23,6 +23,7 @@ ROOMS = (
     "export",
     "run",
     "paper",
+    "cli",
 )
 SOURCES = [
     path

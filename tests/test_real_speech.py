@@ -6,9 +6,9 @@ import pytest
 from test_preparation import rows
 
 from conftest import small
+from dld_brain.run.main import train as main
 from pretrained_interfaces import DynamicEncoderASR, DynamicEncoderClassifier
 from recipes.LibriSpeech.librispeech_prepare import prepare_librispeech
-from train import main
 
 
 def test_an4_has_its_official_numbers(real_speech, tmp_path):

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from dld_brain.run.config import read_tree, tag
+from dld_brain.run.main import train as main
 from dld_brain.run.settings import ENCODERS, SECTIONS
-from train import main
 
 FILES = sorted(Path("tests/recipes").glob("*.csv"))
 ROWS = [

@@ -38,6 +38,8 @@ class Report:
         What trains and scores the same again.
     commit : str, optional
         Of this package, where it is a clone.
+    date : str
+        ISO 8601.
     starts_from_model : bool
         Whether it started from a trained model.
     metric : str
@@ -69,7 +71,8 @@ class Report:
     recipe: str
     command: str
     commit: Optional[str]
-    machine: str
+    machine: dict[str, Any]
+    date: str
     corpus: str
     gates: str
     starts_from_model: bool

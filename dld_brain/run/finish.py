@@ -1,6 +1,7 @@
 """What comes behind training: the model's folder, and its scores."""
 
 import copy
+import datetime
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,7 +33,7 @@ from dld_brain.search.choose import LayerChooser
 from dld_brain.tasks import Task
 from dld_brain.training.brain import DLDBrain
 from dld_brain.training.checkpoints import epoch_file
-from dld_brain.training.clock import machine_name
+from dld_brain.training.clock import machine
 
 
 def trained_layers(brain: DLDBrain) -> dict[int, Gates]:
@@ -247,10 +248,11 @@ class Finish:
         return report.Report(
             experiment=Path(folder).parent.name,
             seed=settings.start.seed,
-            recipe=Path(settings.hparams_file).stem,
+            recipe=settings.title,
             command=self.command,
             commit=commit(),
-            machine=machine_name(),
+            machine=machine(brain.device),
+            date=datetime.date.today().isoformat(),
             corpus=settings.data.corpus,
             gates=settings.losses.gates.name,
             starts_from_model=bool(settings.start.init_from),

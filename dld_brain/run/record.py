@@ -2,7 +2,6 @@
 
 import csv
 import shlex
-from pathlib import Path
 from typing import Any
 
 from dld_brain.audio.dataset import csv_file
@@ -45,7 +44,7 @@ def training_speech(settings: Settings, csv_folder: str) -> dict[str, Any]:
         "longest_utterance": max(seconds, default=None),
         "language": told.language,
         "seed": settings.start.seed,
-        "recipe": Path(settings.hparams_file).stem,
+        "recipe": settings.title,
         "init_from": settings.start.init_from,
         "teacher": settings.start.teacher,
     }

@@ -22,7 +22,8 @@ from dld_brain.run.record import command_of
 from dld_brain.run.settings import Settings
 from dld_brain.tasks import Task
 from dld_brain.training.brain import Augmentation, DLDBrain, Keeping, Weights
-from dld_brain.training.clock import read_training
+from dld_brain.training.clock import layer_passes, read_training
+from dld_brain.training.progress import Progress
 
 
 def make_brain(
@@ -86,6 +87,10 @@ def make_brain(
     )
 
 
+#: What goes to the console, and what to log.txt alone.
+LOG_CONFIG = Path(__file__).with_name("log_config.yaml")
+
+
 class Run:
     """One run of a recipe: settings, task and folders, held once.
 
@@ -95,10 +100,17 @@ class Run:
     ---------
     overrides : dict
         Settings of the command line, by key.
+    later : float
+        Layer passes, of each batch of an epoch, of the run that waits for
+        this one; see `Progress`.
     """
 
     def __init__(
-        self, hparams_file: str, run_opts: RunOptions, overrides: Overrides
+        self,
+        hparams_file: str,
+        run_opts: RunOptions,
+        overrides: Overrides,
+        later: float = 0.0,
     ) -> None:
         self.run_opts = run_opts
         if "max_grad_norm" in run_opts.overridden_args:
@@ -127,6 +139,13 @@ class Run:
         )
         #: The models that the run starts from: folders, by role.
         self.folders: dict[str, str] = {}
+        self.progress = Progress(
+            self.settings.title,
+            self.settings.optimisation.number_of_epochs,
+            self._passes(),
+            later=later,
+            is_shown=not run_opts.noprogressbar,
+        )
 
     def prepare(self) -> "Run":
         """Finds models, data and vocabulary; makes the Brain.
@@ -166,6 +185,7 @@ class Run:
             gate_sampler=self.gate_sampler,
             teacher=teacher.modules if teacher else None,
             train_loggers=loggers + ([logger] if logger else []),
+            progress=self.progress,
         )
         return self
 
@@ -174,6 +194,7 @@ class Run:
         if self.is_training:
             self._keep_what_it_starts_from()
             self._fit()
+            self.progress.close()
         self.brain.load_average()
         return self
 
@@ -187,13 +208,28 @@ class Run:
 
     def _run(self, hparams_file: str, overrides: dict[str, Any]) -> None:
         """Runs another recipe first, with the same options."""
-        Run(hparams_file, self.run_opts, overrides).prepare().fit().finish()
+        later = self.progress.own + self.progress.later
+        first = Run(hparams_file, self.run_opts, overrides, later)
+        first.prepare().fit().finish()
+        self.progress.before += first.progress.before + first.progress.own
+
+    def _passes(self) -> float:
+        """Layer passes of a step of training, in the mean of some."""
+        n_total = self.modules["model"].n_total
+        n_teacher = n_total if self.settings.start.teacher else 0
+        passes = [
+            layer_passes(self.gate_sampler(step), n_total, n_teacher)
+            for step in range(100)
+        ]
+        return sum(passes) / len(passes)
 
     def _make_folder(self) -> None:
         """Makes the output folder, with what the run was told."""
         folder = self.settings.start.output_folder
         sb.create_experiment_directory(
-            experiment_directory=folder, save_env_desc=self.is_training
+            experiment_directory=folder,
+            save_env_desc=self.is_training,
+            log_config=self.run_opts.log_config or str(LOG_CONFIG),
         )
         if self.is_training and if_main_process():
             head = f"# Generated from {self.composed.hparams_file}\n"

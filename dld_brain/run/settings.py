@@ -5,6 +5,7 @@ Values by default stand in hparams/shared/; what a value may be, here.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Annotated, Any, Optional, Union, get_type_hints
 
 from dld_brain.gates.by_depth import FAMILIES
@@ -256,6 +257,11 @@ class Settings:
         found = cls(*sections, sizes, hparams_file)
         found.check()
         return found
+
+    @property
+    def title(self) -> str:
+        """What the run is called: its recipe."""
+        return Path(self.hparams_file).stem
 
     def check(self) -> None:
         """Raises where settings do not go together.

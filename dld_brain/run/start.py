@@ -32,7 +32,7 @@ SHARED_KEYS = (
     "num_workers",
 )
 #: What of the encoder is the student's own; and of one with fewer layers.
-OWN_KEYS = ("per_depth", "router")
+OWN_KEYS = ("closed", "per_depth", "router")
 SIZED_KEYS = (*OWN_KEYS, "n_total")
 
 

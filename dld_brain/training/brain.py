@@ -311,6 +311,7 @@ class DLDBrain(Loop):
         n_teacher = 0 if self.teacher is None else self.teacher.n_total
         passes = layer_passes(runs, self.n_total, n_teacher)
         self.clock.count_batch(self.sum_over_ranks(seconds), passes)
+        self.progress.batch()
 
     def on_stage_end(
         self, stage: sb.Stage, stage_loss: float, epoch: Optional[int] = None
@@ -332,7 +333,11 @@ class DLDBrain(Loop):
         }
         for train_logger in self.train_loggers:
             train_logger.log_stats(meta, self.train_stats, stats)
-        error = self.task.error(stats[self.task.metric])
+        rate = stats[self.task.metric]
+        self.progress.end_epoch(
+            epoch, f"{self.task.metric} {rate:.1f} % on validation speech"
+        )
+        error = self.task.error(rate)
         self.checkpointer.save_and_keep_only(
             meta={
                 **meta,

@@ -91,21 +91,26 @@ def device_name(device: Union[str, torch.device]) -> str:
     return str(device)
 
 
-def machine_name() -> str:
-    """Names the machine: cores and processor, and torch's version.
+def machine(device: Union[str, torch.device]) -> dict[str, Any]:
+    """What a report says of the machine.
 
     Example
     -------
-    >>> machine_name()
-    '... cores, ..., torch ...'
+    >>> list(machine("cpu"))
+    ['processor', 'cores', 'device', 'torch']
     """
-    cpu = platform.processor() or platform.machine()
+    processor = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.is_file():
         lines = info.read_text().splitlines()
         names = [x.partition(":")[2] for x in lines if x.startswith("model na")]
-        cpu = names[0].strip() if names else cpu
-    return f"{os.cpu_count()} cores, {cpu}, torch {torch.__version__}"
+        processor = names[0].strip() if names else processor
+    return {
+        "processor": processor,
+        "cores": os.cpu_count(),
+        "device": device_name(device),
+        "torch": torch.__version__,
+    }
 
 
 def peak_bytes(device: Union[str, torch.device]) -> int:

@@ -7,6 +7,8 @@ import speechbrain as sb
 import torch
 from speechbrain.utils.distributed import ddp_all_reduce
 
+from dld_brain.training.progress import Progress
+
 
 class Loop(sb.Brain):
     """What `speechbrain.Brain` 1.1.2 does, but for these:
@@ -20,6 +22,7 @@ class Loop(sb.Brain):
       model may have one of their own;
     - `--optimizer_step_limit`, which it leaves a string, is a number;
     - `share_of_batch` makes the mean over ranks one over utterances;
+    - one bar runs over the whole training, not one over each epoch;
     - DDP is told that parameters may be unused: a closed layer has no
       gradient.
 
@@ -30,6 +33,8 @@ class Loop(sb.Brain):
     lr_factors : mapping of str to float, optional
         Learning rates of parts of the model, relative to that of the rest,
         by the name of a child of `modules.model`.
+    progress : Progress, optional
+        The bar of the run.
     **kwargs : dict
         Forwarded to `speechbrain.Brain`.
     """
@@ -39,6 +44,7 @@ class Loop(sb.Brain):
         *args: Any,
         schedule: Callable[[torch.optim.Optimizer], None],
         lr_factors: Optional[Mapping[str, float]] = None,
+        progress: Optional[Progress] = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
@@ -47,6 +53,7 @@ class Loop(sb.Brain):
             self.optimizer_step_limit = int(self.optimizer_step_limit)
         self.lr_scheduler = schedule
         self.lr_factors = dict(lr_factors or {})
+        self.progress = progress or Progress("training", 1, 1.0, is_shown=False)
         self.n_train_batches = 0
 
     def init_optimizers(self) -> None:
@@ -120,7 +127,11 @@ class Loop(sb.Brain):
 
     def _fit_train(self, train_set: Any, epoch: int, enable: bool) -> None:
         self.n_train_batches = len(train_set)
-        super()._fit_train(train_set, epoch, enable)
+        self.progress.start_epoch(epoch, len(train_set))
+        super()._fit_train(train_set, epoch, enable=False)
+
+    def _fit_valid(self, valid_set: Any, epoch: int, enable: bool) -> None:
+        super()._fit_valid(valid_set, epoch, enable=False)
 
     def make_dataloader(self, dataset: Any, stage: sb.Stage, **kwargs) -> Any:
         """Makes a loader; batches by seconds are reshuffled every epoch."""

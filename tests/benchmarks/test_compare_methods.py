@@ -8,7 +8,7 @@ import pytest
 from conftest import REPOSITORY
 from dld_brain.evaluation.routing import THRESHOLDS
 from dld_brain.run.config import load_flat
-from train import main as train
+from dld_brain.run.main import train
 
 sys.path.insert(0, str(REPOSITORY / "benchmarks"))
 

@@ -20,9 +20,9 @@ from dld_brain.evaluation.routing import THRESHOLDS
 from dld_brain.gates.layer_sets import Routed, evenly_spread, gates_from_layers
 from dld_brain.gates.sampler import GatedRun, RoutedGates, with_intermediate
 from dld_brain.model_folder import load_pretrained
+from dld_brain.run.main import train as main
 from pretrained_interfaces import DynamicEncoderASR
 from pretrained_interfaces.__main__ import main as shell
-from train import main
 
 SPEECH = "tests/samples/AN4/wav/an4test_clstk/fddd/an5-fddd-b.flac"
 KINDS = ["top_k", "mask", "global", "local"]

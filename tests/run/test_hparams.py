@@ -9,7 +9,7 @@ from hyperpyyaml import load_hyperpyyaml
 
 from conftest import small, small_slu, small_wavlm
 from dld_brain.model_folder import load_pretrained
-from train import main
+from dld_brain.run.main import train as main
 
 YAMLS = sorted(Path("hparams").glob("*.yaml"))
 

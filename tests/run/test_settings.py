@@ -4,7 +4,7 @@ import pytest
 
 from dld_brain.run.command_line import parse, value_of
 from dld_brain.run.config import compose
-from train import main
+from dld_brain.run.main import train as main
 
 FILE = "hparams/conformer_dld.yaml"
 BASE = ["--data_folder=x", "--device=cpu"]

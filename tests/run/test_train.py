@@ -15,7 +15,7 @@ import torch
 from conftest import REPOSITORY, small
 from dld_brain.model_folder import load_pretrained
 from dld_brain.run.config import load_flat
-from train import main
+from dld_brain.run.main import train as main
 
 
 def test_the_teacher_is_trained_first_and_the_report_is_written(finished_run):

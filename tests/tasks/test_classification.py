@@ -14,10 +14,10 @@ from dld_brain.encoder.encoder import EncoderOutput
 from dld_brain.encoder.pool import MeanOverTime
 from dld_brain.export.__main__ import main as export
 from dld_brain.model_folder import load_pretrained
+from dld_brain.run.main import train as train_main
 from dld_brain.tasks import ClassificationTask, find_task
 from pretrained_interfaces import DynamicEncoderASR, DynamicEncoderClassifier
 from pretrained_interfaces.__main__ import main
-from train import main as train_main
 
 WAV = f"{INTENTS}/wavs/speakers/mbbb/an3-mbbb-b.wav"
 

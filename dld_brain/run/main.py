@@ -1,0 +1,88 @@
+"""Training from a command line: what it answers, and with which status."""
+
+import logging
+import sys
+from collections.abc import Sequence
+from typing import Optional
+
+from speechbrain.utils.distributed import ddp_init_group
+
+from dld_brain import __version__
+from dld_brain.run.command_line import parse
+from dld_brain.run.help import describe, find_recipe, overview
+from dld_brain.run.run import Run
+from dld_brain.training.memory import keep_freed_memory
+
+logger = logging.getLogger(__name__)
+
+
+def prepare(arguments: Sequence[str]) -> Run:
+    """Reads a command line, and does all that comes before training.
+
+    Arguments
+    ---------
+    arguments : sequence of str
+        An hparams file, or its name, and flags.
+
+    Raises
+    ------
+    ValueError
+        If a setting is none, or does not fit the others.
+    FileNotFoundError
+        If a file or the corpus is not there.
+    """
+    hparams_file, run_opts, overrides = parse(
+        [find_recipe(arguments[0]), *arguments[1:]]
+    )
+    ddp_init_group(run_opts)
+    keep_freed_memory()
+    return Run(hparams_file, run_opts, overrides).prepare()
+
+
+def train(arguments: Sequence[str]) -> None:
+    """Trains and scores what a command line names; raises what goes wrong."""
+    prepare(arguments).fit().finish()
+
+
+def main(
+    arguments: Optional[Sequence[str]] = None, program: str = "dld train"
+) -> int:
+    """Runs a command line.
+
+    What is wrong with it is one line, before training; what fails in
+    training is raised.
+
+    Arguments
+    ---------
+    program : str
+        What it is called in the help.
+
+    Returns
+    -------
+    int
+        Exit status: 0, or 2 where the command line cannot be followed.
+
+    Example
+    -------
+    >>> main(["--version"])
+    dld-brain ...
+    0
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if "--version" in words:
+        print(f"dld-brain {__version__}")
+        return 0
+    if not words or words[0] in ("-h", "--help"):
+        print(overview(program))
+        return 0 if words else 2
+    try:
+        if {"-h", "--help"} & set(words):
+            print(describe(find_recipe(words[0])))
+            return 0
+        run = prepare(words)
+    except (OSError, ValueError, ImportError) as error:
+        logger.debug("stopped before training", exc_info=True)
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    run.fit().finish()
+    return 0

@@ -47,10 +47,16 @@ def published(text: str, specs: dict[str, Spec]) -> str:
     return MARKED.sub(table, text)
 
 
+def scores_at(row: Spec, n: int) -> Spec:
+    """What the first run of a row has at a depth."""
+    return row["runs"][0]["by_depth"][str(n)]
+
+
 def draw(spec: Spec, path: Path) -> None:
     """Draws rows against depth; the same rows give the same picture."""
     rows = rows_of(spec)
-    labels = {"xlabel": "layers that run, n", "title": spec["title"]}
+    x = spec.get("x")
+    labels = {"xlabel": x or "layers that run, n", "title": spec["title"]}
     log = spec.get("scale") == "log"
     scale = ", log scale" if log else ""
     with picture(
@@ -61,7 +67,8 @@ def draw(spec: Spec, path: Path) -> None:
             middle, spread = zip(*found.values())
             style = {"fmt": STYLES[i % len(STYLES)], "color": f"C{i}"}
             label = row["title"]
-            axes.errorbar(list(found), middle, spread, label=label, **style)
+            where = [scores_at(row, n)[x] for n in found] if x else found
+            axes.errorbar(list(where), middle, spread, label=label, **style)
         axes.set_yscale("log" if log else "linear")
         axes.legend(fontsize="x-small")
 

@@ -152,14 +152,15 @@ def curve(spec: Spec, rows: list[Spec]) -> str:
 def speed(spec: Spec, found: Spec) -> str:
     """A line a task; for each input the fields of tables.yaml."""
     fields = spec["fields"]
-    head = ["†" if found["source"] == "text" else ""]
-    for name in spec["inputs"].values():
-        head += [name, *[""] * (len(fields) - 1)]
     times = {(row["task"], row["input"]): row for row in found["rows"]}
+    inputs = [k for k in spec["inputs"] if k in {i for _, i in times}]
+    head = ["†" if found["source"] == "text" else ""]
+    for name in inputs:
+        head += [spec["inputs"][name], *[""] * (len(fields) - 1)]
     lines = []
     for task, title in spec["tasks"].items():
         cells = [title]
-        for name in spec["inputs"]:
+        for name in inputs:
             cells += [_time(times[task, name], f) for f in fields]
         lines.append(cells)
     return markdown_table(head, lines)

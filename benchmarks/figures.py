@@ -6,7 +6,7 @@ recipes/<Corpus>/results/<row>.json is described in benchmarks/README.md.
 import json
 import statistics
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 from comparison import total
 
@@ -65,18 +65,39 @@ def check_row(row: dict[str, Any], path: Path) -> None:
         raise ValueError(f"{path} must have either runs or a summary")
 
 
-def scores(report: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The scores of a report's one test set, by depth, as a row keeps them."""
+def scores(
+    report: dict[str, Any], selection: Optional[str] = None
+) -> dict[str, dict[str, Any]]:
+    """The scores of a report's one test set, by depth, as a row keeps them.
+
+    Arguments
+    ---------
+    selection : str, optional
+        How layers were chosen; as the first score says if not given.
+
+    Raises
+    ------
+    ValueError
+        If the report has no such scores.
+    """
     (rows,) = report["sets"].values()
-    first = rows[0]["selection"]
-    return {
-        str(score["n_layers"]): {
-            "rate": score["rates"][report["metric"]],
-            "layers": score["layers"],
+    selection = selection or rows[0]["selection"]
+    found = {}
+    for score in (row for row in rows if row["selection"] == selection):
+        others = dict(score["rates"])
+        kept = {"rate": others.pop(report["metric"]), **others}
+        kept |= {
+            k: score[k]
+            for k in ("layers", "std", "params", "rtf")
+            if score.get(k) is not None
         }
-        for score in rows
-        if score["selection"] == first
-    }
+        if "rtf" in kept:
+            kept["RTF"] = kept.pop("rtf")
+        found[str(score["n_layers"])] = kept
+    if not found:
+        known = sorted({row["selection"] for row in rows})
+        raise ValueError(f"`selection` must be of {known}, but is {selection}")
+    return found
 
 
 def cell(row: dict[str, Any], n: int, decimals: int) -> str:
@@ -103,7 +124,11 @@ def rates(row: dict[str, Any]) -> dict[int, tuple[float, float]]:
     return dict(sorted(known.items()))
 
 
-def add_report(row: dict[str, Any], report: dict[str, Any]) -> dict[str, Any]:
+def add_report(
+    row: dict[str, Any],
+    report: dict[str, Any],
+    selection: Optional[str] = None,
+) -> dict[str, Any]:
     """Adds a run's report to a row; figures of a text give way to it.
 
     Raises
@@ -117,7 +142,7 @@ def add_report(row: dict[str, Any], report: dict[str, Any]) -> dict[str, Any]:
             f"the report must say {', '.join(ORIGIN)}, but has no "
             f"{', '.join(missing)}: run its evaluation again (--test_only)"
         )
-    new = {"seed": report["seed"], "by_depth": scores(report)}
+    new = {"seed": report["seed"], "by_depth": scores(report, selection)}
     key = _run_key(new)
     others = [run for run in row["runs"] if run["report"] is not None]
     runs = [run for run in others if _run_key(run) != key]
@@ -133,7 +158,7 @@ def add_report(row: dict[str, Any], report: dict[str, Any]) -> dict[str, Any]:
         "date": report.get("date"),
         "runs": runs,
         "summary": {},
-        "spent": _spent(runs),
+        "spent": spent(runs),
     }
 
 
@@ -142,7 +167,7 @@ def _run_key(run: dict[str, Any]) -> tuple[int, list[int]]:
     return run["seed"], sorted(map(int, run["by_depth"]))
 
 
-def _spent(runs: list[dict[str, Any]]) -> dict[str, float]:
+def spent(runs: list[dict[str, Any]]) -> dict[str, float]:
     """Mean over the seeds of what their models took together."""
     by_seed: dict[int, list[dict[str, Any]]] = {}
     for run in runs:
@@ -153,12 +178,12 @@ def _spent(runs: list[dict[str, Any]]) -> dict[str, float]:
     totals = [total(trainings) for trainings in by_seed.values()]
     peak = max(t.get("peak_bytes", 0) for ts in by_seed.values() for t in ts)
     mean = {k: statistics.mean(t[k] for t in totals) for k in totals[0]}
-    spent = {
+    found = {
         "updates": mean["steps"],
         "layer_passes": mean["layer_passes"],
         "minutes": mean["seconds"] / 60,
     }
-    return {**spent, "peak_gib": peak / 2**30} if peak else spent
+    return {**found, "peak_gib": peak / 2**30} if peak else found
 
 
 def write_row(corpus: str, row: dict[str, Any]) -> None:

@@ -96,7 +96,13 @@ def publish(check: bool) -> list[Path]:
     return changed
 
 
-def add(run: str, corpus: str, name: str, title: Optional[str]) -> None:
+def add(
+    run: str,
+    corpus: str,
+    name: str,
+    title: Optional[str] = None,
+    selection: Optional[str] = None,
+) -> None:
     """Publishes the report of a run as a row, or as a further seed of it.
 
     Raises
@@ -114,7 +120,7 @@ def add(run: str, corpus: str, name: str, title: Optional[str]) -> None:
         row = {"row": name, "data": corpus, "runs": []}
     if title is not None:
         row = {**row, "title": title}
-    write_row(corpus, add_report(row, report))
+    write_row(corpus, add_report(row, report, selection))
 
 
 def main(arguments: Optional[list[str]] = None) -> int:
@@ -127,9 +133,17 @@ def main(arguments: Optional[list[str]] = None) -> int:
     adding.add_argument("--corpus", required=True)
     adding.add_argument("--row", required=True)
     adding.add_argument("--title", help="of a new row, or a new title")
+    help_ = "how layers were chosen, of a report with several ways"
+    adding.add_argument("--selection", help=help_)
     options = parser.parse_args(arguments)
     if options.command == "add":
-        add(options.run, options.corpus, options.row, options.title)
+        add(
+            options.run,
+            options.corpus,
+            options.row,
+            options.title,
+            options.selection,
+        )
         return 0
     changed = publish(options.check)
     for path in changed:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from figures import ROOT, cell, read_row
+from figures import ROOT, cell, read_row, spent
 
 from dld_brain.evaluation.tables import markdown_table
 
@@ -66,7 +66,7 @@ def seeds(spec: Spec, rows: list[Spec]) -> str:
             cells = [_title(row), str(run["seed"])]
             for n in spec["depths"]:
                 score = run["by_depth"].get(str(n))
-                cells.append(_score(score, 1) if score else "")
+                cells.append(_score(score) if score else "")
             taken = {**row, "spent": _spent_of(row, run)}
             lines.append([*cells, *_spent(taken, spec)])
     return markdown_table(head, lines)
@@ -74,15 +74,17 @@ def seeds(spec: Spec, rows: list[Spec]) -> str:
 
 def _spent_of(row: Spec, run: Spec) -> Spec:
     """What one run took: by seed where it was printed so."""
+    if run["report"] is not None:
+        return spent([run])
     return row["spent"].get(str(run["seed"]), row["spent"])
 
 
-def _score(score: Spec, decimals: int) -> str:
-    """A rate, its deviation over draws and its layers, where there are."""
-    text = f"{score['rate']:.{decimals}f}"
+def _score(score: Spec, with_layers: bool = False) -> str:
+    """A rate, and its deviation over draws and its layers, where known."""
+    text = f"{score['rate']:.1f}"
     if "std" in score:
-        text += f" ± {score['std']:.{decimals}f}"
-    if score.get("layers"):
+        text += f" ± {score['std']:.1f}"
+    if with_layers and score.get("layers"):
         text += f" ({', '.join(map(str, score['layers']))})"
     return text
 
@@ -116,7 +118,7 @@ def layers(spec: Spec, rows: list[Spec]) -> str:
     for row in rows:
         (run,) = row["runs"]
         found = [run["by_depth"].get(str(n)) for n in spec["depths"]]
-        cells = [_score(score, 1) if score else "" for score in found]
+        cells = [_score(score, True) if score else "" for score in found]
         lines.append([_title(row), *cells])
     return markdown_table([spec["head"], *map(str, spec["depths"])], lines)
 

@@ -13,7 +13,7 @@ sys.path.insert(0, str(REPOSITORY / "benchmarks"))
 
 import figures  # noqa: E402
 import publish  # noqa: E402
-from published_tables import make_table  # noqa: E402
+from published_tables import FOOTNOTE, make_table, seeds  # noqa: E402
 
 ROWS = sorted(REPOSITORY.glob("recipes/*/results/*.json"))
 SPECS = publish.read_specs()
@@ -105,18 +105,10 @@ def test_speed_results_follow_the_schema():
             assert set(time["ms"]) == {"min", "median", "max"}
 
 
-def test_figures_of_a_text_are_marked(row):
-    spec = {"kind": "seeds", **SPECS["tables"]["an4"]}
-    table = make_table(spec)
+def test_figures_of_a_text_are_marked():
+    table = make_table(SPECS["tables"]["an4"])
     assert "teacher, static † | 1986 | 95.2 |" in table
-    assert table.endswith(publish_footnote())
-
-
-def publish_footnote() -> str:
-    """What a dagger means."""
-    from published_tables import FOOTNOTE
-
-    return FOOTNOTE
+    assert table.endswith(FOOTNOTE)
 
 
 @pytest.mark.parametrize("key", figures.ORIGIN)
@@ -129,6 +121,20 @@ def test_a_report_must_say_where_it_comes_from(key, report):
 def test_a_report_keeps_the_layers_that_come_first(row):
     assert figures.cell(row, 2, 1) == "30.0"
     assert row["spent"] == {"updates": 8, "layer_passes": 96, "minutes": 2}
+
+
+def test_other_layers_are_published_where_asked_for(report):
+    row = figures.add_report({"runs": []}, report, "random")
+    assert row["runs"][0]["by_depth"]["2"]["rate"] == 90.0
+    with pytest.raises(ValueError, match="must be of"):
+        figures.add_report({"runs": []}, report, "greedy")
+
+
+def test_a_report_is_shown_as_a_text_was(row):
+    row = {**row, "source": "report"}
+    spec = {**SPECS["tables"]["spoken-gpu"], "depths": [2]}
+    last = seeds(spec, [row]).splitlines()[-1]
+    assert last == "| t | 1 | 30.0 | 8 | 96 |"
 
 
 def test_seeds_give_mean_and_deviation(row, report):

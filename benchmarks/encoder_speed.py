@@ -13,9 +13,11 @@ writes JSON.
 
 import argparse
 import statistics
+import sys
 import time
 
 import torch
+from load import watched
 from stacks import (
     N_TOTAL,
     conformer_macs,
@@ -23,16 +25,23 @@ from stacks import (
     wavlm_macs,
     wavlm_tasks,
 )
-from timing import interleaved, machine, ratio, write_json
+from timing import interleaved, machine, ratio, summary, unequal, write_result
 
 from dld_brain.evaluation.evaluate import default_depths
+from dld_brain.evaluation.tables import markdown_table
 
 ENCODERS = {
     "conformer": (conformer_tasks, conformer_macs),
     "wavlm": (wavlm_tasks, wavlm_macs),
 }
-#: Utterances and seconds of each input.
-INPUTS = {"1 x 10 s": (1, 10), "1 x 60 s": (1, 60), "8 x 4 s": (8, 4)}
+#: Seconds of each utterance.
+INPUTS = {
+    "1 x 10 s": [10.0],
+    "1 x 60 s": [60.0],
+    "8 x 4 s": [4.0] * 8,
+    "8 x 1 to 7 s": unequal(8, 4.0),
+    "2 x 1 s": [1.0] * 2,  # for trying it out
+}
 
 
 def matmul_rate(n: int = 2048, rounds: int = 5) -> float:
@@ -48,64 +57,66 @@ def matmul_rate(n: int = 2048, rounds: int = 5) -> float:
 
 def measure(
     encoder: str, name: str, rounds: int, rate: float
-) -> dict[str, object]:
-    """Measures one input and prints its table.
+) -> list[dict[str, object]]:
+    """Measures one input.
 
     Returns
     -------
-    dict
-        Median ms by task, and the ratios that matter.
+    list of dict
+        A row for each task: ms over the rounds, ratio to our full depth, and
+        of ours to the static stack of as many layers.
     """
     make_tasks, count_macs = ENCODERS[encoder]
-    tasks = make_tasks(*INPUTS[name])
     with torch.inference_mode():
-        seconds = interleaved(tasks, rounds)
+        seconds = interleaved(make_tasks(INPUTS[name]), rounds)
     full = f"ours, n={N_TOTAL}"
-    floor = count_macs(*INPUTS[name]) / rate
-    print(
-        f"\n## {encoder}, {name}\n\n| | ms | to n = {N_TOTAL} |\n|---|---|---|"
-    )
+    rows: list[dict[str, object]] = []
     for task, times in seconds.items():
-        median = 1000 * statistics.median(times)
-        print(f"| {task} | {median:.1f} | {ratio(seconds, task, full):.2f} |")
-    print(f"| floor | {1000 * floor:.1f} | |\n")
-    ratios = {
-        f"n={n} to static": ratio(
-            seconds, f"ours, n={n}", f"static, {n} layers"
-        )
-        for n in default_depths(N_TOTAL)
-    }
-    half = f"ours, n={N_TOTAL // 2}"
-    ratios[f"n={N_TOTAL // 2} to n={N_TOTAL}"] = ratio(seconds, half, full)
-    for peer in [k for k in seconds if not k.startswith(("ours", "static"))]:
-        ratios[f"full depth to {peer}"] = ratio(seconds, full, peer)
-    for label, value in ratios.items():
-        print(f"{label}: {value:.3f}")
-    medians = {k: 1000 * statistics.median(v) for k, v in seconds.items()}
-    return {"ms": medians, "floor_ms": 1000 * floor, "ratios": ratios}
+        row = {"task": task, "input": name, "ms": summary(times)}
+        rows.append({**row, "ratio": ratio(seconds, task, full)})
+    for row, n in zip(rows[::2], default_depths(N_TOTAL)):
+        ours, static = f"ours, n={n}", f"static, {n} layers"
+        row["to_static"] = ratio(seconds, ours, static)
+    floor = sum(map(count_macs, INPUTS[name])) / rate
+    ms = summary([floor])
+    return [*rows, {"task": "floor", "input": name, "ms": ms, "ratio": None}]
 
 
-def main() -> None:
-    """Runs the benchmark."""
+def show(rows: list[dict[str, object]]) -> None:
+    """Prints the rows of all inputs."""
+    lines = [
+        [str(r["input"]), str(r["task"])]
+        + [f"{x:.1f}" for x in r["ms"].values()]
+        + [f"{r.get(k) or float('nan'):.2f}" for k in ("ratio", "to_static")]
+        for r in rows
+    ]
+    head = ["input", "task", "min ms", "median", "max"]
+    print(markdown_table([*head, f"to n = {N_TOTAL}", "to static"], lines))
+
+
+def main() -> int:
+    """Runs the benchmark; gives the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--encoder", default="conformer", choices=ENCODERS)
     parser.add_argument(
-        "--inputs", nargs="+", default=list(INPUTS), choices=list(INPUTS)
+        "--inputs", nargs="+", default=list(INPUTS)[:-1], choices=list(INPUTS)
     )
     parser.add_argument("--output", default="encoder_speed.json")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
     print(machine())
-    rate = matmul_rate()
-    results = {
-        name: measure(options.encoder, name, options.rounds, rate)
-        for name in options.inputs
-    }
-    write_json(options.output, {options.encoder: results})
+    rows = []
+    with watched() as load:
+        rate = matmul_rate()
+        for name in options.inputs:
+            rows += measure(options.encoder, name, options.rounds, rate)
+    show(rows)
+    question = f"What does a depth of the {options.encoder} cost?"
+    return write_result(options.output, question, rows, load)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -10,7 +10,7 @@ CSV file of one's own also scores them. Prints a table, writes JSON.
 import argparse
 import csv
 import io
-import statistics
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -20,9 +20,11 @@ import jiwer
 import onnxruntime
 import soundfile
 import torch
-from timing import interleaved, machine, ratio, write_json
+from load import watched
+from timing import interleaved, machine, ratio, summary, write_result
 from tqdm import tqdm
 
+from dld_brain.evaluation.tables import markdown_table
 from dld_brain.export.onnx_graph import quantize_onnx, write_onnx
 from dld_brain.export.transcribe_onnx import greedy, read_audio
 from dld_brain.losses import BLANK_ID
@@ -94,8 +96,8 @@ def word_error_rate(
     return 100 * jiwer.wer([row["wrd"] for row in rows], texts)
 
 
-def main() -> None:
-    """Runs the benchmark."""
+def main() -> int:
+    """Runs the benchmark; gives the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--source", required=True)
     parser.add_argument("--n_layers", type=int, nargs="+", required=True)
@@ -107,7 +109,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     print(machine())
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, watched() as load:
         folder = Path(name)
         noise = str(folder / "noise.wav")
         soundfile.write(
@@ -126,32 +128,29 @@ def main() -> None:
             options.rounds,
         )
     first = (max(options.n_layers), "torch fp32")
-    print("\n| n | format | ms | RTF | to torch fp32, full | MiB | WER % |")
-    print("|---|---|---|---|---|---|---|")
-    rows = []
+    rows, lines = [], []
     for key, (run, size) in formats.items():
-        title = f"n = {key[0]}, {key[1]}"
         row = {
-            "n_layers": key[0],
-            "format": key[1],
-            "seconds": statistics.median(seconds[key]),
+            "task": key[1],
+            "input": f"n={key[0]}",
+            "ms": summary(seconds[key]),
             "ratio": ratio(seconds, key, first),
-            "bytes": size,
+            "mib": size / 2**20,
         }
-        wer = ""
         if options.csv:
+            title = f"n = {key[0]}, {key[1]}"
             row["wer"] = word_error_rate(
                 run, options.csv, options.data_root, title
             )
-            wer = f"{row['wer']:.2f}"
-        print(
-            f"| {key[0]} | {key[1]} | {1000 * row['seconds']:.0f} "
-            f"| {row['seconds'] / SECONDS:.4f} | {row['ratio']:.2f} "
-            f"| {size / 2**20:.1f} | {wer} |"
-        )
         rows.append(row)
-    write_json(options.output, {"rows": rows})
+        cells = [f"{row['ms']['median']:.0f}", f"{row['ratio']:.2f}"]
+        cells += [f"{row['mib']:.1f}", f"{row.get('wer', float('nan')):.2f}"]
+        lines.append([row["input"], row["task"], *cells])
+    head = ["n", "format", "ms", "to torch fp32, full", "MiB", "WER %"]
+    print(markdown_table(head, lines))
+    question = "What does a model cost in torch and ONNX, fp32 and int8?"
+    return write_result(options.output, question, rows, load)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,6 +1,7 @@
 """What benchmarks/encoder_speed.py times: ours, cut ones, those of others."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Optional
 
 import torch
 import torchaudio
@@ -9,6 +10,7 @@ from speechbrain.lobes.models.transformer.Conformer import ConformerEncoder
 from speechbrain.nnet.attention import RelPosEncXL
 from torch import nn
 
+from dld_brain.audio.lengths import padding_mask
 from dld_brain.encoder.conformer import conformer_layers
 from dld_brain.encoder.stack import GatedLayers
 from dld_brain.encoder.wavlm.layers import wavlm_encoder
@@ -28,7 +30,9 @@ class StaticStack(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList(layers)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(
+        self, x: torch.Tensor, padding: Optional[torch.Tensor] = None
+    ) -> torch.Tensor:
         """Runs all layers.
 
         Arguments
@@ -42,7 +46,7 @@ class StaticStack(nn.Module):
             [B, T, D].
         """
         for layer in self.layers:
-            x = layer(x)
+            x = layer(x, padding)
         return x
 
 
@@ -64,18 +68,26 @@ def speechbrain_encoder(attention_type: str) -> ConformerEncoder:
     ).eval()
 
 
-def conformer_macs(batch: int, seconds: int) -> int:
-    """Multiply-accumulates of the paper's stack."""
-    d, t = D_MODEL, 25 * seconds - 1
+def conformer_macs(seconds: float) -> int:
+    """Multiply-accumulates of the paper's stack for an utterance."""
+    d, t = D_MODEL, n_frames(seconds)
     layer = 4 * d * D_FFN * t + 4 * d * d * t + 2 * t * t * d
     layer += (2 * d + KERNEL + d) * d * t
-    return batch * N_TOTAL * layer
+    return N_TOTAL * layer
 
 
-def conformer_tasks(batch: int, seconds: int) -> Tasks:
-    """The paper's stack, and those of its size."""
-    # Frames behind the stem, 25 a second less those of its windows.
-    x = torch.randn(batch, 25 * seconds - 1, D_MODEL)
+def n_frames(seconds: float) -> int:
+    """Behind the stem: 25 a second less those of its windows."""
+    return int(25 * seconds) - 1
+
+
+def conformer_tasks(seconds: Sequence[float]) -> Tasks:
+    """The paper's stack, and those of its size, on a batch of utterances."""
+    lengths = torch.tensor([n_frames(s) for s in seconds])
+    x = torch.randn(len(lengths), int(lengths.max()), D_MODEL)
+    padding = None
+    if len(set(seconds)) > 1:
+        padding = padding_mask(lengths, x.shape[1])
     sizes = {"kernel_size": KERNEL, "dropout": 0.1}
     layers = conformer_layers(N_TOTAL, D_MODEL, D_FFN, N_HEADS, **sizes)
     ours = GatedLayers(layers).eval()
@@ -84,30 +96,36 @@ def conformer_tasks(batch: int, seconds: int) -> Tasks:
         kept = evenly_spread(n, N_TOTAL)
         gates = gates_from_layers(kept, N_TOTAL)
         static = StaticStack([layers[i] for i in kept]).eval()
-        found[f"ours, n={n}"] = lambda gates=gates: ours(x, gates)
-        found[f"static, {n} layers"] = lambda static=static: static(x)
+        found[f"ours, n={n}"] = lambda gates=gates: ours(
+            x, gates, padding=padding
+        )
+        found[f"static, {n} layers"] = lambda static=static: static(x, padding)
     relative = speechbrain_encoder("RelPosMHAXL")
     positions = RelPosEncXL(D_MODEL)
     found["SpeechBrain, RelPosMHAXL"] = lambda: relative(
-        x, pos_embs=positions(x)
+        x, src_key_padding_mask=padding, pos_embs=positions(x)
     )
     regular = speechbrain_encoder("regularMHA")
-    found["SpeechBrain, regularMHA"] = lambda: regular(x)
+    found["SpeechBrain, regularMHA"] = lambda: regular(
+        x, src_key_padding_mask=padding
+    )
     peer = torchaudio.models.Conformer(
         D_MODEL, N_HEADS, D_FFN, N_TOTAL, KERNEL, dropout=0.1
     ).eval()
-    lengths = torch.full((len(x),), x.shape[1])
     found["torchaudio"] = lambda: peer(x, lengths)
     return found
 
 
-def wavlm_tasks(batch: int, seconds: int) -> Tasks:
+def wavlm_tasks(seconds: Sequence[float]) -> Tasks:
     """WavLM-base from the waveform on: ours, and Hugging Face's cut to n."""
     config = {"model_type": "wavlm", "layerdrop": 0.0}
     ours = wavlm_encoder(None, config, vocab_size=29).eval()
     theirs = transformers.WavLMModel(transformers.WavLMConfig()).eval()
-    wavs = 0.1 * torch.randn(batch, seconds * SAMPLE_RATE)
-    lengths = torch.full((batch,), seconds * SAMPLE_RATE)
+    lengths = torch.tensor([int(s * SAMPLE_RATE) for s in seconds])
+    wavs = 0.1 * torch.randn(len(lengths), int(lengths.max()))
+    mask = None
+    if len(set(seconds)) > 1:
+        mask = (~padding_mask(lengths, wavs.shape[1])).long()
     layers = theirs.encoder.layers
 
     def run_ours(n_layers: int) -> torch.Tensor:
@@ -119,7 +137,7 @@ def wavlm_tasks(batch: int, seconds: int) -> Tasks:
     def run_cut(n_layers: int) -> torch.Tensor:
         """Hugging Face's model with its first n layers."""
         theirs.encoder.layers = layers[:n_layers]
-        return theirs(wavs).last_hidden_state
+        return theirs(wavs, mask).last_hidden_state
 
     found: Tasks = {}
     for n in default_depths(N_TOTAL):
@@ -128,12 +146,9 @@ def wavlm_tasks(batch: int, seconds: int) -> Tasks:
     return found
 
 
-def wavlm_macs(batch: int, seconds: int) -> float:
-    """Multiply-accumulates of WavLM-base, tests/test_wavlm.py.
+def wavlm_macs(seconds: float) -> float:
+    """Multiply-accumulates of WavLM-base, tests/encoder/test_wavlm.py.
 
-    Arguments
-    ---------
-    seconds : int
-        Length of each; attention's square is left at that of 10 s.
+    Attention's square is left at that of 10 s.
     """
-    return batch * seconds * 7.41e9
+    return seconds * 7.41e9

@@ -1,17 +1,25 @@
 """What the benchmarks share: interleaved timing, and where it ran."""
 
 import json
+import os
 import platform
+import shlex
 import statistics
 import subprocess
+import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from load import Load
 from tqdm import tqdm
 
 from pretrained_interfaces import calibration
+
+#: Exit status of a benchmark on a machine that had other work.
+NOT_QUIET = 3
 
 
 def interleaved(
@@ -49,12 +57,62 @@ def machine() -> dict[str, Any]:
     ).stdout.strip()
     return {
         **calibration.machine("cpu"),
+        "cores": os.cpu_count(),
+        "device": "cpu",
         "python": platform.python_version(),
         "commit": commit,
     }
 
 
-def write_json(path: str, content: dict[str, Any]) -> None:
-    """Writes a result, with the machine."""
-    text = json.dumps({"machine": machine(), **content}, indent=2)
-    Path(path).write_text(text + "\n")
+def summary(seconds: Sequence[float]) -> dict[str, float]:
+    """Minimum, median and maximum over the rounds, ms."""
+    kinds = {"min": min, "median": statistics.median, "max": max}
+    return {name: 1000 * f(seconds) for name, f in kinds.items()}
+
+
+def unequal(n: int, mean: float) -> list[float]:
+    """Lengths from a quarter of the mean to seven quarters of it.
+
+    Example
+    -------
+    >>> unequal(3, 4.0)
+    [1.0, 4.0, 7.0]
+    """
+    step = 1.5 * mean / (n - 1)
+    return [mean / 4 + i * step for i in range(n)]
+
+
+def write_result(
+    path: str,
+    question: str,
+    rows: list[dict[str, Any]],
+    load: Load,
+) -> int:
+    """Writes times as benchmarks/README.md says.
+
+    Returns
+    -------
+    int
+        Exit status: 0, or 3 where the machine was too busy to judge.
+    """
+    where = machine()
+    content = {
+        "benchmark": Path(path).name.split(".")[0],
+        "question": question,
+        "source": "run",
+        "command": shlex.join(["python", *sys.argv]),
+        "commit": where.pop("commit"),
+        "machine": where,
+        "load": asdict(load),
+        "quiet": load.quiet,
+        "rows": rows,
+    }
+    Path(path).write_text(json.dumps(content, indent=1) + "\n")
+    if load.quiet:
+        return 0
+    print(
+        "the machine was not quiet, times cannot be judged: others kept "
+        f"{load.before} cores busy before and {load.during} during, equal "
+        f"products took {load.spread:.2f} of the fastest's time in the median"
+    )
+    return NOT_QUIET

@@ -9,7 +9,6 @@ from typing import Any, Optional
 import torch
 import torch.nn.functional as F
 from speechbrain.dataio.encoder import CategoricalEncoder
-from speechbrain.utils.metric_stats import ClassificationStats
 
 from dld_brain.audio.dataset import check_column
 from dld_brain.encoder.encoder import EncoderOutput
@@ -164,6 +163,8 @@ class ClassificationTask(Task):
 
     def rates(self, references: list[str], answers: list[str]) -> Rates:
         """Share of answers that are right, %."""
+        from speechbrain.utils.metric_stats import ClassificationStats
+
         stats = ClassificationStats()
         stats.append(range(len(references)), answers, references)
         return {"accuracy": 100 * stats.summarize("accuracy")}
@@ -176,6 +177,8 @@ class ClassificationTask(Task):
         answers: list[str],
     ) -> None:
         """Writes SpeechBrain's accuracy of each label, and the confusions."""
+        from speechbrain.utils.metric_stats import ClassificationStats
+
         stats = ClassificationStats()
         stats.append(ids, answers, references)
         with open(path, "w", encoding="utf-8") as file:

@@ -4,11 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Optional
 
-import jiwer
 import torch
 from sentencepiece import SentencePieceProcessor
-from speechbrain.tokenizers.SentencePiece import SentencePiece
-from speechbrain.utils.metric_stats import ErrorRateStats
 
 from dld_brain import losses
 from dld_brain.encoder.encoder import EncoderOutput
@@ -70,6 +67,8 @@ class TranscriptionTask(Task):
         ValueError
             If the text does not give that many tokens.
         """
+        from speechbrain.tokenizers.SentencePiece import SentencePiece
+
         token_type, size = hparams["token_type"], hparams["vocab_size"]
         try:
             tokenizer = SentencePiece(
@@ -183,6 +182,8 @@ class TranscriptionTask(Task):
 
     def rates(self, references: list[str], answers: list[str]) -> Rates:
         """WER and CER by jiwer, %."""
+        import jiwer  # which inference has no need of
+
         return {
             "WER": 100 * jiwer.wer(references, answers),
             "CER": 100 * jiwer.cer(references, answers),
@@ -196,6 +197,8 @@ class TranscriptionTask(Task):
         answers: list[str],
     ) -> None:
         """Writes SpeechBrain's alignments."""
+        from speechbrain.utils.metric_stats import ErrorRateStats
+
         stats = ErrorRateStats()
         stats.append(
             ids, [t.split() for t in answers], [t.split() for t in references]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from conftest import REPOSITORY, small
 from dld_brain.model_folder import load_pretrained
@@ -94,7 +95,9 @@ def test_what_is_wrong_is_said_before_data_is_touched(
 
 
 def test_no_hparams_file_is_said_in_a_line():
-    with pytest.raises(FileNotFoundError, match="hparams/no.yaml does not"):
+    with pytest.raises(
+        FileNotFoundError, match="no hparams file is called hparams/no.yaml"
+    ):
         main(["hparams/no.yaml"])
 
 
@@ -165,7 +168,7 @@ def test_evaluation_alone_leaves_the_training_run_as_it_was(finished_run):
         for name in ("hyperparams.yaml", "env.log", "train_log.txt")
     }
     model = finished_run / "pretrained/model.safetensors"
-    before = torch.load(model)
+    before = load_file(model)
     model.unlink()
     (finished_run / "depth_report.json").unlink()
     arguments = [
@@ -174,7 +177,7 @@ def test_evaluation_alone_leaves_the_training_run_as_it_was(finished_run):
         "--test_only",
     ]
     main([*arguments, "--export_only=True"])
-    after = torch.load(model)
+    after = load_file(model)
     assert all(torch.equal(before[name], after[name]) for name in before)
     assert not (finished_run / "depth_report.json").exists()
     main(arguments)

@@ -33,15 +33,24 @@ class DynamicEncoderASR(Calibrated, DynamicDepth, EncoderASR):
     'TURN ON THE KITCHEN LIGHT'
     """
 
-    HPARAMS_NEEDED = [
-        *DynamicDepth.HPARAMS_NEEDED,
-        "tokenizer",
-        "decoding_function",
-    ]
+    HPARAMS_NEEDED = [*DynamicDepth.HPARAMS_NEEDED, "tokenizer"]
 
-    def __init__(self, *args, **kwargs) -> None:
-        super().__init__(*args, **kwargs)
-        self.task = TranscriptionTask(self.hparams.tokenizer)
+    def set_decoding_function(self) -> None:
+        """Has the task decode; SpeechBrain calls this once."""
+        self.task = TranscriptionTask(self.tokenizer)
+
+    def decode_with(self, decoding: str, **options: Any) -> "DynamicEncoderASR":
+        """Decodes in another way from now on.
+
+        Arguments
+        ---------
+        decoding : str
+            "greedy", as it is at first, or "beam".
+        **options
+            Of SpeechBrain's `CTCBeamSearcher`.
+        """
+        self.task = self.task.with_decoding(decoding, options)
+        return self
 
     def __call__(
         self, audio: Any, *args: Any, **kwargs: Any
@@ -111,8 +120,11 @@ class DynamicEncoderASR(Calibrated, DynamicDepth, EncoderASR):
         how.check(self)  # before the file is read
         waveform = self.load_audio(audio, savedir, sampling_rate)
         seconds = len(waveform) / self.hparams.sample_rate
+        plan = how.plan(self, seconds)
         started = time.perf_counter()
-        step = how.run(self, waveform)
+        feats, lengths = self.features(waveform.unsqueeze(0), torch.ones(1))
+        with self.inference_ctx:
+            step = plan(feats, lengths)
         (text,) = self.task.decode(step.out)
         return Transcription(
             text=text,

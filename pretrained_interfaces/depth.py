@@ -4,13 +4,17 @@ Whatever is given as `depth` is one of these, and says itself which layers
 run; what does not go together cannot be written.
 """
 
-from collections.abc import Sequence
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Optional, Protocol, Union
+from functools import partial
+from typing import TYPE_CHECKING, Optional, Union
 
 import torch
 
 from dld_brain.encoder.deepen import Step, deepen, default_ladder
+from dld_brain.encoder.encoder import DynamicEncoder
 from dld_brain.encoder.routers.of_input import InputRouter
 from dld_brain.gates.gates import Gates, Routed as RoutedRun
 from dld_brain.tasks.confidence import mean_entropy
@@ -19,24 +23,25 @@ if TYPE_CHECKING:
     from pretrained_interfaces.calibrated import Calibrated
 
 
-class Depth(Protocol):
+#: Features [1, T, F] and lengths [1] -> the answer, whose `n_computed` counts
+#: all layers that were computed on the way.
+Plan = Callable[[torch.Tensor, torch.Tensor], Step]
+
+
+class Depth(ABC):
     """Decides which layers of a model run."""
 
+    @abstractmethod
     def check(self, model: "Calibrated") -> None:
         """Raises unless the model can do so; before a file is read."""
 
-    def run(self, model: "Calibrated", waveform: torch.Tensor) -> Step:
-        """Runs the model on a waveform at its rate, [S].
-
-        Returns
-        -------
-        Step
-            The answer; of `n_computed`, all that it took.
-        """
+    @abstractmethod
+    def plan(self, model: "Calibrated", seconds: float) -> Plan:
+        """What answers an audio of that length, s; made before time counts."""
 
 
 @dataclass(frozen=True)
-class Fixed:
+class Fixed(Depth):
     """So many layers, those that the depth table has for it.
 
     Arguments
@@ -51,13 +56,14 @@ class Fixed:
         """See `Depth.check`."""
         model.gates(self.n_layers)
 
-    def run(self, model: "Calibrated", waveform: torch.Tensor) -> Step:
-        """See `Depth.run`."""
-        return _climb(model, waveform, [model.gates(self.n_layers)])
+    def plan(self, model: "Calibrated", seconds: float) -> Plan:
+        """See `Depth.plan`."""
+        rungs = [model.gates(self.n_layers)]
+        return partial(_climb, model.mods.model, rungs, math.inf)
 
 
 @dataclass(frozen=True)
-class Budget:
+class Budget(Depth):
     """The deepest depth that is fast enough on this machine.
 
     A model that was not calibrated here is calibrated first.
@@ -109,14 +115,13 @@ class Budget:
     def check(self, model: "Calibrated") -> None:
         """See `Depth.check`."""
 
-    def run(self, model: "Calibrated", waveform: torch.Tensor) -> Step:
-        """See `Depth.run`."""
-        seconds = len(waveform) / model.hparams.sample_rate
-        return Fixed(model.depth_for(seconds, self)).run(model, waveform)
+    def plan(self, model: "Calibrated", seconds: float) -> Plan:
+        """See `Depth.plan`."""
+        return Fixed(model.depth_for(seconds, self)).plan(model, seconds)
 
 
 @dataclass(frozen=True)
-class Escalate:
+class Escalate(Depth):
     """Starts shallow and goes deeper where the answer is unsure.
 
     What two depths compute alike is taken over, which is exact.
@@ -161,13 +166,14 @@ class Escalate:
         """See `Depth.check`."""
         self.rungs(model)
 
-    def run(self, model: "Calibrated", waveform: torch.Tensor) -> Step:
-        """See `Depth.run`."""
-        return _climb(model, waveform, self.rungs(model), self.max_entropy)
+    def plan(self, model: "Calibrated", seconds: float) -> Plan:
+        """See `Depth.plan`."""
+        rungs = self.rungs(model)
+        return partial(_climb, model.mods.model, rungs, self.max_entropy)
 
 
 @dataclass(frozen=True)
-class Routed:
+class Routed(Depth):
     """The model's router looks at the input and decides.
 
     Arguments
@@ -193,15 +199,9 @@ class Routed:
                 "input: train one with hparams/baselines/conformer_i3d.yaml"
             )
 
-    def run(self, model: "Calibrated", waveform: torch.Tensor) -> Step:
-        """See `Depth.run`."""
-        feats, lengths = model.features(waveform.unsqueeze(0), torch.ones(1))
-        with model.inference_ctx:
-            routed = RoutedRun(threshold=self.threshold)
-            (out,) = model.mods.model(feats, lengths, [routed])
-        layers = out.routing.gate[:, 0].nonzero()[:, 0].tolist()
-        gates = Gates(tuple(layers), model.n_total)
-        return Step(gates, out, gates.depth)
+    def plan(self, model: "Calibrated", seconds: float) -> Plan:
+        """See `Depth.plan`."""
+        return partial(_route, model.mods.model, self.threshold)
 
 
 def choose_depth(
@@ -249,29 +249,36 @@ def choose_depth(
         )
     if budget:
         return Budget(**budget, best_effort=best_effort)
-    return _as_depth(next(iter(given.values()), None))
-
-
-def _as_depth(value: Any) -> Depth:
-    """A number stands for that many layers."""
-    if isinstance(value, (Fixed, Budget, Escalate, Routed)):
-        return value
-    return Fixed(value)
+    value = next(iter(given.values()), None)
+    return value if isinstance(value, Depth) else Fixed(value)
 
 
 def _climb(
-    model: "Calibrated",
-    waveform: torch.Tensor,
+    model: DynamicEncoder,
     rungs: Sequence[Gates],
-    max_entropy: float = float("inf"),
+    max_entropy: float,
+    feats: torch.Tensor,
+    lengths: torch.Tensor,
 ) -> Step:
     """Goes deeper until an answer is sure enough."""
-    feats, lengths = model.features(waveform.unsqueeze(0), torch.ones(1))
     n_computed = 0
-    with model.inference_ctx:
-        x, lengths = model.mods.model.stem(feats, lengths)
-        for step in deepen(model.mods.model, x, lengths, rungs):
-            n_computed += step.n_computed
-            if len(rungs) == 1 or float(mean_entropy(step.out)) <= max_entropy:
-                break
+    x, lengths = model.stem(feats, lengths)
+    for step in deepen(model, x, lengths, rungs):
+        n_computed += step.n_computed
+        is_last = step.gates == rungs[-1]
+        if is_last or float(mean_entropy(step.out)) <= max_entropy:
+            break
     return step._replace(n_computed=n_computed)
+
+
+def _route(
+    model: DynamicEncoder,
+    threshold: float,
+    feats: torch.Tensor,
+    lengths: torch.Tensor,
+) -> Step:
+    """Runs the layers that the router opens."""
+    (out,) = model(feats, lengths, [RoutedRun(threshold=threshold)])
+    layers = out.routing.gate[:, 0].nonzero()[:, 0].tolist()
+    gates = Gates.of(layers, model.n_total)
+    return Step(gates, out, gates.depth)

@@ -1,17 +1,14 @@
 """What a model's hyperparams.yaml has for a pretrainer."""
 
-from functools import partial
 from pathlib import Path
 from typing import Any, Optional
 
 from speechbrain.dataio.preprocess import AudioNormalizer
-from speechbrain.decoders.ctc import ctc_greedy_decode
 from speechbrain.processing.features import InputNormalization
 
 from dld_brain.depth_table import FILE as TABLE, DepthTable
 from dld_brain.encoder.encoder import DynamicEncoder
 from dld_brain.encoder.part import count_layers
-from dld_brain.losses import BLANK_ID
 from dld_brain.model_folder.weights import (
     MODEL,
     NORMALIZE,
@@ -76,16 +73,11 @@ class ModelLoader:
 
     def hparams(self, task: Task, table: DepthTable) -> dict[str, Any]:
         """What SpeechBrain's interfaces look for beside the modules."""
-        found = {
+        return {
             "depth_table": table,
             "audio_normalizer": AudioNormalizer(sample_rate=self.sample_rate),
             task.key: task.vocabulary,
         }
-        if task.key == "tokenizer":
-            found["decoding_function"] = partial(
-                ctc_greedy_decode, blank_id=BLANK_ID
-            )
-        return found
 
     def set_collect_in(self, path: Any) -> None:
         """Nothing is collected: files are read where they are."""

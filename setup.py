@@ -1,7 +1,7 @@
 """Installs the package; `pip install -e .` from a clone.
 
-torch and torchaudio are pinned as a pair: PyPI's newest of each do not
-match, and SpeechBrain imports both.
+Every range was tried in an empty environment; beside each bound is its
+reason.
 """
 
 import re
@@ -58,18 +58,22 @@ setup(
     },
     entry_points={"console_scripts": ["dld = dld_brain.cli:main"]},
     install_requires=[
-        "torch>=2.11,<2.12",
+        # torchaudio 2.11 is the last release; it needs torch 2.11 at least,
+        # and refuses 2.15, which is built for another CUDA.
+        "torch>=2.11,<2.15",
         "torchaudio>=2.11,<2.12",
+        # 1.1.2 passes lengths to wrapped encoders; we override its loop.
         "speechbrain>=1.1.2,<1.2",
+        # resolve_references is not documented; 1.2.3 takes ruamel.yaml 0.18.
         "hyperpyyaml>=1.2.3,<1.3",
         "ruamel.yaml>=0.17.28,<0.19",
-        "pyyaml>=6,<7",
-        "safetensors>=0.4.3,<0.9",
+        "pyyaml>=6,<7",  # parser events of a model folder's YAML
+        "safetensors>=0.4.3,<0.9",  # SafetensorError
         "sentencepiece>=0.2,<0.3",
-        "jiwer>=4,<5",
+        "jiwer>=4,<5",  # 4 counts empty references
         "matplotlib>=3.9,<4",
         "numpy>=1.26,<3",
-        "soundfile>=0.12,<0.15",
+        "soundfile>=0.12,<0.15",  # 0.12 reads mp3
         "tqdm>=4.66,<5",
     ],
     extras_require={
@@ -78,6 +82,7 @@ setup(
         "wavlm": WAVLM,
         "export": EXPORT,
         "tensorboard": ["tensorboard>=2.16,<3"],
+        "wandb": ["wandb>=0.19,<1"],
         "test": ["pytest>=8,<10", *QUICKSTART, *WAVLM, *EXPORT],
         "lint": LINT,
     },

@@ -138,3 +138,9 @@ def change_text(folder: Path, old: str, new: str) -> None:
     assert old in text
     path.write_text(text.replace(old, new))
     write_manifest(Path(folder))
+
+
+def output(model, feats, lengths, gates=None):
+    """Log-probabilities and lengths of one run, all open if not said."""
+    (out,) = model(feats, lengths, None if gates is None else [gates])
+    return out[:2]

@@ -16,7 +16,8 @@ from dld_brain.encoder.conformer import (
 )
 from dld_brain.encoder.costs import executed_params, macs_at, macs_by_part
 from dld_brain.encoder.stack import GatedLayers
-from dld_brain.gates.layer_sets import evenly_spread, gates_from_layers
+from dld_brain.gates.gates import Gates
+from dld_brain.gates.layer_sets import evenly_spread
 from dld_brain.run.config import load_flat
 
 SIZE = {"d_model": 32, "d_ffn": 48, "kernel_size": 7}
@@ -65,7 +66,7 @@ def test_our_weights_load_into_speechbrains_layer(x):
 def test_n_gates_equal_a_stack_of_those_layers(x, layers):
     stack = stack_like(stock_encoder(5))
     small = GatedLayers([stack.layers[i] for i in layers])
-    gates = gates_from_layers(layers, 5)
+    gates = Gates.of(layers, 5)
     assert torch.equal(stack(x, gates), small(x))
 
 
@@ -121,7 +122,7 @@ def test_padded_equals_alone_at_every_depth(n_layers):
     wavs = [torch.randn(n) for n in samples]
     padded = nn.utils.rnn.pad_sequence(wavs, batch_first=True)
     rel_lens = torch.tensor(samples) / max(samples)
-    gates = gates_from_layers(evenly_spread(n_layers, 4), 4)
+    gates = evenly_spread(n_layers, 4)
     feats, lengths = extract(modules, padded, rel_lens)
     batched = modules["model"](feats, lengths, gates)
     for i, wav in enumerate(wavs):
@@ -208,7 +209,7 @@ def test_the_papers_parameter_counts():
         12: 31_207_168,
     }
     for n_layers, params in expected.items():
-        gates = gates_from_layers(evenly_spread(n_layers, 12), 12)
+        gates = evenly_spread(n_layers, 12)
         assert executed_params(model, gates) == params
 
 

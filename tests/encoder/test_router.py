@@ -9,7 +9,7 @@ import torch
 from common import batch_of, noise, start, tiny_brain, tiny_modules
 from conftest import small
 from dld_brain.depth_table import DepthTable
-from dld_brain.encoder.part import layers_of
+from dld_brain.encoder.part import part_state
 from dld_brain.encoder.routers.of_input import InputRouter
 from dld_brain.encoder.routers.of_layers import (
     LayerMask,
@@ -17,7 +17,8 @@ from dld_brain.encoder.routers.of_layers import (
     relaxed_top_k,
 )
 from dld_brain.evaluation.routing import THRESHOLDS
-from dld_brain.gates.layer_sets import Routed, evenly_spread, gates_from_layers
+from dld_brain.gates.gates import Gates, Routed
+from dld_brain.gates.layer_sets import evenly_spread
 from dld_brain.gates.sampler import GatedRun, RoutedGates, with_intermediate
 from dld_brain.model_folder import load_pretrained
 from pretrained_interfaces import DynamicEncoderASR
@@ -178,7 +179,7 @@ def test_a_mask_opens_the_layers_that_lower_the_loss():
 
 def test_a_submodel_needs_no_router():
     model = model_with("global")
-    state = layers_of(model.state_dict(), (0, 2), model.layers)
+    state = part_state(model.state_dict(), (0, 2), model.layers)
     assert not any(name.startswith("router.") for name in state)
     tiny_modules(n_total=2)["model"].load_state_dict(state, strict=True)
 
@@ -187,7 +188,7 @@ def test_routed_runs_stand_beside_fixed_ones():
     model = model_with("mask")
     model.router.scores.data = torch.tensor([1.0, -2.0, 3.0, -1.0])
     feats, lengths = torch.randn(2, 60, 20), torch.tensor([60, 50])
-    fixed = gates_from_layers((0, 2), 4)
+    fixed = Gates.of((0, 2), 4)
     with torch.no_grad():
         first, routed, again = model(feats, lengths, [fixed, Routed(), fixed])
     torch.testing.assert_close(routed.out, first)

@@ -11,7 +11,7 @@ from dld_brain.evaluation.escalation import escalation_curve
 from dld_brain.evaluation.evaluate import DepthEvaluation, default_depths
 from dld_brain.evaluation.report import Report
 from dld_brain.evaluation.scores import Answers
-from dld_brain.gates.layer_sets import gates_from_layers
+from dld_brain.gates.gates import Gates
 
 ALL = (0, 1, 2, 3)
 
@@ -46,7 +46,7 @@ def test_each_depth_gives_what_the_model_gives(evaluation):
     feats, lengths = evaluation.modules["compute_features"](*batch.sig)
     feats = evaluation.modules["normalize"](feats, lengths / feats.shape[1])
     for layers in ((0, 3), (0, 1), ALL):
-        gates = gates_from_layers(layers, 4)
+        gates = Gates.of(layers, 4)
         with torch.no_grad():
             out = evaluation.model(feats, lengths, gates)
         assert result.answers[layers] == CharDecoder()(out)

@@ -13,11 +13,11 @@ from dld_brain import losses
 from dld_brain.audio.features import extract
 from dld_brain.audio.lengths import absolute_lengths
 from dld_brain.depth_table import DepthTable
-from dld_brain.gates.layer_sets import gates_from_layers
+from dld_brain.gates.gates import Gates
 from dld_brain.model_folder import weights_hash
 from dld_brain.search.choose import (
     LayerChooser,
-    even_layers,
+    even_gates,
     make_table,
     part_of,
 )
@@ -35,7 +35,7 @@ SUBSETS = [
 def alone(modules, batch, layers):
     """Mean loss of an utterance, by a whole forward pass."""
     feats, lengths = extract(modules, *batch.sig)
-    gates = gates_from_layers(layers, modules["model"].n_total)
+    gates = Gates.of(layers, modules["model"].n_total)
     with torch.no_grad():
         out = modules["model"](feats, lengths, gates)
     tokens, token_lens = batch.targets
@@ -247,6 +247,6 @@ def test_a_table_is_of_one_model(tmp_path):
 
 @pytest.mark.parametrize("n_layers", [0, 5, 2.0, True, "2"])
 def test_a_depth_outside_the_table_is_refused(n_layers):
-    table = make_table(tiny_modules(), "0" * 32, 16000, "even", even_layers(4))
+    table = make_table(tiny_modules(), "0" * 32, 16000, "even", even_gates(4))
     with pytest.raises(ValueError, match=r"depth of the table \(1, 2, 3, 4\)"):
         table.layers(n_layers)

@@ -11,7 +11,7 @@ from common import batch_of, noise, start, tiny_brain, tiny_modules
 from dld_brain import losses
 from dld_brain.gates.by_depth import SandwichGates
 from dld_brain.gates.by_layer import BernoulliGates
-from dld_brain.gates.layer_sets import layers_computed
+from dld_brain.gates.gates import layers_computed
 from dld_brain.training.checkpoints import AtomicCheckpointer
 
 

@@ -124,18 +124,18 @@ def test_a_shallower_model_starts_from_some_layers():
 def test_layers_that_are_none_are_refused(layers, message):
     with pytest.raises(ValueError, match=message):
         layers_to_start_from(layers, 2, 4)
-    assert layers_to_start_from([3, 0], 2, 4) == (0, 3)
+    assert layers_to_start_from([3, 0], 2, 4) == Gates((0, 3), 4)
 
 
 def test_depths_that_were_not_trained_are_not_offered():
     sampler = EveryDepthGates(4, 1, min_layers=2, depth_step=2, family="prefix")
     brain = tiny_brain(gate_sampler=sampler)
-    assert trained_layers(brain) == {2: (0, 1), 4: (0, 1, 2, 3)}
+    assert trained_layers(brain) == {2: Gates((0, 1), 4), 4: Gates.full(4)}
     brain = tiny_brain()
     assert set(trained_layers(brain)) == {1, 2, 3, 4}
     brain = tiny_brain(modules=tiny_modules(router="mask"), router="mask")
     brain.modules.model.router.scores.data = torch.tensor([0.0, 2.0, 1.0, 3.0])
-    assert trained_layers(brain)[2] == (1, 3)
+    assert trained_layers(brain)[2] == Gates((1, 3), 4)
 
 
 def test_half_way_learns_the_task_alone():
@@ -146,7 +146,7 @@ def test_half_way_learns_the_task_alone():
     batch = batch_of(noise(2))
     predictions = brain.compute_forward(batch, sb.Stage.TRAIN)
     (run, out), (half, half_out) = predictions.students
-    assert half.weight == 0.5 and sum(half.gates) == sum(run.gates) // 2
+    assert half.weight == 0.5 and half.depth == run.depth // 2
     whole = brain.compute_objectives(predictions, batch, sb.Stage.TRAIN)
     alone = predictions._replace(students=[(run, out)])
     added = whole - brain.compute_objectives(alone, batch, sb.Stage.TRAIN)

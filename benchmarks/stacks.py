@@ -15,7 +15,8 @@ from dld_brain.encoder.conformer import conformer_layers
 from dld_brain.encoder.stack import GatedLayers
 from dld_brain.encoder.wavlm.layers import wavlm_encoder
 from dld_brain.evaluation.evaluate import default_depths
-from dld_brain.gates.layer_sets import evenly_spread, gates_from_layers
+from dld_brain.gates.gates import Gates
+from dld_brain.gates.layer_sets import evenly_spread
 
 N_TOTAL, D_MODEL, D_FFN, N_HEADS, KERNEL = 12, 256, 2048, 8, 31
 SAMPLE_RATE = 16000
@@ -94,7 +95,7 @@ def conformer_tasks(seconds: Sequence[float]) -> Tasks:
     found: Tasks = {}
     for n in default_depths(N_TOTAL):
         kept = evenly_spread(n, N_TOTAL)
-        gates = gates_from_layers(kept, N_TOTAL)
+        gates = Gates.of(kept, N_TOTAL)
         static = StaticStack([layers[i] for i in kept]).eval()
         found[f"ours, n={n}"] = lambda gates=gates: ours(
             x, gates, padding=padding
@@ -130,7 +131,7 @@ def wavlm_tasks(seconds: Sequence[float]) -> Tasks:
 
     def run_ours(n_layers: int) -> torch.Tensor:
         """Stem and layers, as Hugging Face's model has no head."""
-        gates = gates_from_layers(evenly_spread(n_layers, N_TOTAL), N_TOTAL)
+        gates = evenly_spread(n_layers, N_TOTAL)
         x, frames = ours.stem(wavs.unsqueeze(-1), lengths)
         return ours.run_layers(x, frames, gates)
 

@@ -10,7 +10,9 @@ import torch
 from sentencepiece import SentencePieceProcessor
 from speechbrain.dataio.batch import PaddedBatch
 
+from dld_brain.audio.features import extract
 from dld_brain.depth_table import DepthTable
+from dld_brain.encoder.encoder import EncoderOutput
 from dld_brain.gates.by_layer import BernoulliGates
 from dld_brain.model_folder.manifest import sha256, write_manifest
 from dld_brain.run.config import Composed, compose, load_hparams
@@ -144,3 +146,29 @@ def change_text(folder: Path, old: str, new: str) -> None:
     assert old in text
     path.write_text(text.replace(old, new))
     write_manifest(Path(folder))
+
+
+def with_own_heads(modules):
+    """Gives each depth of a model with `per_depth` a head that differs."""
+    for parameter in modules["model"].per_depth.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    return modules
+
+
+@torch.no_grad()
+def by_hand(modules, sig, gates):
+    """Output at a depth, with the head of that depth, by its formula."""
+    model = modules["model"]
+    x, lengths = model.stem(*extract(modules, *sig))
+    y = model.run_layers(x, lengths, gates)
+    logits = model.head(y)
+    if model.per_depth is not None:  # of kind "head": W and b
+        own = model.per_depth[len(gates.layers) - 1]
+        logits = logits + y @ own.weight.T + own.bias
+    return EncoderOutput(logits.log_softmax(-1), lengths)
+
+
+def output(model, feats, lengths, gates=None):
+    """Log-probabilities and lengths of one run, all open if not said."""
+    (out,) = model(feats, lengths, None if gates is None else [gates])
+    return out[:2]

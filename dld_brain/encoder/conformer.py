@@ -304,7 +304,7 @@ def conformer_encoder(
     -------
     >>> model = conformer_encoder(3, 16, 32, n_heads=2, vocab_size=5)
     >>> feats, lengths = torch.randn(1, 100, 80), torch.tensor([100])
-    >>> model(feats, lengths).log_probs.shape
+    >>> model(feats, lengths)[0].log_probs.shape
     torch.Size([1, 24, 5])
     """
     if stem_activation not in ACTIVATIONS:

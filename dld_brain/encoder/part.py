@@ -75,7 +75,7 @@ def part_state(
 
     Example
     -------
-    >>> stack = GatedLayers([nn.Identity()])
+    >>> stack = GatedLayers([torch.nn.Identity()])
     >>> part_state({"layers.layers.4.w": 1}, Gates((0, 4), 5), stack)
     {'layers.layers.1.w': 1}
     >>> heads = {"per_depth.1.bias": 1, "per_depth.3.bias": 2, "head.w": 3}

@@ -113,7 +113,7 @@ class GatedLayers(nn.Module):
             If gates are of a stack of other size.
         """
         for gates in many:
-            self._check(gates)
+            self.check(gates)
 
         def descend(
             i: int, x: torch.Tensor, runs: list[int]
@@ -188,7 +188,7 @@ class GatedLayers(nn.Module):
         )
         return found
 
-    def _check(self, gates: Gates) -> None:
+    def check(self, gates: Gates) -> None:
         """Raises unless there is one gate for each layer."""
         if gates.n_total != len(self.layers):
             raise ValueError(

@@ -53,6 +53,10 @@ class DepthEvaluation:
     random_draws : int
         How often random layers are drawn for each utterance and depth.
 
+    Raises
+    ------
+    ValueError
+        If gates are of a stack of other size.
     """
 
     def __init__(
@@ -76,6 +80,8 @@ class DepthEvaluation:
                 for gates in chosen.values()
             )
         )
+        for gates in self.all_gates:
+            self.model.layers.check(gates)
         self.task = task
         self.sample_rate = sample_rate
         self.random_draws = random_draws

@@ -63,9 +63,9 @@ def find_candidates(
     Example
     -------
     >>> def scorer(sets):  # the later the layers, the better
-    ...     return {s: -float(sum(s)) for s in sets}
+    ...     return {s: -float(sum(s.layers)) for s in sets}
     >>> found = find_candidates("greedy", 3, scorer)
-    >>> [found[n].sets[0] for n in (1, 2, 3)]
+    >>> [found[n].sets[0].layers for n in (1, 2, 3)]
     [(2,), (1, 2), (0, 1, 2)]
     """
     check_strategy(strategy, n_total)

@@ -9,17 +9,18 @@ from common import (
     change_text,
     change_weights,
     noise,
+    output,
     start,
     tiny_brain,
     tiny_modules,
 )
 from dld_brain.encoder.costs import executed_params
 from dld_brain.encoder.deepen import deepen
-from dld_brain.encoder.part import cut, layers_of
+from dld_brain.encoder.part import part_of, part_state
 from dld_brain.encoder.stack import GatedLayers
 from dld_brain.export.__main__ import main
 from dld_brain.gates.by_depth import EveryDepthGates
-from dld_brain.gates.layer_sets import gates_from_layers
+from dld_brain.gates.gates import Gates
 from dld_brain.model_folder import copy_weights
 from pretrained_interfaces import DynamicEncoderASR
 
@@ -39,8 +40,10 @@ def test_a_student_starts_as_its_teacher():
     teacher, student = tiny_modules(seed=1), tiny_modules(closed="affine")
     copy_weights(teacher, student, "there")
     for layers in ((1,), *SETS):
-        gates = gates_from_layers(layers, 4)
-        ours, theirs = (m["model"](*INPUT, gates) for m in (student, teacher))
+        gates = Gates.of(layers, 4)
+        ours, theirs = (
+            output(m["model"], *INPUT, gates) for m in (student, teacher)
+        )
         torch.testing.assert_close(ours, theirs)
 
 
@@ -48,10 +51,10 @@ def test_a_student_starts_as_its_teacher():
 def test_a_closed_layer_scales_and_shifts():
     stack, x = trained().layers, torch.randn(2, 9, 16)
     y = stack.layers[0](x, padding=None)
-    y = (1 + stack.bypass[1].scale) * y + stack.bypass[1].shift
+    y = (1 + stack.closed[1].scale) * y + stack.closed[1].shift
     y = stack.layers[2](y, padding=None)
-    y = (1 + stack.bypass[3].scale) * y + stack.bypass[3].shift
-    found = stack(x, (True, False, True, False), padding=None)
+    y = (1 + stack.closed[3].scale) * y + stack.closed[3].shift
+    found = stack(x, Gates((0, 2), 4), padding=None)
     torch.testing.assert_close(found, y)
 
 
@@ -67,7 +70,7 @@ def test_those_of_closed_layers_learn_alone():
     brain.optimizers_step = lambda: None
     brain.step = 1
     brain.fit_batch(batch_of(noise(2)))
-    for i, own in enumerate(brain.modules.model.layers.bypass):
+    for i, own in enumerate(brain.modules.model.layers.closed):
         for parameter in own.parameters():
             if i == 2:  # 3 of 4 layers: 0, 1, 3
                 assert parameter.grad.abs().sum() > 0
@@ -79,17 +82,15 @@ def test_those_of_closed_layers_learn_alone():
 def test_runs_that_share_a_beginning_give_what_each_gives_alone():
     model = trained()
     x, lengths = torch.randn(2, 30, 16), torch.tensor([30, 20])
-    many = [gates_from_layers(layers, 4) for layers in SETS]
+    many = [Gates.of(layers, 4) for layers in SETS]
     shared = dict(model.layers.run_many(x, many, padding=None))
     for run, gates in enumerate(many):
         alone = model.layers(x, gates, padding=None)
         torch.testing.assert_close(shared[run], alone)
-    for layers, step in zip(
-        SETS[1::-1], deepen(model, x, lengths, SETS[1::-1])
-    ):
-        y = model.run_layers(x, lengths, gates_from_layers(layers, 4))
-        alone = model.run_head(y, lengths, len(layers))
-        torch.testing.assert_close(step.out, alone)
+    for step in deepen(model, x, lengths, many[1::-1]):
+        y = model.run_layers(x, lengths, step.gates)
+        alone = model.run_head(y, lengths, step.gates)
+        torch.testing.assert_close(step.out[:2], alone[:2])
 
 
 @pytest.mark.parametrize("layers", SETS)
@@ -97,29 +98,38 @@ def test_runs_that_share_a_beginning_give_what_each_gives_alone():
 def test_a_part_has_them_in_its_norms(layers):
     model = trained()
     names = {k: v.clone() for k, v in model.state_dict().items()}
-    expected = model(*INPUT, gates_from_layers(layers, 4))
-    small = cut(model, layers)
-    assert small.layers.bypass is None
-    torch.testing.assert_close(small(*INPUT), expected, atol=1e-5, rtol=1e-4)
+    expected = output(model, *INPUT, Gates.of(layers, 4))
+    small = part_of(model, Gates.of(layers, 4))
+    assert not any(small.layers.closed.parameters())
+    torch.testing.assert_close(
+        output(small, *INPUT), expected, atol=1e-5, rtol=1e-4
+    )
     part = tiny_modules(n_total=len(layers), closed="affine")["model"]
-    part.load_state_dict(layers_of(model.state_dict(), layers, part.layers))
-    torch.testing.assert_close(part(*INPUT), expected, atol=1e-5, rtol=1e-4)
+    part.load_state_dict(
+        part_state(model.state_dict(), Gates.of(layers, 4), part.layers)
+    )
+    torch.testing.assert_close(
+        output(part, *INPUT), expected, atol=1e-5, rtol=1e-4
+    )
     # Neither has the model changed, nor what a part can do at less depth.
     torch.testing.assert_close(dict(model.state_dict()), names)
     for kept in range(1, len(layers)):
-        own = gates_from_layers(range(kept), len(layers))
-        whole = gates_from_layers(layers[:kept], 4)
+        own = Gates.of(range(kept), len(layers))
+        whole = Gates.of(layers[:kept], 4)
         torch.testing.assert_close(
-            part(*INPUT, own), model(*INPUT, whole), atol=1e-5, rtol=1e-4
+            output(part, *INPUT, own),
+            output(model, *INPUT, whole),
+            atol=1e-5,
+            rtol=1e-4,
         )
 
 
 def test_what_a_part_cannot_have_is_refused():
     with pytest.raises(ValueError, match="must have layer 0, .* has .1, 3."):
-        cut(trained(), (1, 3))
+        part_of(trained(), Gates((1, 3), 4))
     with pytest.raises(ValueError, match="must stay whole, but 2 of 4 layers"):
-        cut(trained("norm"), (0, 3))
-    assert cut(trained("norm"), (0, 1, 2, 3)).n_total == 4
+        part_of(trained("norm"), Gates((0, 3), 4))
+    assert part_of(trained("norm"), Gates.full(4)).n_total == 4
     with pytest.raises(ValueError, match="`d_model` must be given"):
         GatedLayers([nn.Identity()], closed="affine")
 
@@ -127,7 +137,7 @@ def test_what_a_part_cannot_have_is_refused():
 def test_a_closed_layer_counts_its_scale_and_shift():
     plain, own = tiny_modules()["model"], trained()
     for layers in SETS:
-        gates = gates_from_layers(layers, 4)
+        gates = Gates.of(layers, 4)
         extra = executed_params(own, gates) - executed_params(plain, gates)
         assert extra == (4 - len(layers)) * 2 * 16
 
@@ -145,7 +155,7 @@ def folder(pretrained, tmp_path_factory):
         for i in range(3):
             for name in ("scale", "shift"):
                 value = 0.3 * torch.randn(width)
-                state[f"layers.bypass.{i}.{name}"] = value
+                state[f"layers.closed.{i}.{name}"] = value
 
     change_weights(path, add_bypasses)
     return path

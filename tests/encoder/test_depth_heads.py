@@ -5,11 +5,11 @@ import speechbrain as sb
 import torch
 from torch import nn
 
-from common import batch_of, noise, start, tiny_brain, tiny_modules
+from common import batch_of, noise, output, start, tiny_brain, tiny_modules
 from dld_brain.encoder.costs import executed_params
-from dld_brain.encoder.part import cut, folded_head, layers_of
+from dld_brain.encoder.part import part_of, part_state
 from dld_brain.gates.by_depth import EveryDepthGates
-from dld_brain.gates.layer_sets import gates_from_layers
+from dld_brain.gates.gates import Gates
 from dld_brain.model_folder import copy_weights
 from dld_brain.run.finish import trained_layers
 from dld_brain.run.start import layers_to_start_from
@@ -32,8 +32,10 @@ def test_a_student_starts_as_its_teacher(kind):
     teacher, student = tiny_modules(seed=1), tiny_modules(per_depth=kind)
     copy_weights(teacher, student, "there")
     for layers in ((0,), (0, 3), (0, 1, 2, 3)):
-        gates = gates_from_layers(layers, 4)
-        ours, theirs = (m["model"](*INPUT, gates) for m in (student, teacher))
+        gates = Gates.of(layers, 4)
+        ours, theirs = (
+            output(m["model"], *INPUT, gates) for m in (student, teacher)
+        )
         torch.testing.assert_close(ours, theirs)
 
 
@@ -63,7 +65,7 @@ def test_each_depth_learns_its_own_alone(kind):
 def test_it_costs_what_one_depth_has(kind):
     plain, own = tiny_modules()["model"], trained(kind)["model"]
     for n_layers in (1, 3, 4):
-        gates = gates_from_layers(range(n_layers), 4)
+        gates = Gates.of(range(n_layers), 4)
         extra = executed_params(own, gates) - executed_params(plain, gates)
         assert extra == SIZES[kind]
 
@@ -72,13 +74,14 @@ def test_it_costs_what_one_depth_has(kind):
 @torch.no_grad()
 def test_a_model_of_one_depth_has_it_in_its_head(kind):
     model = trained(kind)["model"]
-    expected = model(*INPUT, gates_from_layers((0, 2), 4))
-    small = cut(model, (0, 2))
+    expected = output(model, *INPUT, Gates.of((0, 2), 4))
+    small = part_of(model, Gates((0, 2), 4))
     assert small.per_depth is None
-    torch.testing.assert_close(small(*INPUT), expected, atol=1e-5, rtol=1e-4)
-    head = folded_head(model.head, model.per_depth, 3)
-    assert not torch.equal(head.bias, small.head.bias)
-    assert type(head) is nn.Linear
+    torch.testing.assert_close(
+        output(small, *INPUT), expected, atol=1e-5, rtol=1e-4
+    )
+    assert not torch.equal(model.head.bias, small.head.bias)
+    assert type(small.head) is nn.Linear
 
 
 @pytest.mark.parametrize("kind", SIZES)
@@ -86,21 +89,22 @@ def test_a_model_of_one_depth_has_it_in_its_head(kind):
 def test_a_part_of_the_layers_keeps_what_its_depths_have(kind):
     model = trained(kind)["model"]
     part = tiny_modules(per_depth=kind, n_total=3)["model"]
-    part.load_state_dict(layers_of(model.state_dict(), (0, 1, 3), part.layers))
+    part.load_state_dict(
+        part_state(model.state_dict(), Gates((0, 1, 3), 4), part.layers)
+    )
     for whole, own in (((0, 1, 3), (0, 1, 2)), ((0, 3), (0, 2))):
         torch.testing.assert_close(
-            part(*INPUT, gates_from_layers(own, 3)),
-            model(*INPUT, gates_from_layers(whole, 4)),
+            output(part, *INPUT, Gates.of(own, 3)),
+            output(model, *INPUT, Gates.of(whole, 4)),
         )
 
 
 def test_a_shallower_model_starts_from_some_layers():
     teacher, small = tiny_modules(seed=1), tiny_modules(n_total=2)
-    layers = layers_to_start_from("even", 2, 4)
-    copy_weights(teacher, small, "there", layers)
-    gates = gates_from_layers(layers, 4)
+    gates = layers_to_start_from("even", 2, 4)
+    copy_weights(teacher, small, "there", gates)
     torch.testing.assert_close(
-        small["model"](*INPUT), teacher["model"](*INPUT, gates)
+        output(small["model"], *INPUT), output(teacher["model"], *INPUT, gates)
     )
     with pytest.raises(ValueError, match="must have the shape of there"):
         copy_weights(teacher, small, "there")
@@ -120,18 +124,18 @@ def test_a_shallower_model_starts_from_some_layers():
 def test_layers_that_are_none_are_refused(layers, message):
     with pytest.raises(ValueError, match=message):
         layers_to_start_from(layers, 2, 4)
-    assert layers_to_start_from([3, 0], 2, 4) == (0, 3)
+    assert layers_to_start_from([3, 0], 2, 4) == Gates((0, 3), 4)
 
 
 def test_depths_that_were_not_trained_are_not_offered():
     sampler = EveryDepthGates(4, 1, min_layers=2, depth_step=2, family="prefix")
     brain = tiny_brain(gate_sampler=sampler)
-    assert trained_layers(brain) == {2: (0, 1), 4: (0, 1, 2, 3)}
+    assert trained_layers(brain) == {2: Gates((0, 1), 4), 4: Gates.full(4)}
     brain = tiny_brain()
     assert set(trained_layers(brain)) == {1, 2, 3, 4}
     brain = tiny_brain(modules=tiny_modules(router="mask"), router="mask")
     brain.modules.model.router.scores.data = torch.tensor([0.0, 2.0, 1.0, 3.0])
-    assert trained_layers(brain)[2] == (1, 3)
+    assert trained_layers(brain)[2] == Gates((1, 3), 4)
 
 
 def test_half_way_learns_the_task_alone():
@@ -142,7 +146,7 @@ def test_half_way_learns_the_task_alone():
     batch = batch_of(noise(2))
     predictions = brain.compute_forward(batch, sb.Stage.TRAIN)
     (run, out), (half, half_out) = predictions.students
-    assert half.weight == 0.5 and sum(half.gates) == sum(run.gates) // 2
+    assert half.weight == 0.5 and half.depth == run.depth // 2
     whole = brain.compute_objectives(predictions, batch, sb.Stage.TRAIN)
     alone = predictions._replace(students=[(run, out)])
     added = whole - brain.compute_objectives(alone, batch, sb.Stage.TRAIN)

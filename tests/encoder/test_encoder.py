@@ -5,7 +5,7 @@ import torch
 from speechbrain.lobes.models.transformer.Conformer import ConformerEncoder
 from torch import nn
 
-from common import tiny_modules
+from common import output, tiny_modules
 from dld_brain.audio.features import LogMel, extract
 from dld_brain.audio.lengths import absolute_lengths
 from dld_brain.encoder.conformer import (
@@ -16,7 +16,8 @@ from dld_brain.encoder.conformer import (
 )
 from dld_brain.encoder.costs import executed_params, macs_at, macs_by_part
 from dld_brain.encoder.stack import GatedLayers
-from dld_brain.gates.layer_sets import evenly_spread, gates_from_layers
+from dld_brain.gates.gates import Gates
+from dld_brain.gates.layer_sets import evenly_spread
 from dld_brain.run.config import load_flat
 
 SIZE = {"d_model": 32, "d_ffn": 48, "kernel_size": 7}
@@ -31,11 +32,12 @@ def stock_encoder(n_layers: int) -> ConformerEncoder:
     return encoder.eval()
 
 
-def stack_like(stock: ConformerEncoder) -> GatedLayers:
+def stack_like(
+    stock: ConformerEncoder, closed: str = "identity"
+) -> GatedLayers:
     """Our stack with the weights of SpeechBrain's."""
-    stack = GatedLayers(
-        conformer_layers(len(stock.layers), n_heads=4, **SIZE)
-    ).eval()
+    layers = conformer_layers(len(stock.layers), n_heads=4, **SIZE)
+    stack = GatedLayers(layers, closed).eval()
     for ours, theirs in zip(stack.layers, stock.layers):
         ours.load_state_dict(theirs.state_dict(), strict=True)
     return stack
@@ -65,7 +67,7 @@ def test_our_weights_load_into_speechbrains_layer(x):
 def test_n_gates_equal_a_stack_of_those_layers(x, layers):
     stack = stack_like(stock_encoder(5))
     small = GatedLayers([stack.layers[i] for i in layers])
-    gates = gates_from_layers(layers, 5)
+    gates = Gates.of(layers, 5)
     assert torch.equal(stack(x, gates), small(x))
 
 
@@ -74,7 +76,7 @@ def test_a_closed_layer_has_no_gradient_and_is_not_called(x):
     calls = []
     for i, layer in enumerate(stack.layers):
         layer.register_forward_hook(lambda *_, i=i: calls.append(i))
-    stack(x, (True, False, True, False)).sum().backward()
+    stack(x, Gates((0, 2), 4)).sum().backward()
     assert calls == [0, 2]
     for i, layer in enumerate(stack.layers):
         grads = [p.grad for p in layer.parameters()]
@@ -85,9 +87,8 @@ def test_a_closed_layer_has_no_gradient_and_is_not_called(x):
 
 
 def test_closed_norm_keeps_the_last_norm_alone(x):
-    stack = stack_like(stock_encoder(2))
-    stack.closed = "norm"
-    found = stack(x, (True, False))
+    stack = stack_like(stock_encoder(2), closed="norm")
+    found = stack(x, Gates((0,), 2))
     expected = stack.layers[1].norm2(stack.layers[0](x))
     assert torch.equal(found, expected)
     assert not torch.equal(found, stack.layers[0](x))
@@ -103,9 +104,9 @@ def test_closed_norm_keeps_the_last_norm_alone(x):
 def test_wrong_gates_and_choices_are_refused(x):
     stack = GatedLayers(conformer_layers(2, n_heads=4, **SIZE))
     with pytest.raises(ValueError, match="each of the 2 layers, but has 3"):
-        stack(x, (True, True, False))
+        stack(x, Gates((0, 1), 3))
     with pytest.raises(ValueError, match="`closed` must be one of"):
-        GatedLayers([], closed="zero")
+        GatedLayers([nn.Identity()], closed="zero")
     with pytest.raises(ValueError, match="`kernel_size` must be odd"):
         ConformerLayer(16, 32, 2, kernel_size=8)
     with pytest.raises(ValueError, match="multiple of `n_heads` .3., but is"):
@@ -121,12 +122,12 @@ def test_padded_equals_alone_at_every_depth(n_layers):
     wavs = [torch.randn(n) for n in samples]
     padded = nn.utils.rnn.pad_sequence(wavs, batch_first=True)
     rel_lens = torch.tensor(samples) / max(samples)
-    gates = gates_from_layers(evenly_spread(n_layers, 4), 4)
+    gates = evenly_spread(n_layers, 4)
     feats, lengths = extract(modules, padded, rel_lens)
-    batched = modules["model"](feats, lengths, gates)
+    (batched,) = modules["model"](feats, lengths, [gates])
     for i, wav in enumerate(wavs):
         feats, lengths = extract(modules, wav.unsqueeze(0), torch.ones(1))
-        alone = modules["model"](feats, lengths, gates)
+        (alone,) = modules["model"](feats, lengths, [gates])
         n_frames = alone.log_probs.shape[1]
         assert int(batched.lengths[i]) == int(alone.lengths) == n_frames
         torch.testing.assert_close(
@@ -140,8 +141,8 @@ def test_padded_equals_alone_at_every_depth(n_layers):
 def test_an_utterance_gets_no_gradient_from_its_batch():
     model = tiny_modules()["model"]
     feats = torch.randn(2, 100, 20, requires_grad=True)
-    out = model(feats, torch.tensor([100, 60]))
-    out.log_probs[1, : out.lengths[1]].sum().backward()
+    log_probs, lengths = output(model, feats, torch.tensor([100, 60]))
+    log_probs[1, : lengths[1]].sum().backward()
     assert not feats.grad[0].any()
     assert not feats.grad[1, 60:].any()
     assert feats.grad[1, :57].any(dim=-1).all()
@@ -208,15 +209,14 @@ def test_the_papers_parameter_counts():
         12: 31_207_168,
     }
     for n_layers, params in expected.items():
-        gates = gates_from_layers(evenly_spread(n_layers, 12), 12)
+        gates = evenly_spread(n_layers, 12)
         assert executed_params(model, gates) == params
 
 
 def test_a_closed_layer_counts_the_norm_that_it_keeps():
-    model = tiny_modules()["model"]
-    gates = (True, False, False, True)
-    without = executed_params(model, gates)
-    model.layers.closed = "norm"
+    gates = Gates((0, 3), 4)
+    without = executed_params(tiny_modules()["model"], gates)
+    model = tiny_modules(closed="norm")["model"]
     # Weight and bias of a LayerNorm of width 16, for two layers.
     assert executed_params(model, gates) == without + 2 * 2 * 16
 

@@ -9,7 +9,6 @@ import torch
 from common import batch_of, noise, start, tiny_brain, tiny_modules
 from conftest import small
 from dld_brain.depth_table import DepthTable
-from dld_brain.encoder.part import layers_of
 from dld_brain.encoder.routers.of_input import InputRouter
 from dld_brain.encoder.routers.of_layers import (
     LayerMask,
@@ -17,11 +16,12 @@ from dld_brain.encoder.routers.of_layers import (
     relaxed_top_k,
 )
 from dld_brain.evaluation.routing import THRESHOLDS
-from dld_brain.gates.layer_sets import Routed, evenly_spread, gates_from_layers
+from dld_brain.gates.gates import Gates, Routed
+from dld_brain.gates.layer_sets import evenly_spread
 from dld_brain.gates.sampler import GatedRun, RoutedGates, with_intermediate
 from dld_brain.model_folder import load_pretrained
 from dld_brain.run.main import train as main
-from pretrained_interfaces import DynamicEncoderASR
+from pretrained_interfaces import DynamicEncoderASR, Routed as ByRouter
 from pretrained_interfaces.__main__ import main as shell
 
 SPEECH = "tests/samples/AN4/wav/an4test_clstk/fddd/an5-fddd-b.flac"
@@ -44,7 +44,7 @@ def decided(model, threshold):
     """Gates of each utterance, and what it gives with them."""
     with torch.no_grad():
         found = model.run_routed(*INPUT, Routed(threshold=threshold))
-    return found.gates.bool().T.tolist(), found.out
+    return found.routing.gate.bool().T.tolist(), found
 
 
 @pytest.mark.parametrize("closed", ["identity", "norm", "affine"])
@@ -60,8 +60,9 @@ def test_an_utterance_runs_the_layers_that_are_decided(kind, closed):
     x, lengths = INPUT
     for i, (own, length) in enumerate(zip(gates, lengths)):
         alone = x[i : i + 1, :length], lengths[i : i + 1]
-        y = model.run_layers(*alone, tuple(own))
-        expected = model.run_head(y, alone[1], sum(own)).log_probs
+        layers = Gates.of((i for i, is_open in enumerate(own) if is_open), 4)
+        y = model.run_layers(*alone, layers)
+        expected = model.run_head(y, alone[1], layers).log_probs
         torch.testing.assert_close(
             out.log_probs[i : i + 1, :length], expected, atol=1e-5, rtol=1e-4
         )
@@ -105,7 +106,7 @@ def test_the_losses_reach_the_router(kind):
     batch = batch_of(noise(3))
     predictions = brain.compute_forward(batch, sb.Stage.TRAIN)
     assert [run.weight for run, _ in predictions.students] == [1.0, 0.3]
-    (rates,) = predictions.rates
+    rates = predictions.students[-1][1].routing.rate
     assert rates.shape == (4, 3)
     loss = brain.compute_objectives(predictions, batch, sb.Stage.TRAIN)
     without = tiny_brain(
@@ -158,12 +159,12 @@ def test_the_mask_and_the_top_k_are_what_evaluation_runs():
         router.eval()
         router.scores.data = torch.tensor([1.0, -2.0, 3.0, -1.0])
         assert router.gates(step=99)[0].tolist() == [1.0, 0.0, 1.0, 0.0]
-        assert [router.layers(n) for n in (1, 2, 3)] == [
+        assert [router.gates_for(n).layers for n in (1, 2, 3)] == [
             (2,),
             (0, 2),
             (0, 2, 3),
         ]
-    assert LayerMask(12, 4).layers(4) == evenly_spread(4, 12)
+    assert LayerMask(12, 4).gates_for(4) == evenly_spread(4, 12)
 
 
 def test_a_mask_opens_the_layers_that_lower_the_loss():
@@ -178,25 +179,21 @@ def test_a_mask_opens_the_layers_that_lower_the_loss():
         optimizer.zero_grad()
         (gates - worth).square().sum().backward()
         optimizer.step()
-    assert mask.layers(4) == (1, 2, 5, 10)
-
-
-def test_a_submodel_needs_no_router():
-    model = model_with("global")
-    state = layers_of(model.state_dict(), (0, 2), model.layers)
-    assert not any(name.startswith("router.") for name in state)
-    tiny_modules(n_total=2)["model"].load_state_dict(state, strict=True)
+    assert mask.gates_for(4).layers == (1, 2, 5, 10)
 
 
 def test_routed_runs_stand_beside_fixed_ones():
     model = model_with("mask")
     model.router.scores.data = torch.tensor([1.0, -2.0, 3.0, -1.0])
     feats, lengths = torch.randn(2, 60, 20), torch.tensor([60, 50])
-    fixed = gates_from_layers((0, 2), 4)
+    fixed = Gates.of((0, 2), 4)
     with torch.no_grad():
         first, routed, again = model(feats, lengths, [fixed, Routed(), fixed])
-    torch.testing.assert_close(routed.out, first)
-    torch.testing.assert_close(again, first)
+    torch.testing.assert_close(routed[:2], first[:2])
+    torch.testing.assert_close(again[:2], first[:2])
+    assert first.gates == again.gates == fixed and first.routing is None
+    assert routed.gates is None
+    assert routed.routing.gate.T.tolist() == [[1.0, 0.0, 1.0, 0.0]] * 2
     with pytest.raises(ValueError, match="must have a router"):
         model_with("none")(feats, lengths, [Routed()])
 
@@ -252,24 +249,22 @@ def test_a_model_transcribes_with_the_layers_that_its_router_decides(
     routed_model, capsys
 ):
     asr = DynamicEncoderASR.from_hparams(source=routed_model)
-    found = asr.transcribe(SPEECH, open_threshold=0.0)
+    found = asr.transcribe(SPEECH, ByRouter(0.0))
     assert found.layers == (0, 1, 2) and found.layers_computed == 3
     assert found.text == asr.transcribe_file(SPEECH)
-    assert asr.transcribe(SPEECH, open_threshold=0.999).n_layers == 1
-    with pytest.raises(ValueError, match="`open_threshold` must be at least 0"):
-        asr.transcribe(SPEECH, open_threshold=1.0)
-    with pytest.raises(ValueError, match="`open_threshold` or `n_layers`, not"):
-        asr.transcribe(SPEECH, n_layers=2, open_threshold=0.5)
+    assert asr.transcribe(SPEECH, ByRouter(0.999)).n_layers == 1
+    with pytest.raises(ValueError, match="`threshold` must be at least 0 and"):
+        asr.transcribe(SPEECH, ByRouter(1.0))
+    with pytest.raises(ValueError, match="`depth` or `n_layers`, not both"):
+        asr.transcribe(SPEECH, ByRouter(), n_layers=2)
     source = ["transcribe", "--source", str(routed_model)]
     assert shell([*source, "--open_threshold", "0.5", SPEECH]) == 0
     assert capsys.readouterr().out.startswith(SPEECH)
     # The layers of one depth alone need no router.
     alone = DynamicEncoderASR.from_hparams(source=routed_model, n_layers=2)
     assert alone.transcribe_file(SPEECH) == asr.transcribe_file(SPEECH, 2)
-    with pytest.raises(
-        ValueError, match="`open_threshold` needs a model whose"
-    ):
-        alone.transcribe(SPEECH, open_threshold=0.5)
+    with pytest.raises(ValueError, match="Routed.. needs a model whose rou"):
+        alone.transcribe("not even read", ByRouter())
 
 
 def test_layers_are_learnt_and_then_trained(tmp_path, pretrained):

@@ -14,7 +14,8 @@ from dld_brain.audio.features import FeatureNorm, Waveform, extract, min_samples
 from dld_brain.encoder.costs import executed_params, macs_at, macs_by_part
 from dld_brain.encoder.wavlm.huggingface import full_config, make_config
 from dld_brain.encoder.wavlm.layers import wavlm_encoder
-from dld_brain.gates.layer_sets import evenly_spread, gates_from_layers
+from dld_brain.gates.gates import Gates
+from dld_brain.gates.layer_sets import evenly_spread
 from dld_brain.run.config import load_flat
 from pretrained_interfaces import DynamicEncoderASR
 
@@ -50,7 +51,7 @@ def hidden(model, wavs, layers):
     """Output of our layers, [B, T, D]."""
     lengths = torch.full((len(wavs),), wavs.shape[1])
     x, lengths = model.stem(wavs.unsqueeze(-1), lengths)
-    return model.run_layers(x, lengths, gates_from_layers(layers, N_TOTAL))
+    return model.run_layers(x, lengths, Gates.of(layers, N_TOTAL))
 
 
 @torch.no_grad()
@@ -89,14 +90,14 @@ def test_n_gates_equal_a_stack_of_those_layers(pair, samples, layers):
 def test_alone_equals_padded(pair, samples, n_layers):
     _, ours = pair
     lengths = torch.tensor([8000, 5000, 399])  # the last: no whole window
-    gates = gates_from_layers(evenly_spread(n_layers, N_TOTAL), N_TOTAL)
+    gates = evenly_spread(n_layers, N_TOTAL)
     padded = samples.clone()
     for i, length in enumerate(lengths):
         padded[i, length:] = 7.0  # whatever stands there
-    together = ours(padded.unsqueeze(-1), lengths, gates)
+    (together,) = ours(padded.unsqueeze(-1), lengths, [gates])
     for i, length in enumerate(lengths):
-        alone = ours(
-            samples[i : i + 1, :length, None], lengths[i : i + 1], gates
+        (alone,) = ours(
+            samples[i : i + 1, :length, None], lengths[i : i + 1], [gates]
         )
         n_frames = int(alone.lengths)
         assert together.lengths[i] == n_frames
@@ -125,8 +126,8 @@ def test_the_bias_has_a_gradient_at_every_depth(wavlm, samples):
     lengths = torch.full((3,), 8000)
     for layers in ((3,), (1, 2), (0, 1, 2, 3)):
         wavlm.zero_grad()
-        gates = gates_from_layers(layers, N_TOTAL)
-        out = wavlm(samples.unsqueeze(-1), lengths, gates)
+        gates = Gates.of(layers, N_TOTAL)
+        (out,) = wavlm(samples.unsqueeze(-1), lengths, [gates])
         out.log_probs[..., 0].sum().backward()
         assert wavlm.bias.embedding.weight.grad.abs().sum() > 0
         for i, layer in enumerate(wavlm.layers.layers):
@@ -150,9 +151,9 @@ def test_the_bias_is_in_bf16_where_the_rest_is(wavlm, samples):
     args = (samples.unsqueeze(-1), lengths)
     wavlm.eval()
     with torch.no_grad():
-        exact = wavlm(*args).log_probs
+        exact = wavlm(*args)[0].log_probs
         with torch.autocast("cpu", torch.bfloat16):
-            rough = wavlm(*args).log_probs
+            rough = wavlm(*args)[0].log_probs
     torch.testing.assert_close(rough.float(), exact, atol=0.1, rtol=0)
 
 
@@ -195,7 +196,7 @@ PAPER = {12: 94.40, 10: 80.23, 8: 66.05, 6: 51.87, 4: 37.70, 2: 23.52}
 
 @pytest.mark.parametrize("n_layers, millions", PAPER.items())
 def test_executed_parameters_of_wavlm_base(base, n_layers, millions):
-    gates = gates_from_layers(evenly_spread(n_layers, 12), 12)
+    gates = evenly_spread(n_layers, 12)
     count = executed_params(base["model"], gates)
     assert round(count / 1e6, 2) == millions
 
@@ -215,9 +216,9 @@ def test_multiply_accumulates_of_wavlm_base(base, n_layers, giga):
 def test_wavlm_base_takes_a_training_step(base, n_layers):
     model = base["model"].train()
     model.zero_grad()
-    gates = gates_from_layers(evenly_spread(n_layers, 12), 12)
+    gates = evenly_spread(n_layers, 12)
     lengths = torch.tensor([32000, 16000])
-    out = model(0.1 * torch.randn(2, 32000, 1), lengths, gates)
+    (out,) = model(0.1 * torch.randn(2, 32000, 1), lengths, [gates])
     loss = torch.nn.functional.ctc_loss(
         out.log_probs.transpose(0, 1),
         torch.randint(1, 29, (2, 5)),
@@ -226,9 +227,8 @@ def test_wavlm_base_takes_a_training_step(base, n_layers):
     )
     loss.backward()
     assert torch.isfinite(loss)
-    layers = [i for i, is_open in enumerate(gates) if is_open]
-    assert len(layers) == n_layers
-    for i in layers:
+    assert gates.depth == n_layers
+    for i in gates.layers:
         weight = model.layers.layers[i].attention.q_proj.weight
         assert torch.isfinite(weight.grad).all()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

@@ -3,39 +3,51 @@
 import json
 import statistics
 
+import numpy as np
 import pytest
-import torch
 
-from common import batch_of, noise, tiny_modules, transcription
+from common import (
+    batch_of,
+    by_hand,
+    noise,
+    tiny_modules,
+    transcription,
+    with_own_heads,
+)
 from dld_brain.evaluation.escalation import escalation_curve
 from dld_brain.evaluation.evaluate import DepthEvaluation, default_depths
 from dld_brain.evaluation.report import Report
 from dld_brain.evaluation.scores import Answers
-from dld_brain.gates.layer_sets import gates_from_layers
+from dld_brain.gates.gates import Gates
+from dld_brain.tasks.confidence import mean_entropy
 
-ALL = (0, 1, 2, 3)
+ALL, ENDS, TWO = Gates.full(4), Gates((0, 3), 4), Gates((0, 1), 4)
 
 
 class CharDecoder:
     """A decoder that writes the likeliest token of each frame as a word."""
 
     def __call__(self, out):
-        return [
-            " ".join(map(str, ids[:n].tolist()))
-            for ids, n in zip(out.log_probs.argmax(-1), out.lengths)
+        ids = [
+            row[:n].tolist()
+            for row, n in zip(out.log_probs.argmax(-1), out.lengths)
         ]
+        return [" ".join(map(str, row)) for row in ids], ids
 
 
 TASK = transcription(CharDecoder())
 
 
-@pytest.fixture
-def evaluation():
+@pytest.fixture(params=["none", "head"])
+def evaluation(request):
+    modules = tiny_modules(per_depth=request.param)
+    if request.param != "none":
+        with_own_heads(modules)
     return DepthEvaluation(
-        tiny_modules(),
+        modules,
         TASK,
         16000,
-        {"even": {2: (0, 3), 4: ALL}, "prefix": {2: (0, 1), 4: ALL}},
+        {"even": {2: ENDS, 4: ALL}, "prefix": {2: TWO, 4: ALL}},
         random_draws=2,
     )
 
@@ -43,17 +55,29 @@ def evaluation():
 def test_each_depth_gives_what_the_model_gives(evaluation):
     batch = batch_of(noise(3))
     result = evaluation.answer([batch], "noise")
-    feats, lengths = evaluation.modules["compute_features"](*batch.sig)
-    feats = evaluation.modules["normalize"](feats, lengths / feats.shape[1])
-    for layers in ((0, 3), (0, 1), ALL):
-        gates = gates_from_layers(layers, 4)
-        with torch.no_grad():
-            out = evaluation.model(feats, lengths, gates)
-        assert result.answers[layers] == CharDecoder()(out)
+    for gates in (ENDS, TWO, ALL):
+        out = by_hand(evaluation.modules, batch.sig, gates)
+        assert result.answers[gates] == CharDecoder()(out)[0]
+        expected = mean_entropy(out).tolist()
+        assert result.entropies[gates] == pytest.approx(expected, rel=1e-4)
     assert len(result.answers) == 3  # full depth is run once
     assert result.ids == ["utt0", "utt1", "utt2"]
     seconds = sum(len(u["sig"]) for u in noise(3)) / 16000
     assert result.audio_seconds == pytest.approx(seconds, rel=1e-4)
+
+
+def test_random_layers_are_run_as_any_others(evaluation):
+    utterances = noise(3)
+    found = evaluation.answer([batch_of(utterances)], "noise").random_answers
+    for draw in range(2):
+        for i, utterance in enumerate(utterances):
+            rng = np.random.default_rng([0, 2, draw, i])
+            gates = Gates.of(rng.choice(4, 2, replace=False).tolist(), 4)
+            sig = batch_of([utterance]).sig
+            (expected,) = CharDecoder()(
+                by_hand(evaluation.modules, sig, gates)
+            )[0]
+            assert found[2, draw][i] == expected
 
 
 def test_random_layers_do_not_depend_on_the_batch(evaluation):
@@ -71,8 +95,8 @@ def test_scores_by_hand(evaluation):
         ids=["a", "b"],
         references=["ONE TWO THREE", "FOUR"],
         answers={
-            (0, 3): ["ONE TOO", "FOUR FOUR"],
-            (0, 1): ["", "FOUR"],
+            ENDS: ["ONE TOO", "FOUR FOUR"],
+            TWO: ["", "FOUR"],
             ALL: ["ONE TWO THREE", "FOUR"],
         },
         random_answers={
@@ -81,10 +105,10 @@ def test_scores_by_hand(evaluation):
         },
         seconds={
             ("stem", None): 1.0,
-            ("layers", (0, 3)): 0.25,
-            ("head", (0, 3)): 0.25,
-            ("layers", (0, 1)): 0.25,
-            ("head", (0, 1)): 0.25,
+            ("layers", ENDS): 0.25,
+            ("head", ENDS): 0.25,
+            ("layers", TWO): 0.25,
+            ("head", TWO): 0.25,
             ("layers", ALL): 1.5,
             ("head", ALL): 0.5,
         },
@@ -107,7 +131,7 @@ def test_scores_by_hand(evaluation):
 def test_the_report_has_the_documented_form(evaluation, tmp_path):
     result = evaluation.answer([batch_of(noise(2))], "noise")
     scores = evaluation.scores(result)
-    curve = escalation_curve(result, [(0, 3), ALL], 4, TASK, n_points=3)
+    curve = escalation_curve(result, [ENDS, ALL], TASK, n_points=3)
     found = Report(
         "trial",
         7,
@@ -152,14 +176,14 @@ def test_the_report_has_the_documented_form(evaluation, tmp_path):
 
 
 def test_a_curve_goes_from_all_deep_to_all_shallow():
-    shallow, deep = (0, 3), ALL
+    shallow, deep = ENDS, ALL
     result = Answers(
         ids=["a", "b"],
         references=["ONE", "TWO"],
         answers={shallow: ["ONE", "TOO"], deep: ["ONE", "TWO"]},
         entropies={shallow: [0.1, 0.9], deep: [0.1, 0.1]},
     )
-    points = escalation_curve(result, [shallow, deep], 4, TASK, n_points=3)
+    points = escalation_curve(result, [shallow, deep], TASK, n_points=3)
     found = [(p.mean_depth, p.mean_computed, p.rate) for p in points]
     # Going from (0, 3) to all keeps layer 0: three more are computed.
     assert found == [(4, 5, 0.0), (3, 3.5, 0.0), (2, 2, 50.0)]
@@ -167,7 +191,11 @@ def test_a_curve_goes_from_all_deep_to_all_shallow():
 
 def test_a_depth_that_the_model_has_not_is_refused():
     with pytest.raises(ValueError, match="between 0 and 3"):
-        DepthEvaluation(tiny_modules(), TASK, 16000, {"mine": {1: (4,)}})
+        Gates((4,), 4)
+    with pytest.raises(ValueError, match="each of the 4 layers, but has 5"):
+        DepthEvaluation(
+            tiny_modules(), TASK, 16000, {"mine": {1: Gates((4,), 5)}}
+        )
 
 
 def test_depths_are_the_papers():

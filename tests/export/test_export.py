@@ -16,10 +16,10 @@ from onnx import TensorProto, load as load_graph
 from speechbrain.inference.ASR import EncoderASR
 
 from dld_brain.audio.features import LogMel, extract
-from dld_brain.encoder.part import cut
+from dld_brain.encoder.part import part_of
 from dld_brain.encoder.quantize import quantize_linear
 from dld_brain.export.__main__ import main
-from dld_brain.gates.layer_sets import gates_from_layers
+from dld_brain.gates.gates import Gates
 from dld_brain.model_folder import load_pretrained
 from pretrained_interfaces import DynamicEncoderASR
 
@@ -59,7 +59,7 @@ def log_probs(model, layers, wavs, n_samples):
     """What the dynamic model gives at a depth."""
     for module in model.modules.values():
         module.eval()
-    gates = gates_from_layers(layers, model.modules["model"].n_total)
+    gates = Gates.of(layers, model.modules["model"].n_total)
     with torch.no_grad():
         feats, lengths = extract(model.modules, wavs, n_samples / wavs.shape[1])
         return model.modules["model"](feats, lengths, gates)
@@ -219,7 +219,7 @@ def test_int8_in_torch_is_near_and_has_its_own_times(source):
 def test_a_cut_leaves_the_model_as_it_was(source):
     model = load_pretrained(str(source)).modules["model"]
     n_total, names = model.n_total, list(model.state_dict())
-    small = cut(model, (0, 2))
+    small = part_of(model, Gates((0, 2), n_total))
     assert small.n_total == 2 and model.n_total == n_total
     assert list(model.state_dict()) == names
     assert small.layers.layers[1] is model.layers.layers[2]

@@ -15,12 +15,11 @@ from dld_brain.gates.by_depth import (
     UniformDepthGates,
 )
 from dld_brain.gates.by_layer import BernoulliGates, StochasticDepthGates
+from dld_brain.gates.gates import Gates, layers_computed
 from dld_brain.gates.layer_sets import (
     check_n_layers,
     ends,
     evenly_spread,
-    gates_from_layers,
-    layers_computed,
     nested,
 )
 from dld_brain.gates.sampler import GatedRun, RoutedGates, with_intermediate
@@ -28,10 +27,31 @@ from dld_brain.run.blocks import GATES
 from dld_brain.run.start import gates_with_table
 
 
+def is_open(gates):
+    """Of each layer, whether it runs."""
+    return [gates.is_open(i) for i in range(gates.n_total)]
+
+
+def test_gates_are_one_value_that_no_layer_set_twice_makes():
+    gates = Gates.of([5, 0, np.int64(3), 3], 6)
+    assert gates == Gates((0, 3, 5), 6) and hash(gates) == hash(
+        Gates((0, 3, 5), 6)
+    )
+    assert (gates.depth, gates.n_total, gates.is_full) == (3, 6, False)
+    assert is_open(gates) == [True, False, False, True, False, True]
+    assert gates.without(3) == Gates((0, 5), 6)
+    assert Gates.full(3).is_full
+    for layers in ((3, 0), (0, 0), (0, True), (0, 1.0), (-1, 2)):
+        with pytest.raises(ValueError, match="`layers` must"):
+            Gates(layers, 6)
+    with pytest.raises(AttributeError):
+        gates.layers = (1,)
+
+
 @pytest.mark.parametrize("n_total", [1, 2, 5, 12, 24])
 def test_evenly_spread_has_n_layers_with_first_and_last(n_total):
     for n_layers in range(1, n_total + 1):
-        layers = evenly_spread(n_layers, n_total)
+        layers = evenly_spread(n_layers, n_total).layers
         assert len(set(layers)) == n_layers
         assert layers == tuple(sorted(layers))
         assert layers[0] == 0
@@ -43,21 +63,23 @@ def test_evenly_spread_has_n_layers_with_first_and_last(n_total):
 
 def test_bernoulli_is_exact_at_its_ends():
     for step in range(50):
-        assert all(BernoulliGates(12, seed=1, p_open=1.0).gates(step))
+        assert BernoulliGates(12, seed=1, p_open=1.0).gates(step).is_full
         # Never all closed: one layer, drawn uniformly, is left.
-        assert sum(BernoulliGates(12, seed=1, p_open=0.0).gates(step)) == 1
+        assert BernoulliGates(12, seed=1, p_open=0.0).gates(step).depth == 1
 
 
 def test_bernoulli_opens_each_layer_at_its_rate():
     sampler = BernoulliGates(12, seed=5, p_open=0.3)
-    rates = np.mean([sampler.gates(step) for step in range(4000)], axis=0)
+    rates = np.mean(
+        [is_open(sampler.gates(step)) for step in range(4000)], axis=0
+    )
     # 5 standard deviations of a mean of 4000: 5 * sqrt(.21 / 4000) = 0.036
     assert np.abs(rates - 0.3).max() < 0.036
 
 
 def test_bernoulli_layers_are_independent():
     sampler = BernoulliGates(12, seed=5)
-    draws = np.array([sampler.gates(step) for step in range(4000)])
+    draws = np.array([is_open(sampler.gates(step)) for step in range(4000)])
     correlation = np.corrcoef(draws.T) - np.eye(12)
     assert np.abs(correlation).max() < 0.08
 
@@ -65,12 +87,11 @@ def test_bernoulli_layers_are_independent():
 def test_uniform_draws_every_depth_equally_often_and_evenly():
     sampler = UniformDepthGates(6, seed=2, min_layers=2)
     draws = [sampler.gates(step) for step in range(5000)]
-    counts = Counter(sum(gates) for gates in draws)
+    counts = Counter(gates.depth for gates in draws)
     assert set(counts) == {2, 3, 4, 5, 6}
     assert max(counts.values()) - min(counts.values()) < 150
     for gates in draws[:100]:
-        layers = tuple(i for i, is_open in enumerate(gates) if is_open)
-        assert layers == evenly_spread(len(layers), 6)
+        assert gates == evenly_spread(gates.depth, 6)
 
 
 @pytest.mark.parametrize(
@@ -122,19 +143,21 @@ def test_samplers_refuse_what_is_no_probability_or_depth():
     with pytest.raises(ValueError, match="`min_layers` must be between"):
         UniformDepthGates(12, seed=1, min_layers=13)
     with pytest.raises(ValueError, match="`layers` must name at least one"):
-        gates_from_layers([], 12)
+        Gates.of([], 12)
     with pytest.raises(ValueError, match="between 0 and 11, but is \\[12\\]"):
-        gates_from_layers([12], 12)
+        Gates.of([12], 12)
 
 
 def test_stochastic_depth_opens_the_last_layer_least():
     sampler = StochasticDepthGates(6, seed=5, p_last=0.4)
-    rates = np.mean([sampler.gates(step) for step in range(4000)], axis=0)
+    rates = np.mean(
+        [is_open(sampler.gates(step)) for step in range(4000)], axis=0
+    )
     # 5 standard deviations of a mean of 4000: 5 * sqrt(.25 / 4000) = 0.04
     expected = [0.9, 0.8, 0.7, 0.6, 0.5, 0.4]
     assert np.abs(rates - expected).max() < 0.04
     always = StochasticDepthGates(6, seed=5, p_last=1.0)
-    assert all(all(always.gates(step)) for step in range(50))
+    assert all(always.gates(step).is_full for step in range(50))
 
 
 def test_a_family_is_what_a_depth_runs():
@@ -142,10 +165,9 @@ def test_a_family_is_what_a_depth_runs():
     random_ones = UniformDepthGates(6, seed=2, family="random")
     for step in range(200):
         gates = prefixes.gates(step)
-        n_layers = sum(gates)
-        assert gates == tuple(i < n_layers for i in range(6))
-        assert prefixes.layers(n_layers) == tuple(range(n_layers))
-    drawn = {g for g in map(random_ones.gates, range(2000)) if sum(g) == 3}
+        assert gates.layers == tuple(range(gates.depth))
+        assert prefixes.gates_for(gates.depth) == gates
+    drawn = {g for g in map(random_ones.gates, range(2000)) if g.depth == 3}
     assert len(drawn) == 20  # all sets of 3 of 6
     with pytest.raises(ValueError, match="`family` must be one of even, pref"):
         UniformDepthGates(6, seed=2, family="odd")
@@ -155,18 +177,18 @@ def test_a_family_is_what_a_depth_runs():
 def test_nested_sets_contain_each_other_and_are_spread(n_total):
     smaller = ()
     for n_layers in range(1, n_total + 1):
-        layers = nested(n_layers, n_total)
+        layers = nested(n_layers, n_total).layers
         assert len(set(layers)) == n_layers and set(smaller) < set(layers)
         assert layers == tuple(sorted(layers))
         smaller = layers
     if n_total > 2:  # a half of the layers leaves no gap of three
-        assert np.diff(nested(n_total // 2 + 1, n_total)).max() <= 3
+        assert np.diff(nested(n_total // 2 + 1, n_total).layers).max() <= 3
 
 
 @pytest.mark.parametrize("n_last", [1, 2, 9])
 def test_ends_are_first_and_last_layers(n_last):
     for n_layers in range(1, 13):
-        layers = ends(n_layers, 12, n_last)
+        layers = ends(n_layers, 12, n_last).layers
         assert len(set(layers)) == n_layers
         assert layers == tuple(sorted(layers))
         n_tail = min(n_last, n_layers // 2)
@@ -178,7 +200,7 @@ def test_depths_of_both_ends_share_all_but_the_last_layer():
     settings = {"min_layers": 2, "family": "ends", "n_last": 1}
     sampler = EveryDepthGates(6, 1, **settings, depth_power=2.0)
     runs = sampler(step=0)
-    assert [sampler.layers(n) for n in (1, 2, 3, 6)] == [
+    assert [sampler.gates_for(n).layers for n in (1, 2, 3, 6)] == [
         (0,),
         (0, 5),
         (0, 1, 5),
@@ -201,9 +223,9 @@ def test_a_table_says_which_layers_are_trained(tmp_path):
     )
     gates = gates_with_table(block)
     sampler = gates.make(n_total=6, seed=2)
-    assert sampler.layers(2) == (4, 5)
+    assert sampler.gates_for(2).layers == (4, 5)
     gates = {sampler.gates(step) for step in range(200)}
-    assert gates == {gates_from_layers(row.layers, 6) for row in rows}
+    assert gates == {Gates.of(row.layers, 6) for row in rows}
     nowhere = GATES.read({"sampler": "uniform", "table": "nowhere"})
     with pytest.raises(
         FileNotFoundError, match="`gates.table` must be a folder"
@@ -222,7 +244,7 @@ def test_every_depth_runs_each_once():
     sampler = EveryDepthGates(6, 1, min_layers=2, depth_step=2, family="prefix")
     runs = sampler(step=3)
     assert [run.gates for run in runs] == [
-        gates_from_layers(range(n), 6) for n in (2, 4, 6)
+        Gates.of(range(n), 6) for n in (2, 4, 6)
     ]
     assert {run.weight for run in runs} == {1.0}
     # No more layers than the full depth has.
@@ -232,10 +254,10 @@ def test_every_depth_runs_each_once():
 
 
 def test_half_way_is_behind_half_of_the_layers_that_run():
-    runs = [GatedRun((True,) * 4, 2.0), GatedRun((False, True, False, False))]
+    runs = [GatedRun(Gates.full(4), 2.0), GatedRun(Gates((1,), 4))]
     found = with_intermediate(runs, 0.3)
     assert found[:2] == runs
-    assert found[2:] == [GatedRun((True, True, False, False), 0.6, False)]
+    assert found[2:] == [GatedRun(Gates((0, 1), 4), 0.6, False)]
     # It computes no layer that is not computed anyway.
     assert layers_computed([run.gates for run in found]) == layers_computed(
         [run.gates for run in runs]
@@ -248,16 +270,16 @@ def test_a_sandwich_is_full_least_and_between():
     between = Counter()
     for step in range(3000):
         full, least, middle = sampler(step)
-        assert all(full.gates) and full.weight == 1.0
-        assert sum(least.gates) == 2 and least.weight == 0.3
+        assert full.gates.is_full and full.weight == 1.0
+        assert least.depth == 2 and least.weight == 0.3
         assert middle.weight == 0.3
-        between[sum(middle.gates)] += 1
+        between[middle.depth] += 1
     assert set(between) == {3, 4, 5}
     assert max(between.values()) - min(between.values()) < 150
     assert len(SandwichGates(2, seed=2)(0)) == 2  # nothing is between
     assert len(SandwichGates(1, seed=2)(0)) == 1
     depths = {
-        tuple(sum(run.gates) for run in SandwichGates(6, 2, n_between=9)(step))
+        tuple(run.depth for run in SandwichGates(6, 2, n_between=9)(step))
         for step in range(20)
     }
     assert {tuple(sorted(d)) for d in depths} == {(1, 2, 3, 4, 5, 6)}
@@ -266,7 +288,7 @@ def test_a_sandwich_is_full_least_and_between():
 
 
 def test_runs_that_begin_alike_share_their_layers():
-    full, two = (True,) * 4, (True, False, False, True)
+    full, two = Gates.full(4), Gates((0, 3), 4)
     assert layers_computed([full]) == 4
     assert layers_computed([full, full]) == 4
     assert layers_computed([full, two]) == 5

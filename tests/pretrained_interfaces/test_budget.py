@@ -11,7 +11,7 @@ from common import noise, tiny_modules
 from dld_brain.depth_table import FILE, DepthTable
 from dld_brain.encoder.deepen import deepen
 from dld_brain.evaluation.escalation import climb
-from dld_brain.gates.layer_sets import gates_from_layers
+from dld_brain.gates.gates import Gates
 from dld_brain.model_folder.manifest import write_manifest
 from pretrained_interfaces import DynamicEncoderASR
 from pretrained_interfaces.__main__ import main
@@ -142,7 +142,7 @@ def test_going_deeper_gives_what_each_depth_gives_alone(closed):
     sets = [(0, 3), (0, 2, 3), (0, 1, 2, 3), (0, 1, 2, 3)]
     steps = list(deepen(model, x, lengths, sets))
     for layers, step in zip(sets, steps):
-        gates = gates_from_layers(layers, 4)
+        gates = Gates.of(layers, 4)
         y = model.run_layers(x, lengths, gates)
         alone = model.run_head(y, lengths, len(step.layers))
         assert torch.equal(step.out.log_probs, alone.log_probs)
@@ -253,7 +253,7 @@ def test_a_part_of_the_papers_model_takes_less_memory(pretrained, tmp_path):
     from common import set_statistics
     from dld_brain.model_folder import save_model, weights_hash
     from dld_brain.run.config import load_flat
-    from dld_brain.search.choose import even_layers, make_table
+    from dld_brain.search.choose import even_gates, make_table
     from dld_brain.tasks import TranscriptionTask
 
     settings = {"data_folder": "none", "vocab_size": 11}
@@ -262,7 +262,7 @@ def test_a_part_of_the_papers_model_takes_less_memory(pretrained, tmp_path):
     set_statistics(modules["normalize"], 80)
     task = TranscriptionTask.load(pretrained / "tokenizer.model")
     key = weights_hash(modules["model"])
-    table = make_table(modules, key, 16000, "even", even_layers(12))
+    table = make_table(modules, key, 16000, "even", even_gates(12))
     folder = str(tmp_path / "model")
     save_model(folder, modules, task, table, hparams)
     peak, resident = {}, {}

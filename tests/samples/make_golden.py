@@ -18,7 +18,7 @@ from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
 
 from dld_brain import FeatureNorm, LogMel, conformer_encoder
 from dld_brain.model_folder import save_model, weights_hash
-from dld_brain.search.choose import even_layers, make_table
+from dld_brain.search.choose import even_gates, make_table
 from dld_brain.tasks import TranscriptionTask
 from pretrained_interfaces import DynamicEncoderASR
 
@@ -60,7 +60,7 @@ def main() -> None:
     task = TranscriptionTask(tokenizer)
     modules = make_modules(len(task.symbols))
     key = weights_hash(modules["model"])
-    table = make_table(modules, key, 16000, "even", even_layers(3))
+    table = make_table(modules, key, 16000, "even", even_gates(3))
     settings = {**SIZES, "architecture": "conformer", "sample_rate": 16000}
     settings |= {"vocab_size": len(task.symbols), "n_fft": 512}
     settings |= {"window_ms": 20, "hop_ms": 10}
@@ -78,7 +78,7 @@ def make_modules(vocab_size: int) -> dict[str, torch.nn.Module]:
     """A random model; nothing in it is as it is made."""
     model = conformer_encoder(**SIZES, vocab_size=vocab_size)
     for name, weight in model.named_parameters():
-        if name.startswith(("per_depth.", "layers.bypass.", "head.")):
+        if name.startswith(("per_depth.", "layers.closed.", "head.")):
             torch.nn.init.normal_(weight, std=0.5)
     normalize = FeatureNorm()
     normalize.glob_mean = torch.linspace(-30.0, -10.0, 20)

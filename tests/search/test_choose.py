@@ -4,20 +4,27 @@ import itertools
 import json
 from pathlib import Path
 
+import jiwer
 import pytest
-import torch
 from speechbrain.dataio.dataset import DynamicItemDataset
 
-from common import batch_of, noise, tiny_modules, transcription
+from common import (
+    batch_of,
+    by_hand,
+    noise,
+    tiny_modules,
+    transcription,
+    with_own_heads,
+)
 from dld_brain import losses
-from dld_brain.audio.features import extract
 from dld_brain.audio.lengths import absolute_lengths
 from dld_brain.depth_table import DepthTable
-from dld_brain.gates.layer_sets import gates_from_layers
+from dld_brain.gates.gates import Gates
+from dld_brain.gates.layer_sets import prefix
 from dld_brain.model_folder import weights_hash
 from dld_brain.search.choose import (
     LayerChooser,
-    even_layers,
+    even_gates,
     make_table,
     part_of,
 )
@@ -26,32 +33,39 @@ from dld_brain.search.strategies import STRATEGIES, find_candidates
 
 TASK = transcription()
 SUBSETS = [
-    layers
+    Gates(layers, 4)
     for n in range(1, 5)
     for layers in itertools.combinations(range(4), n)
 ]
 
 
-def alone(modules, batch, layers):
+def alone(modules, batch, gates):
     """Mean loss of an utterance, by a whole forward pass."""
-    feats, lengths = extract(modules, *batch.sig)
-    gates = gates_from_layers(layers, modules["model"].n_total)
-    with torch.no_grad():
-        out = modules["model"](feats, lengths, gates)
+    out = by_hand(modules, batch.sig, gates)
     tokens, token_lens = batch.targets
     token_lengths = absolute_lengths(token_lens, tokens.shape[1])
-    return float(losses.ctc(*out, tokens, token_lengths, 0).mean())
+    return float(losses.ctc(*out[:2], tokens, token_lengths, 0).mean())
 
 
-@pytest.mark.parametrize("closed", ["identity", "norm"])
+@pytest.fixture(params=["none", "head"])
+def modules(request):
+    """A model whose depths share their head, and one whose do not."""
+    found = tiny_modules(per_depth=request.param)
+    return found if request.param == "none" else with_own_heads(found)
+
+
+@pytest.mark.parametrize("closed", ["identity", "norm", "own heads"])
 def test_shared_beginnings_give_what_each_set_gives_alone(closed):
-    modules = tiny_modules(closed=closed)
+    if closed == "own heads":
+        modules = with_own_heads(tiny_modules(per_depth="head"))
+    else:
+        modules = tiny_modules(closed=closed)
     batch = batch_of(noise(3))
     scores = LayerScores(modules, TASK, [batch])(SUBSETS)
     assert list(scores) == SUBSETS
-    for layers, loss in scores.items():
-        expected = alone(modules, batch, layers)
-        assert loss == pytest.approx(expected, rel=1e-5), layers
+    for gates, loss in scores.items():
+        expected = alone(modules, batch, gates)
+        assert loss == pytest.approx(expected, rel=1e-5), gates
 
 
 def test_all_sets_cost_one_layer_each():
@@ -65,40 +79,48 @@ def test_all_sets_cost_one_layer_each():
 
 def test_the_mean_is_over_utterances_not_batches():
     modules = tiny_modules()
-    whole = LayerScores(modules, TASK, [batch_of(noise(3))])([(0, 2)])
+    sets = [Gates((0, 2), 4)]
+    whole = LayerScores(modules, TASK, [batch_of(noise(3))])(sets)
     parts = [batch_of(noise(3)[:1]), batch_of(noise(3)[1:])]
-    assert LayerScores(modules, TASK, parts)([(0, 2)]) == pytest.approx(whole)
+    assert LayerScores(modules, TASK, parts)(sets) == pytest.approx(whole)
 
 
 def test_an_interrupted_search_goes_on(tmp_path):
     modules = tiny_modules()
     batches = [batch_of(noise(2))]
     path = str(tmp_path / "scores.json")
-    first = LayerScores(modules, TASK, batches, path, "mine")([(0,), (1, 2)])
+    sets = [Gates((0,), 4), Gates((1, 2), 4)]
+    first = LayerScores(modules, TASK, batches, path, "mine")(sets)
     again = LayerScores(modules, TASK, batches, path, "mine")
     assert again.scores == first
     again._score = None  # nothing is left to compute
-    assert again([(1, 2)]) == {(1, 2): first[1, 2]}
+    assert again(sets[1:]) == {sets[1]: first[sets[1]]}
     other = LayerScores(modules, TASK, batches, path, "another's")
     assert other.scores == {}  # of other weights
 
 
-def loss_of(layers):
+def loss_of(gates):
     """A made-up loss whose best sets are not nested: depth 2 is (0, 3)."""
     special = {(2,): -9.0, (0, 3): -8.0}
-    return special.get(layers, -float(sum(layers)))
+    return special.get(gates.layers, -float(sum(gates.layers)))
 
 
 def scorer(sets):
-    return {layers: loss_of(layers) for layers in sets}
+    return {gates: loss_of(gates) for gates in sets}
+
+
+def layers_of(sets):
+    """The layers of each set."""
+    return [gates.layers for gates in sets]
 
 
 def test_exhaustive_is_the_best_there_is():
     found = find_candidates("exhaustive", 4, scorer)
     for n in range(1, 5):
         every = list(itertools.combinations(range(4), n))
-        assert loss_of(found[n].sets[0]) == min(map(loss_of, every))
-        assert sorted(found[n].sets) == sorted(every)
+        sets = [Gates(layers, 4) for layers in every]
+        assert loss_of(found[n].sets[0]) == min(map(loss_of, sets))
+        assert sorted(layers_of(found[n].sets)) == sorted(every)
 
 
 def test_a_wide_beam_is_exhaustive_and_greedy_is_a_beam_of_one():
@@ -130,7 +152,8 @@ def test_greedy_asks_for_as_many_sets_as_it_must():
 def test_nested_depths_contain_each_other(strategy, options):
     found = find_candidates(strategy, 5, scorer, **options)
     for n in range(1, 5):
-        assert set(found[n].sets[0]) < set(found[n + 1].sets[0])
+        smaller, larger = layers_of([found[n].sets[0], found[n + 1].sets[0]])
+        assert set(smaller) < set(larger)
 
 
 def test_random_sets_are_drawn_from_the_seed():
@@ -162,10 +185,11 @@ def dataset(n):
 
 def decoder(out):
     """Writes the tokens that are likeliest, a word each."""
-    return [
-        " ".join("AB"[int(t) % 2] for t in ids[:n])
-        for ids, n in zip(out.log_probs.argmax(-1), out.lengths)
+    ids = [
+        row[:n].tolist()
+        for row, n in zip(out.log_probs.argmax(-1), out.lengths)
     ]
+    return [" ".join("AB"[t % 2] for t in row) for row in ids], ids
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -179,7 +203,7 @@ def test_every_strategy_gives_a_table(strategy, tmp_path):
         16000,
         n_utterances=2,
         path=str(tmp_path / "scores.json"),
-        trained={1: (2,), 2: (0, 1), 3: (0, 1, 2), 4: (0, 1, 2, 3)},
+        trained={1: Gates((2,), 4)} | {n: prefix(n, 4) for n in (2, 3, 4)},
     )
     table = chooser.choose(strategy)
     assert table.depths == (1, 2, 3, 4)
@@ -209,7 +233,7 @@ def test_the_winner_has_the_lowest_wer_of_the_finalists(monkeypatch):
     monkeypatch.setattr(
         chooser,
         "rates",
-        lambda sets, _: {s: 1.0 if s == (0, 3) else 2.0 for s in sets},
+        lambda sets, _: {s: 1.0 if s.layers == (0, 3) else 2.0 for s in sets},
     )
     # Evenly spread layers are among the finalists at every depth.
     assert chooser.choose("exhaustive").layers(2) == (0, 3)
@@ -220,9 +244,9 @@ def test_a_part_of_a_set_is_spread_over_it():
     assert len(part_of(dataset(5), 9)) == 5
 
 
-def test_importance_is_the_wer_with_one_layer_closed():
+def test_importance_is_the_wer_with_one_layer_closed(modules):
     chooser = LayerChooser(
-        tiny_modules(),
+        modules,
         "0" * 32,
         transcription(decoder),
         dataset(3),
@@ -230,10 +254,17 @@ def test_importance_is_the_wer_with_one_layer_closed():
         n_utterances=3,
     )
     found = chooser.importance()
-    assert len(found) == 5
-    sets = {(0, 1, 2, 3), (0, 1, 3)}
-    rates = chooser.rates(sets, chooser.dataset)
-    assert found[2] == rates[0, 1, 3] and found[4] == rates[0, 1, 2, 3]
+    sets = [(1, 2, 3), (0, 2, 3), (0, 1, 3), (0, 1, 2), (0, 1, 2, 3)]
+    expected = []
+    for layers in sets:
+        answers = []
+        for utterance in noise(3):
+            sig = batch_of([utterance]).sig
+            out = by_hand(modules, sig, Gates(layers, 4))
+            answers += decoder(out)[0]
+        expected.append(100 * jiwer.wer(["A B"] * 3, answers))
+    assert found == pytest.approx(expected)
+    assert len(set(found)) > 1
 
 
 def test_a_table_is_of_one_model(tmp_path):
@@ -254,6 +285,6 @@ def test_a_table_is_of_one_model(tmp_path):
 
 @pytest.mark.parametrize("n_layers", [0, 5, 2.0, True, "2"])
 def test_a_depth_outside_the_table_is_refused(n_layers):
-    table = make_table(tiny_modules(), "0" * 32, 16000, "even", even_layers(4))
+    table = make_table(tiny_modules(), "0" * 32, 16000, "even", even_gates(4))
     with pytest.raises(ValueError, match=r"depth of the table \(1, 2, 3, 4\)"):
         table.layers(n_layers)

@@ -11,7 +11,7 @@ from common import batch_of, noise, start, tiny_brain, tiny_modules
 from dld_brain import losses
 from dld_brain.gates.by_depth import SandwichGates
 from dld_brain.gates.by_layer import BernoulliGates
-from dld_brain.gates.layer_sets import layers_computed
+from dld_brain.gates.gates import Gates, layers_computed
 from dld_brain.training.checkpoints import AtomicCheckpointer
 
 
@@ -44,7 +44,7 @@ def test_the_loss_is_ctc_plus_weighted_kl():
     ((_, out),) = predictions.students
     loss = brain.compute_objectives(predictions, batch, sb.Stage.TRAIN)
     n_tokens = torch.full((3,), 3)
-    ctc = losses.ctc(*out, batch.targets.data, n_tokens)
+    ctc = losses.ctc(*out[:2], batch.targets.data, n_tokens)
     kl = losses.kl(predictions.teacher.log_probs, out.log_probs, out.lengths)
     assert loss.item() == pytest.approx(
         float((0.5 * ctc + 3.0 * kl).detach().mean()), rel=1e-5
@@ -62,16 +62,16 @@ def test_a_sandwich_learns_from_its_own_full_depth(no_step):
     assert runs == tuple(sampler(0))
     feats, lengths = brain.extract_features(batch, sb.Stage.TRAIN)
     for run, out in predictions.students:  # what each gives alone
-        alone = brain.modules.model(feats, lengths, run.gates)
+        (alone,) = brain.modules.model(feats, lengths, [run.gates])
         torch.testing.assert_close(out.log_probs, alone.log_probs)
     loss = brain.compute_objectives(predictions, batch, sb.Stage.TRAIN)
     n_tokens = torch.full((3,), 3)
     expected = 0.0
     for run, out in predictions.students:
         expected = expected + run.weight * losses.ctc(
-            *out, batch.targets.data, n_tokens
+            *out[:2], batch.targets.data, n_tokens
         )
-        kl = losses.kl(outs[0].log_probs, *out)  # of the full depth, 0
+        kl = losses.kl(outs[0].log_probs, *out[:2])  # of the full depth, 0
         expected = expected + run.weight * 2.0 * kl
     assert loss.item() == pytest.approx(expected.mean().item(), rel=1e-5)
     # The full depth teaches, and is not taught by it.
@@ -97,7 +97,7 @@ def test_layers_that_runs_share_are_computed_once(no_step):
     brain.step = 1
     brain.fit_batch(batch_of(noise(2)))
     gates = [run.gates for run in SandwichGates(4, seed=3)(0)]
-    assert len(calls) == layers_computed(gates) < sum(map(sum, gates))
+    assert len(calls) == layers_computed(gates) < sum(g.depth for g in gates)
     assert brain.clock.spent.layer_passes == 3 * len(calls)
 
 
@@ -107,8 +107,9 @@ def test_the_teacher_runs_at_full_depth_without_gradient(no_step):
     batch = batch_of(noise(2))
     predictions = brain.compute_forward(batch, sb.Stage.TRAIN)
     feats, lengths = brain.extract_features(batch, sb.Stage.TRAIN)
-    expected = teacher["model"](feats, lengths)
-    torch.testing.assert_close(predictions.teacher, expected)
+    (expected,) = teacher["model"](feats, lengths)
+    torch.testing.assert_close(predictions.teacher[:2], expected[:2])
+    assert predictions.teacher.gates.is_full
     assert not predictions.teacher.log_probs.requires_grad
 
 
@@ -135,10 +136,12 @@ def test_gates_follow_the_optimizer_step_and_closed_layers_stay(monkeypatch):
         brain.step = step + 1
         brain.fit_batch(batch_of(noise(2)))
         after = brain.modules.model.state_dict()
-        for i, is_open in enumerate(sampler.gates(step)):
+        gates = sampler.gates(step)
+        for i in range(4):
             name = f"layers.layers.{i}.norm2.norm.weight"
             # Neither gradient, momentum nor decay moves a closed layer.
-            assert torch.equal(before[name], after[name]) != is_open
+            is_same = torch.equal(before[name], after[name])
+            assert is_same != gates.is_open(i)
 
 
 def test_a_padded_batch_has_the_gradient_of_its_utterances_alone(no_step):
@@ -256,7 +259,7 @@ def test_a_resumed_run_draws_the_gates_it_would_have_drawn(tmp_path):
 
 def test_validation_scores_the_depths_asked_for():
     brain = tiny_brain()
-    assert [sum(r.gates) for r in brain.runs(sb.Stage.VALID)] == [4]
+    assert [r.depth for r in brain.runs(sb.Stage.VALID)] == [4]
     brain.valid_depths = [2, 4]
     brain.on_stage_start(sb.Stage.VALID, 1)
     brain.evaluate_batch(batch_of(noise(2)), sb.Stage.VALID)
@@ -269,4 +272,4 @@ def test_a_run_with_too_few_gates_is_refused():
     model = tiny_modules()["model"]
     feats, lengths = torch.randn(1, 60, 20), torch.tensor([60])
     with pytest.raises(ValueError, match="for each of the 4 layers, but has 2"):
-        model(feats, lengths, [(True,) * 4, (True, False)])
+        model(feats, lengths, [Gates.full(4), Gates((0,), 2)])

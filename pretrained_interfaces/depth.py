@@ -153,7 +153,9 @@ class Escalate(Depth):
         depths = self.ladder
         if depths is None:
             shallow = [n for n in model.depths if n <= model.n_total // 3]
-            start = self.start or max(shallow, default=model.depths[0])
+            start = self.start
+            if start is None:
+                start = max(shallow, default=model.depths[0])
             model.gates(start)
             depths = default_ladder(start, model.depths)
         if not depths or list(depths) != sorted(set(depths)):

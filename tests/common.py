@@ -148,6 +148,14 @@ def change_text(folder: Path, old: str, new: str) -> None:
     write_manifest(Path(folder))
 
 
+def far_from_new(closed="affine"):
+    """A tiny model whose layers, and what passes them by, are trained."""
+    model = tiny_modules(closed=closed)["model"]
+    for parameter in model.layers.parameters():
+        parameter.data += 0.2 * torch.randn_like(parameter)
+    return model
+
+
 def with_own_heads(modules):
     """Gives each depth of a model with `per_depth` a head that differs."""
     for parameter in modules["model"].per_depth.parameters():

@@ -9,6 +9,9 @@ import pytest
 import torch
 import transformers
 
+from pretrained_interfaces import DynamicEncoderASR
+from pretrained_interfaces.calibration import Calibration, machine
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 #: Folder with an4/, librispeech/, tedlium3/ and fluent_speech_commands/: real
 #: speech, not part of the repository.
@@ -210,3 +213,34 @@ def slu_run(tmp_path_factory):
         ),
     )
     return folder / "conformer_slu_dld/1"
+
+
+@pytest.fixture
+def folder(pretrained, tmp_path):
+    """A copy of a model folder that a test may change."""
+    for file in pretrained.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    return tmp_path
+
+
+@pytest.fixture
+def asr(folder):
+    return DynamicEncoderASR.from_hparams(source=folder)
+
+
+@pytest.fixture
+def made_up(asr):
+    """Makes a calibration of this machine with latencies for 1 and 3 s."""
+
+    def make(*latencies):
+        times = {n: list(t) for n, t in enumerate(latencies, start=1)}
+        model, here = asr.table.model, machine(asr.device)
+        return Calibration(model, here, [1.0, 3.0], times, times)
+
+    return make
+
+
+@pytest.fixture
+def calibrated(asr, made_up):
+    asr.calibration = made_up((0.1, 0.2), (0.2, 0.6), (0.4, 1.6))
+    return asr

@@ -70,6 +70,7 @@ def layer_passes(runs: Sequence[GatedRun], n_total: int, n_teacher: int) -> int:
 
     Example
     -------
+    >>> from dld_brain.gates.gates import Gates
     >>> layer_passes([GatedRun(Gates((0, 2), 3))], n_total=3, n_teacher=3)
     9
     """

@@ -7,7 +7,6 @@ from torch import nn
 
 from common import batch_of, noise, output, start, tiny_brain, tiny_modules
 from dld_brain.encoder.costs import executed_params
-from dld_brain.encoder.part import part_of, part_state
 from dld_brain.gates.by_depth import EveryDepthGates
 from dld_brain.gates.gates import Gates
 from dld_brain.model_folder import copy_weights
@@ -68,46 +67,6 @@ def test_it_costs_what_one_depth_has(kind):
         gates = Gates.of(range(n_layers), 4)
         extra = executed_params(own, gates) - executed_params(plain, gates)
         assert extra == SIZES[kind]
-
-
-@pytest.mark.parametrize("kind", SIZES)
-@torch.no_grad()
-def test_a_model_of_one_depth_has_it_in_its_head(kind):
-    model = trained(kind)["model"]
-    expected = output(model, *INPUT, Gates.of((0, 2), 4))
-    small = part_of(model, Gates((0, 2), 4))
-    assert small.per_depth is None
-    torch.testing.assert_close(
-        output(small, *INPUT), expected, atol=1e-5, rtol=1e-4
-    )
-    assert not torch.equal(model.head.bias, small.head.bias)
-    assert type(small.head) is nn.Linear
-
-
-@pytest.mark.parametrize("kind", SIZES)
-@torch.no_grad()
-def test_a_part_of_the_layers_keeps_what_its_depths_have(kind):
-    model = trained(kind)["model"]
-    part = tiny_modules(per_depth=kind, n_total=3)["model"]
-    part.load_state_dict(
-        part_state(model.state_dict(), Gates((0, 1, 3), 4), part.layers)
-    )
-    for whole, own in (((0, 1, 3), (0, 1, 2)), ((0, 3), (0, 2))):
-        torch.testing.assert_close(
-            output(part, *INPUT, Gates.of(own, 3)),
-            output(model, *INPUT, Gates.of(whole, 4)),
-        )
-
-
-def test_a_shallower_model_starts_from_some_layers():
-    teacher, small = tiny_modules(seed=1), tiny_modules(n_total=2)
-    gates = layers_to_start_from("even", 2, 4)
-    copy_weights(teacher, small, "there", gates)
-    torch.testing.assert_close(
-        output(small["model"], *INPUT), output(teacher["model"], *INPUT, gates)
-    )
-    with pytest.raises(ValueError, match="must have the shape of there"):
-        copy_weights(teacher, small, "there")
 
 
 @pytest.mark.parametrize(

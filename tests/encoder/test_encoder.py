@@ -213,14 +213,6 @@ def test_the_papers_parameter_counts():
         assert executed_params(model, gates) == params
 
 
-def test_a_closed_layer_counts_the_norm_that_it_keeps():
-    gates = Gates((0, 3), 4)
-    without = executed_params(tiny_modules()["model"], gates)
-    model = tiny_modules(closed="norm")["model"]
-    # Weight and bias of a LayerNorm of width 16, for two layers.
-    assert executed_params(model, gates) == without + 2 * 2 * 16
-
-
 def test_macs_are_those_by_hand_and_linear_in_the_layers():
     modules = tiny_modules()
     full = macs_by_part(modules, 16000)

@@ -16,7 +16,6 @@ from onnx import TensorProto, load as load_graph
 from speechbrain.inference.ASR import EncoderASR
 
 from dld_brain.audio.features import LogMel, extract
-from dld_brain.encoder.part import part_of
 from dld_brain.encoder.quantize import quantize_linear
 from dld_brain.export.__main__ import main
 from dld_brain.gates.gates import Gates
@@ -62,7 +61,8 @@ def log_probs(model, layers, wavs, n_samples):
     gates = Gates.of(layers, model.modules["model"].n_total)
     with torch.no_grad():
         feats, lengths = extract(model.modules, wavs, n_samples / wavs.shape[1])
-        return model.modules["model"](feats, lengths, gates)
+        (out,) = model.modules["model"](feats, lengths, [gates])
+    return out
 
 
 @pytest.mark.parametrize("n_layers", [1, 3])
@@ -148,6 +148,23 @@ def test_it_runs_where_there_is_no_torch(source, onnx, tmp_path):
     assert no_torch.returncode != 0
 
 
+@pytest.mark.parametrize("n_layers", [1, 2, 3])
+def test_a_submodel_is_no_larger_than_its_weights(source, tmp_path, n_layers):
+    """4 bytes a parameter; 50 kB of text and tokenizer beside them."""
+    flags = ["--source", str(source), "--output", str(tmp_path / "out")]
+    flags += ["--n_layers", str(n_layers), "--files", SPEECH]
+    assert main(["submodel", *flags]) == 0
+    folder = tmp_path / "out"
+    stock = EncoderASR.from_hparams(source=folder, savedir=folder)
+    n_params = sum(p.numel() for p in stock.mods.parameters())
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    size = sum(p.stat().st_size for p in files if not p.is_symlink())
+    assert size <= 1.1 * 4 * n_params + 50_000
+    ours = DynamicEncoderASR.from_hparams(source=source)
+    text = ours.transcribe_file(SPEECH, n_layers=n_layers)
+    assert stock.transcribe_file(os.path.abspath(SPEECH)) == text
+
+
 @pytest.mark.parametrize("n_layers", [1, 2])
 def test_stock_speechbrain_loads_a_submodel(source, tmp_path, n_layers):
     folder = tmp_path / "out"
@@ -173,7 +190,7 @@ def test_a_submodel_without_layer_0_keeps_the_bias(pretrained_wavlm, tmp_path):
     from dld_brain.export.stock_speechbrain import write_submodel
 
     model = load_pretrained(str(pretrained_wavlm))
-    write_submodel(model.hparams, (1, 3), str(tmp_path))
+    write_submodel(model.hparams, Gates((1, 3), 4), str(tmp_path))
     from transformers import AutoModel
 
     theirs = AutoModel.from_pretrained(tmp_path / "huggingface").eval()
@@ -193,7 +210,7 @@ def test_a_submodel_takes_the_last_norm_over(pretrained, tmp_path):
     norm = model.modules["model"].layers.layers[2].norm2.norm
     torch.nn.init.uniform_(norm.weight, 0.5, 2.0)
     torch.nn.init.normal_(norm.bias)
-    write_submodel(model.hparams, (0, 2), str(tmp_path))
+    write_submodel(model.hparams, Gates((0, 2), 3), str(tmp_path))
     stock = EncoderASR.from_hparams(source=tmp_path, savedir=tmp_path)
     wavs, n_samples = 0.1 * torch.randn(1, 8000), torch.tensor([8000])
     expected = log_probs(model, (0, 2), wavs, n_samples).log_probs
@@ -214,15 +231,6 @@ def test_int8_in_torch_is_near_and_has_its_own_times(source):
     assert any(isinstance(m, linear) for m in asr.mods.model.modules()), names
     with pytest.raises(ValueError, match="int8 needs the model on the CPU"):
         quantize_linear(torch.nn.Linear(1, 1, device="meta"))
-
-
-def test_a_cut_leaves_the_model_as_it_was(source):
-    model = load_pretrained(str(source)).modules["model"]
-    n_total, names = model.n_total, list(model.state_dict())
-    small = part_of(model, Gates((0, 2), n_total))
-    assert small.n_total == 2 and model.n_total == n_total
-    assert list(model.state_dict()) == names
-    assert small.layers.layers[1] is model.layers.layers[2]
 
 
 def test_wrong_use_has_one_line(pretrained, tmp_path, capsys, monkeypatch):
@@ -246,4 +254,4 @@ def test_a_model_whose_closed_layers_keep_a_norm_has_no_submodel(tmp_path):
 
     hparams = tiny_hparams(closed="norm")
     with pytest.raises(ValueError, match="must stay whole, but 2 of 4 layers"):
-        write_submodel(hparams, (0, 1), str(tmp_path))
+        write_submodel(hparams, Gates((0, 1), 4), str(tmp_path))

@@ -244,11 +244,20 @@ def test_a_part_of_a_set_is_spread_over_it():
     assert len(part_of(dataset(5), 9)) == 5
 
 
+def terse(out):
+    """Writes a word for some tokens alone: answers differ in length."""
+    ids = [
+        row[:n].tolist()
+        for row, n in zip(out.log_probs.argmax(-1), out.lengths)
+    ]
+    return [" ".join("AB"[t % 2] for t in row if t % 3) for row in ids], ids
+
+
 def test_importance_is_the_wer_with_one_layer_closed(modules):
     chooser = LayerChooser(
         modules,
         "0" * 32,
-        transcription(decoder),
+        transcription(terse),
         dataset(3),
         16000,
         n_utterances=3,
@@ -261,10 +270,10 @@ def test_importance_is_the_wer_with_one_layer_closed(modules):
         for utterance in noise(3):
             sig = batch_of([utterance]).sig
             out = by_hand(modules, sig, Gates(layers, 4))
-            answers += decoder(out)[0]
+            answers += terse(out)[0]
         expected.append(100 * jiwer.wer(["A B"] * 3, answers))
     assert found == pytest.approx(expected)
-    assert len(set(found)) > 1
+    assert len(set(found)) > 3  # none stands for another
 
 
 def test_a_table_is_of_one_model(tmp_path):

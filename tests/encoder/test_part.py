@@ -1,102 +1,34 @@
-"""What passes closed layers by: scale and shift, and where they end up."""
+"""Parts: a model with some of the layers gives what gates make of all."""
 
 import pytest
 import torch
 from torch import nn
 
 from common import (
-    batch_of,
     change_text,
     change_weights,
-    noise,
+    far_from_new,
     output,
-    start,
-    tiny_brain,
     tiny_modules,
+    with_own_heads,
 )
-from dld_brain.encoder.costs import executed_params
-from dld_brain.encoder.deepen import deepen
 from dld_brain.encoder.part import part_of, part_state
-from dld_brain.encoder.stack import GatedLayers
 from dld_brain.export.__main__ import main
-from dld_brain.gates.by_depth import EveryDepthGates
 from dld_brain.gates.gates import Gates
-from dld_brain.model_folder import copy_weights
+from dld_brain.model_folder import copy_weights, load_pretrained
+from dld_brain.run.start import layers_to_start_from
 from pretrained_interfaces import DynamicEncoderASR
 
 INPUT = torch.randn(2, 60, 20), torch.tensor([60, 40])
 SETS = [(0, 3), (0, 1, 3), (0, 2), (0,)]
-
-
-def trained(closed="affine"):
-    """A tiny model whose layers, norms and bypasses are far from new ones."""
-    model = tiny_modules(closed=closed)["model"]
-    for parameter in model.layers.parameters():
-        parameter.data += 0.2 * torch.randn_like(parameter)
-    return model
-
-
-def test_a_student_starts_as_its_teacher():
-    teacher, student = tiny_modules(seed=1), tiny_modules(closed="affine")
-    copy_weights(teacher, student, "there")
-    for layers in ((1,), *SETS):
-        gates = Gates.of(layers, 4)
-        ours, theirs = (
-            output(m["model"], *INPUT, gates) for m in (student, teacher)
-        )
-        torch.testing.assert_close(ours, theirs)
-
-
-@torch.no_grad()
-def test_a_closed_layer_scales_and_shifts():
-    stack, x = trained().layers, torch.randn(2, 9, 16)
-    y = stack.layers[0](x, padding=None)
-    y = (1 + stack.closed[1].scale) * y + stack.closed[1].shift
-    y = stack.layers[2](y, padding=None)
-    y = (1 + stack.closed[3].scale) * y + stack.closed[3].shift
-    found = stack(x, Gates((0, 2), 4), padding=None)
-    torch.testing.assert_close(found, y)
-
-
-def test_those_of_closed_layers_learn_alone():
-    sampler = EveryDepthGates(4, 1, min_layers=3, family="ends", n_last=2)
-    brain = start(
-        tiny_brain(
-            modules=tiny_modules(closed="affine"),
-            gate_sampler=sampler,
-            closed="affine",
-        )
-    )
-    brain.optimizers_step = lambda: None
-    brain.step = 1
-    brain.fit_batch(batch_of(noise(2)))
-    for i, own in enumerate(brain.modules.model.layers.closed):
-        for parameter in own.parameters():
-            if i == 2:  # 3 of 4 layers: 0, 1, 3
-                assert parameter.grad.abs().sum() > 0
-            else:
-                assert parameter.grad is None
-
-
-@torch.no_grad()
-def test_runs_that_share_a_beginning_give_what_each_gives_alone():
-    model = trained()
-    x, lengths = torch.randn(2, 30, 16), torch.tensor([30, 20])
-    many = [Gates.of(layers, 4) for layers in SETS]
-    shared = dict(model.layers.run_many(x, many, padding=None))
-    for run, gates in enumerate(many):
-        alone = model.layers(x, gates, padding=None)
-        torch.testing.assert_close(shared[run], alone)
-    for step in deepen(model, x, lengths, many[1::-1]):
-        y = model.run_layers(x, lengths, step.gates)
-        alone = model.run_head(y, lengths, step.gates)
-        torch.testing.assert_close(step.out[:2], alone[:2])
+#: What depths may have of their own.
+KINDS = ["bias", "norm", "head"]
 
 
 @pytest.mark.parametrize("layers", SETS)
 @torch.no_grad()
 def test_a_part_has_them_in_its_norms(layers):
-    model = trained()
+    model = far_from_new()
     names = {k: v.clone() for k, v in model.state_dict().items()}
     expected = output(model, *INPUT, Gates.of(layers, 4))
     small = part_of(model, Gates.of(layers, 4))
@@ -124,22 +56,77 @@ def test_a_part_has_them_in_its_norms(layers):
         )
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@torch.no_grad()
+def test_a_model_of_one_depth_has_it_in_its_head(kind):
+    model = with_own_heads(tiny_modules(per_depth=kind))["model"]
+    expected = output(model, *INPUT, Gates.of((0, 2), 4))
+    small = part_of(model, Gates((0, 2), 4))
+    assert small.per_depth is None
+    torch.testing.assert_close(
+        output(small, *INPUT), expected, atol=1e-5, rtol=1e-4
+    )
+    other = part_of(model, Gates((0, 1, 2), 4))
+    assert not torch.equal(other.head.bias, small.head.bias)
+    assert type(small.head) is nn.Linear
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@torch.no_grad()
+def test_a_part_of_the_layers_keeps_what_its_depths_have(kind):
+    model = with_own_heads(tiny_modules(per_depth=kind))["model"]
+    part = tiny_modules(per_depth=kind, n_total=3)["model"]
+    part.load_state_dict(
+        part_state(model.state_dict(), Gates((0, 1, 3), 4), part.layers)
+    )
+    for whole, own in (((0, 1, 3), (0, 1, 2)), ((0, 3), (0, 2))):
+        torch.testing.assert_close(
+            output(part, *INPUT, Gates.of(own, 3)),
+            output(model, *INPUT, Gates.of(whole, 4)),
+        )
+
+
+def test_a_shallower_model_starts_from_some_layers():
+    teacher, small = tiny_modules(seed=1), tiny_modules(n_total=2)
+    gates = layers_to_start_from("even", 2, 4)
+    copy_weights(teacher, small, "there", gates)
+    torch.testing.assert_close(
+        output(small["model"], *INPUT), output(teacher["model"], *INPUT, gates)
+    )
+    with pytest.raises(ValueError, match="must have the shape of there"):
+        copy_weights(teacher, small, "there")
+
+
 def test_what_a_part_cannot_have_is_refused():
     with pytest.raises(ValueError, match="must have layer 0, .* has .1, 3."):
-        part_of(trained(), Gates((1, 3), 4))
+        part_of(far_from_new(), Gates((1, 3), 4))
     with pytest.raises(ValueError, match="must stay whole, but 2 of 4 layers"):
-        part_of(trained("norm"), Gates((0, 3), 4))
-    assert part_of(trained("norm"), Gates.full(4)).n_total == 4
-    with pytest.raises(ValueError, match="`d_model` must be given"):
-        GatedLayers([nn.Identity()], closed="affine")
+        part_of(far_from_new("norm"), Gates((0, 3), 4))
+    assert part_of(far_from_new("norm"), Gates.full(4)).n_total == 4
 
 
-def test_a_closed_layer_counts_its_scale_and_shift():
-    plain, own = tiny_modules()["model"], trained()
-    for layers in SETS:
-        gates = Gates.of(layers, 4)
-        extra = executed_params(own, gates) - executed_params(plain, gates)
-        assert extra == (4 - len(layers)) * 2 * 16
+def test_a_part_needs_no_router():
+    model = tiny_modules(router="global")["model"]
+    state = part_state(model.state_dict(), Gates((0, 2), 4), model.layers)
+    assert not any(name.startswith("router.") for name in state)
+    tiny_modules(n_total=2)["model"].load_state_dict(state, strict=True)
+
+
+@pytest.mark.parametrize("source", ["pretrained", "pretrained_wavlm"])
+@torch.no_grad()
+def test_a_part_and_its_model_are_two(source, request):
+    folder = str(request.getfixturevalue(source))
+    model = load_pretrained(folder).modules["model"]
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    small = part_of(model, Gates((0, 2), model.n_total))
+    assert small.n_total == 2 and small.training == model.training
+    kept = model.layers.layers[2].state_dict()
+    torch.testing.assert_close(small.layers.layers[1].state_dict(), kept)
+    for weight in small.state_dict().values():
+        weight.zero_()
+    after = model.state_dict()
+    assert list(after) == list(before)
+    assert all(torch.equal(after[name], before[name]) for name in before)
 
 
 @pytest.fixture(scope="module")

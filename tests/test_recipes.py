@@ -66,7 +66,7 @@ def test_every_key_of_a_yaml_is_used(path):
 
 
 def test_every_key_of_the_shared_yamls_is_read_and_has_a_kind():
-    objects = {"modules", "model", "when_trained", "training"}
+    objects = {"modules", "model", "architecture", "full_config", "training"}
     for path in SHARED:
         tree = read_tree(path)
         keys = {k for k in tree if not tag(tree[k]).startswith("!n")}

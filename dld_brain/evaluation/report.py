@@ -127,6 +127,15 @@ class Report:
             plot_adaptive(self.sets, self.routing, file, *labels, "routed")
         return self.markdown()
 
+    def summary(self) -> str:
+        """The scores alone: what a run ends with."""
+        texts = [f"# {self.title}"]
+        for name, scores in self.sets.items():
+            texts += [f"## {name}", table(scores)]
+        for name, rate in (self.teacher or {}).items():
+            texts.append(f"Teacher, {name}: {self.metric} {rate:.2f} %.")
+        return "\n\n".join(texts) + "\n"
+
     def markdown(self) -> str:
         """The tables."""
         return "".join(

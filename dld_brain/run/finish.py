@@ -88,11 +88,11 @@ class Finish:
             return
         found = self.evaluate(chooser, table)
         add_report(pretrained, self.task, table, found.write)
-        print(found.write(output_folder))
-        self.print_next_step(found, pretrained)
+        found.write(output_folder)
+        self.print_end(found, pretrained)
 
-    def print_next_step(self, found: report.Report, pretrained: str) -> None:
-        """Prints where the picture is, and how the model is used.
+    def print_end(self, found: report.Report, pretrained: str) -> None:
+        """Prints the table, where the picture is, and what to try.
 
         The depth is the middle one of those that were scored, the file one
         of the test speech.
@@ -104,7 +104,8 @@ class Finish:
         wav = next(iter(self.dataset(path).data.values()))["wav"]
         verb = {"transcription": "transcribe", "classification": "classify"}
         print(
-            f"{self.task.metric} against depth: "
+            f"\n{found.summary()}\n"
+            f"More in {folder / 'depth_report.md'}; the picture of it: "
             f"{folder / found.picture}\n"
             f"{verb[self.task.name].capitalize()} a file with:\n"
             f"  python -m pretrained_interfaces {verb[self.task.name]} "

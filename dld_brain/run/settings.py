@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Optional, Union, get_type_hints
 
+from dld_brain.encoder.conformer import ACTIVATIONS
 from dld_brain.gates.by_depth import FAMILIES
 from dld_brain.run.blocks import BLOCKS
 from dld_brain.run.checks import (
@@ -162,6 +163,7 @@ class ConformerSizes:
     n_heads: Count
     kernel_size: Annotated[int, ODD]
     dropout: Share
+    stem_activation: Annotated[str, one_of(*ACTIVATIONS)]
     closed: Closed
     per_depth: PerDepth
     router: Block

@@ -1,6 +1,9 @@
 """Transcription: a posterior for each frame, CTC, word error rate."""
 
-from collections.abc import Sequence
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Optional
 
@@ -71,13 +74,14 @@ class TranscriptionTask(Task):
 
         token_type, size = hparams["token_type"], hparams["vocab_size"]
         try:
-            tokenizer = SentencePiece(
-                model_dir=folder,
-                vocab_size=size,
-                annotation_train=csv,
-                annotation_read=cls.column,
-                model_type=token_type,
-            ).sp
+            with _stderr_in(Path(folder).parent / "log.txt"):
+                tokenizer = SentencePiece(
+                    model_dir=folder,
+                    vocab_size=size,
+                    annotation_train=csv,
+                    annotation_read=cls.column,
+                    model_type=token_type,
+                ).sp
         except RuntimeError as error:  # SentencePiece's own, with its reason
             raise ValueError(
                 f"no {token_type} tokenizer of `vocab_size` {size} can be "
@@ -205,6 +209,21 @@ class TranscriptionTask(Task):
         )
         with open(path, "w", encoding="utf-8") as file:
             stats.write_stats(file)
+
+
+@contextmanager
+def _stderr_in(path: Path) -> Iterator[None]:
+    """Adds to a file what native code writes to stderr: SentencePiece's dump."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with open(path, "ab") as log:
+            os.dup2(log.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def load_tokenizer(tokenizer: SentencePieceProcessor, path: Any) -> None:

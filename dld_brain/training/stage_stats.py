@@ -1,5 +1,6 @@
 """What is counted and logged of a stage of training."""
 
+import logging
 import time
 from collections import Counter
 
@@ -9,6 +10,10 @@ from speechbrain.utils.logger import get_logger
 from dld_brain.tasks import Task
 
 logger = get_logger(__name__)
+
+#: Share of the utterances that may give no gradient without a warning: speed
+#: perturbation makes some too short for their transcript.
+TOLERATED = 0.01
 
 
 class StageStats:
@@ -85,7 +90,10 @@ class StageStats:
         stats["seconds"] = time.monotonic() - self.started
         if self.sums["impossible"]:
             stats["impossible"] = self.sums["impossible"]
-            logger.warning(
+            n_utterances = max(self.counts.values(), default=1)
+            share = self.sums["impossible"] / n_utterances
+            logger.log(
+                logging.WARNING if share > TOLERATED else logging.INFO,
                 "%d utterances gave no gradient: their transcript has more "
                 "tokens than CTC can emit in their frames, or their label "
                 "is none of training data",

@@ -6,8 +6,6 @@ from typing import Optional
 import torch
 import torchaudio
 import transformers
-from speechbrain.lobes.models.transformer.Conformer import ConformerEncoder
-from speechbrain.nnet.attention import RelPosEncXL
 from torch import nn
 
 from dld_brain.audio.lengths import padding_mask
@@ -17,6 +15,8 @@ from dld_brain.encoder.wavlm.layers import wavlm_encoder
 from dld_brain.evaluation.evaluate import default_depths
 from dld_brain.gates.gates import Gates
 from dld_brain.gates.layer_sets import evenly_spread
+from speechbrain.lobes.models.transformer.Conformer import ConformerEncoder
+from speechbrain.nnet.attention import RelPosEncXL
 
 N_TOTAL, D_MODEL, D_FFN, N_HEADS, KERNEL = 12, 256, 2048, 8, 31
 SAMPLE_RATE = 16000

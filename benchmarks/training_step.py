@@ -12,13 +12,12 @@ import statistics
 import sys
 from typing import Any, Optional
 
-import speechbrain as sb
 import torch
 from load import watched
 from sentencepiece import SentencePieceProcessor
-from speechbrain.dataio.batch import PaddedBatch
 from timing import interleaved, machine, summary, unequal, write_result
 
+import speechbrain as sb
 from dld_brain.evaluation.tables import markdown_table
 from dld_brain.gates.by_layer import BernoulliGates
 from dld_brain.run.config import compose, load_flat, load_hparams
@@ -26,6 +25,7 @@ from dld_brain.run.run import make_brain as brain_of_a_run
 from dld_brain.tasks import TranscriptionTask
 from dld_brain.training.brain import DLDBrain
 from dld_brain.training.memory import keep_freed_memory
+from speechbrain.dataio.batch import PaddedBatch
 
 
 def make_brain(

@@ -186,7 +186,9 @@ class DepthTable:
 
         Example
         -------
-        >>> rows = [DepthRow(n, s, 9, 1e8, 36) for n, s in ((1, [4]), (2, [0, 4]))]
+        >>> rows = [
+        ...     DepthRow(n, s, 9, 1e8, 36) for n, s in ((1, [4]), (2, [0, 4]))
+        ... ]
         >>> table = DepthTable("0" * 32, "mine", rows).within(2)
         >>> [(row.n_layers, row.layers) for row in table.rows]
         [(1, [1]), (2, [0, 1])]

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any, Optional, Union
 
 import torch
-from speechbrain.inference.ASR import EncoderASR
 
 from dld_brain.tasks import TranscriptionTask
 from dld_brain.tasks.confidence import mean_confidence, mean_entropy
@@ -14,6 +13,7 @@ from pretrained_interfaces.depth import Depth, choose_depth
 from pretrained_interfaces.dynamic import DynamicDepth
 from pretrained_interfaces.inputs import Audio, is_batch
 from pretrained_interfaces.transcription import Transcription
+from speechbrain.inference.ASR import EncoderASR
 
 
 class DynamicEncoderASR(Calibrated, DynamicDepth, EncoderASR):

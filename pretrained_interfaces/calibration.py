@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, Optional
 
 import numpy as np
-import speechbrain
 import torch
+
+import speechbrain
 
 FILE = "calibration.json"
 #: Lengths that are timed, relative to the length asked for: attention grows

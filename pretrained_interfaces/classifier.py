@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any, NamedTuple, Optional, Union
 
 import torch
-from speechbrain.inference.classifiers import EncoderClassifier
 
 from dld_brain.encoder.encoder import EncoderOutput
 from pretrained_interfaces.dynamic import DynamicDepth
+from speechbrain.inference.classifiers import EncoderClassifier
 
 
 class Classification(NamedTuple):

@@ -16,7 +16,10 @@ import torch
 from dld_brain.encoder.deepen import Step, deepen, default_ladder
 from dld_brain.encoder.encoder import DynamicEncoder
 from dld_brain.encoder.routers.of_input import InputRouter
-from dld_brain.gates.gates import Gates, Routed as RoutedRun
+from dld_brain.gates.gates import (
+    Gates,
+    Routed as RoutedRun,
+)
 from dld_brain.tasks.confidence import mean_entropy
 
 if TYPE_CHECKING:

@@ -4,8 +4,6 @@ from pathlib import Path
 from typing import Any, Optional, Union
 
 import torch
-from speechbrain.inference.interfaces import Pretrained
-from speechbrain.utils.fetching import FetchConfig, LocalStrategy
 
 from dld_brain.audio.features import extract, min_samples
 from dld_brain.depth_table import DepthTable
@@ -22,6 +20,8 @@ from pretrained_interfaces.inputs import (
     is_remote,
     read_audio,
 )
+from speechbrain.inference.interfaces import Pretrained
+from speechbrain.utils.fetching import FetchConfig, LocalStrategy
 
 
 class DynamicDepth(Pretrained):

@@ -9,12 +9,12 @@ from typing import Any, BinaryIO, Optional, Union
 import numpy as np
 import soundfile
 import torch
-from speechbrain.dataio import audio_io
-from speechbrain.utils.fetching import FetchConfig, LocalStrategy, fetch
 
 from dld_brain.gates.gates import whole_number
 from dld_brain.model_folder import manifest
 from dld_brain.model_folder.whole_folder import recover
+from speechbrain.dataio import audio_io
+from speechbrain.utils.fetching import FetchConfig, LocalStrategy, fetch
 
 #: What can be transcribed.
 Audio = Union[str, Path, BinaryIO, np.ndarray, torch.Tensor, Mapping]

@@ -1,15 +1,15 @@
 """What several tests build: a tiny model, its Brain, a batch of noise."""
 
+import csv
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Optional
 
 import safetensors.torch
-import speechbrain as sb
 import torch
 from sentencepiece import SentencePieceProcessor
-from speechbrain.dataio.batch import PaddedBatch
 
+import speechbrain as sb
 from dld_brain.audio.features import extract
 from dld_brain.depth_table import DepthTable
 from dld_brain.encoder.encoder import EncoderOutput
@@ -19,6 +19,7 @@ from dld_brain.run.config import Composed, compose, load_hparams
 from dld_brain.run.run import make_brain
 from dld_brain.tasks import TranscriptionTask
 from dld_brain.training.brain import DLDBrain
+from speechbrain.dataio.batch import PaddedBatch
 
 TINY = {
     "data_folder": "none",
@@ -180,3 +181,9 @@ def output(model, feats, lengths, gates=None):
     """Log-probabilities and lengths of one run, all open if not said."""
     (out,) = model(feats, lengths, None if gates is None else [gates])
     return out[:2]
+
+
+def rows(path):
+    """Rows of a CSV file."""
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))

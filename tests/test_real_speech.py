@@ -3,9 +3,9 @@
 import json
 
 import pytest
-from test_preparation import rows
-
+from common import rows
 from conftest import small
+
 from dld_brain.run.main import train as main
 from pretrained_interfaces import DynamicEncoderASR, DynamicEncoderClassifier
 from recipes.LibriSpeech.librispeech_prepare import prepare_librispeech

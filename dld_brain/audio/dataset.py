@@ -10,8 +10,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-import speechbrain as sb
 import torch
+
+import speechbrain as sb
 from speechbrain.dataio import audio_io
 from speechbrain.dataio.dataio import merge_csvs
 from speechbrain.dataio.dataset import DynamicItemDataset

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from typing import Optional
 
 import torch
-from speechbrain.lobes.features import Fbank
-from speechbrain.processing.features import InputNormalization
 from torch import nn
 
 from dld_brain.audio.lengths import absolute_lengths
+from speechbrain.lobes.features import Fbank
+from speechbrain.processing.features import InputNormalization
 
 
 class LogMel(Fbank):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple, Optional, Union
 
 import soundfile
+
 from speechbrain.utils.logger import get_logger
 from speechbrain.utils.parallel import get_available_cpu_count, parallel_map
 

@@ -5,7 +5,6 @@ from typing import Any, Optional, Union
 
 import torch
 import torch.nn.functional as F
-from speechbrain.lobes.models.transformer.Conformer import ConformerEncoderLayer
 from torch import nn
 
 from dld_brain.audio.lengths import padding_mask
@@ -14,6 +13,7 @@ from dld_brain.encoder.encoder import DynamicEncoder
 from dld_brain.encoder.pool import make_pool
 from dld_brain.encoder.routers.make import make_router
 from dld_brain.encoder.stack import GatedLayers
+from speechbrain.lobes.models.transformer.Conformer import ConformerEncoderLayer
 
 #: What may stand behind each convolution of the stem.
 ACTIVATIONS = {"gelu": nn.GELU, "identity": nn.Identity}

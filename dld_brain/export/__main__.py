@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Optional
 
 import torch
-from speechbrain.inference.ASR import EncoderASR
 
 from dld_brain.export import stock_speechbrain as submodel
 from dld_brain.export.parity import compare, runner
@@ -26,6 +25,7 @@ from dld_brain.model_folder import (
     whole_folder,
 )
 from dld_brain.tasks import TranscriptionTask
+from speechbrain.inference.ASR import EncoderASR
 
 
 def check_new(path: str) -> Path:

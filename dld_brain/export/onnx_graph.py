@@ -8,12 +8,12 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from speechbrain.processing.features import STFT
 from torch import nn
 
 from dld_brain.audio.features import LogMel, extract
 from dld_brain.encoder.part import part_of
 from dld_brain.gates.gates import Gates
+from speechbrain.processing.features import STFT
 
 #: ONNX operators that are quantised: matrix products, nothing else.
 QUANTIZED = ["MatMul", "Gemm"]

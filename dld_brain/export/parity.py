@@ -4,13 +4,13 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from speechbrain.dataio import audio_io
 from tqdm import tqdm
 
 from dld_brain.audio.features import extract, min_samples
 from dld_brain.encoder.encoder import EncoderOutput
 from dld_brain.gates.gates import Gates
 from dld_brain.model_folder import PretrainedModel
+from speechbrain.dataio import audio_io
 
 #: Seconds of noise that exported models are compared on.
 PARITY_SECONDS = (0.3, 4.0, 10.0)

@@ -11,13 +11,13 @@ from typing import Any, Optional
 
 import torch
 from hyperpyyaml import load_hyperpyyaml
-from speechbrain.nnet.containers import LengthsCapableSequential
 from torch import nn
 
 from dld_brain.encoder.encoder import DynamicEncoder
 from dld_brain.encoder.part import part_of
 from dld_brain.encoder.wavlm.stem import WaveformStem
 from dld_brain.gates.gates import Gates
+from speechbrain.nnet.containers import LengthsCapableSequential
 
 HEADER = """# yamllint disable
 # One depth of a dynamic model, for SpeechBrain alone: layers {layers}.

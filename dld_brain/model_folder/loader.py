@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any, Optional
 
-from speechbrain.dataio.preprocess import AudioNormalizer
-from speechbrain.processing.features import InputNormalization
-
-from dld_brain.depth_table import FILE as TABLE, DepthTable
+from dld_brain.depth_table import (
+    FILE as TABLE,
+    DepthTable,
+)
 from dld_brain.encoder.encoder import DynamicEncoder
 from dld_brain.encoder.part import count_layers
 from dld_brain.model_folder.weights import (
@@ -17,6 +17,8 @@ from dld_brain.model_folder.weights import (
     load_part,
 )
 from dld_brain.tasks import Task, find_task
+from speechbrain.dataio.preprocess import AudioNormalizer
+from speechbrain.processing.features import InputNormalization
 
 
 class ModelLoader:

@@ -10,7 +10,10 @@ import torch
 from hyperpyyaml import load_hyperpyyaml
 
 import dld_brain
-from dld_brain.depth_table import FILE as TABLE, DepthTable
+from dld_brain.depth_table import (
+    FILE as TABLE,
+    DepthTable,
+)
 from dld_brain.model_folder import manifest, safe_yaml
 from dld_brain.model_folder.loader import FILES, ModelLoader
 from dld_brain.model_folder.weights import MODEL

@@ -8,10 +8,10 @@ from typing import Any, Optional
 import safetensors
 import safetensors.torch
 import torch
-from speechbrain.processing.features import InputNormalization
 
 from dld_brain.encoder.part import ADDED, ROUTER, part_state
 from dld_brain.gates.gates import Gates
+from speechbrain.processing.features import InputNormalization
 
 MODEL, NORMALIZE = "model.safetensors", "normalize.safetensors"
 

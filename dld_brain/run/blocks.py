@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from speechbrain.decoders.ctc import CTCBeamSearcher
-
 from dld_brain.encoder.routers.make import ROUTERS
 from dld_brain.gates.make import SAMPLERS
 from dld_brain.losses import DIVERGENCES
@@ -12,6 +10,7 @@ from dld_brain.run.choices import Choice
 from dld_brain.run.loggers import LOGGERS
 from dld_brain.search.strategies import STRATEGIES
 from dld_brain.training.schedules import SCHEDULES
+from speechbrain.decoders.ctc import CTCBeamSearcher
 
 GATES = Choice(
     "gates", "sampler", SAMPLERS, ("n_total", "seed"), paths=("table",)

@@ -10,14 +10,14 @@ from collections.abc import Iterable
 from typing import Any
 
 import ruamel.yaml
-import speechbrain as sb
-from speechbrain.utils.run_opts import RunOptions
 
+import speechbrain as sb
 from dld_brain.encoder.device import find_device
 from dld_brain.run.blocks import BLOCKS
 from dld_brain.run.checks import is_list, is_path
 from dld_brain.run.config import read_tree
 from dld_brain.run.settings import KINDS
+from speechbrain.utils.run_opts import RunOptions
 
 
 def parse(arguments: list[str]) -> tuple[str, RunOptions, dict[str, Any]]:

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Optional
 
-from speechbrain.dataio.dataloader import make_dataloader
-
 from dld_brain.audio import dataset as data
 from dld_brain.depth_table import DepthTable
 from dld_brain.encoder.deepen import default_ladder
@@ -34,6 +32,7 @@ from dld_brain.tasks import Task
 from dld_brain.training.brain import DLDBrain
 from dld_brain.training.checkpoints import epoch_file
 from dld_brain.training.clock import machine
+from speechbrain.dataio.dataloader import make_dataloader
 
 
 def trained_layers(brain: DLDBrain) -> dict[int, Gates]:

@@ -5,13 +5,12 @@ import sys
 from collections.abc import Sequence
 from typing import Optional
 
-from speechbrain.utils.distributed import ddp_init_group
-
 from dld_brain import __version__
 from dld_brain.run.command_line import parse
 from dld_brain.run.help import describe, find_recipe, overview
 from dld_brain.run.run import Run
 from dld_brain.training.memory import keep_freed_memory
+from speechbrain.utils.distributed import ddp_init_group
 
 logger = logging.getLogger(__name__)
 

@@ -5,12 +5,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Optional
 
-import speechbrain as sb
 import torch
-from speechbrain.utils.distributed import if_main_process, run_on_main
-from speechbrain.utils.run_opts import RunOptions
-from speechbrain.utils.seed import seed_everything
 
+import speechbrain as sb
 from dld_brain.audio import dataset as data
 from dld_brain.model_folder import copy_weights, load_pretrained
 from dld_brain.run import start
@@ -24,6 +21,9 @@ from dld_brain.tasks import Task
 from dld_brain.training.brain import Augmentation, DLDBrain, Keeping, Weights
 from dld_brain.training.clock import layer_passes, read_training
 from dld_brain.training.progress import Progress
+from speechbrain.utils.distributed import if_main_process, run_on_main
+from speechbrain.utils.run_opts import RunOptions
+from speechbrain.utils.seed import seed_everything
 
 
 def make_brain(

@@ -6,8 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Optional, Union
 
-from speechbrain.utils.distributed import if_main_process
-
 from dld_brain.audio import dataset as data
 from dld_brain.depth_table import FILE, DepthTable
 from dld_brain.gates.by_depth import FAMILIES
@@ -17,6 +15,7 @@ from dld_brain.run.choices import Block
 from dld_brain.run.config import Composed, compose
 from dld_brain.run.settings import Settings
 from dld_brain.tasks import Task, find_task
+from speechbrain.utils.distributed import if_main_process
 
 #: What a student's run has in common with the run of its teacher, beside
 #: the encoder: the data.

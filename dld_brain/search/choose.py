@@ -9,11 +9,6 @@ from collections.abc import Mapping
 from typing import Any, Optional
 
 import torch
-from speechbrain.dataio.dataloader import make_dataloader
-from speechbrain.dataio.dataset import (
-    DynamicItemDataset,
-    FilteredSortedDynamicItemDataset,
-)
 
 from dld_brain.depth_table import DepthRow, DepthTable
 from dld_brain.encoder.costs import executed_params, macs_at, macs_by_part
@@ -27,6 +22,11 @@ from dld_brain.search.strategies import (
     find_candidates,
 )
 from dld_brain.tasks import Task
+from speechbrain.dataio.dataloader import make_dataloader
+from speechbrain.dataio.dataset import (
+    DynamicItemDataset,
+    FilteredSortedDynamicItemDataset,
+)
 
 #: Candidates of a depth that are compared by the task's metric.
 FINALISTS = 3

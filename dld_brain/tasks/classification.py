@@ -8,11 +8,11 @@ from typing import Any, Optional
 
 import torch
 import torch.nn.functional as F
-from speechbrain.dataio.encoder import CategoricalEncoder
 
 from dld_brain.audio.dataset import check_column
 from dld_brain.encoder.encoder import EncoderOutput
 from dld_brain.tasks.base import Rates, Task
+from speechbrain.dataio.encoder import CategoricalEncoder
 
 #: Id of a label that training data has not: it costs nothing in validation.
 UNKNOWN_ID = -1

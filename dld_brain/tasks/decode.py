@@ -5,10 +5,10 @@ from typing import Any, Optional
 
 import torch
 from sentencepiece import SentencePieceProcessor
-from speechbrain.decoders.ctc import CTCBeamSearcher, ctc_greedy_decode
 
 from dld_brain.encoder.encoder import EncoderOutput
 from dld_brain.losses import BLANK_ID
+from speechbrain.decoders.ctc import CTCBeamSearcher, ctc_greedy_decode
 
 DECODINGS = ("greedy", "beam")
 #: Gives transcripts, and what they were made of: token ids, or hypotheses.

@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple, Optional, Union
 
-import speechbrain as sb
 import torch
 
+import speechbrain as sb
 from dld_brain.audio.features import extract
 from dld_brain.audio.lengths import absolute_lengths
 from dld_brain.encoder.encoder import EncoderOutput

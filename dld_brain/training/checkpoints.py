@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Optional
 
 import torch
+
 from speechbrain.utils.checkpoints import (
     Checkpoint,
     Checkpointer,

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any, Optional, Union
 
 import torch
+
+from dld_brain.gates.gates import Routed, layers_computed
+from dld_brain.gates.sampler import GatedRun
 from speechbrain.utils.checkpoints import (
     mark_as_loader,
     mark_as_saver,
     register_checkpoint_hooks,
 )
-
-from dld_brain.gates.gates import Routed, layers_computed
-from dld_brain.gates.sampler import GatedRun
 
 #: What adds up over a training and those it started from.
 COUNTS = ("seconds", "epochs", "steps", "audio_hours", "layer_passes")

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Optional
 
-import speechbrain as sb
 import torch
-from speechbrain.utils.distributed import ddp_all_reduce
 
+import speechbrain as sb
 from dld_brain.training.progress import Progress
+from speechbrain.utils.distributed import ddp_all_reduce
 
 
 class Loop(sb.Brain):

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Optional
 
-from speechbrain.utils.distributed import if_main_process
 from tqdm import tqdm
+
+from speechbrain.utils.distributed import if_main_process
 
 FORMAT = "{desc}: {percentage:3.0f} %|{bar:30}| {elapsed}, {remaining} left"
 

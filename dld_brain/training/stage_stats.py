@@ -5,9 +5,9 @@ import time
 from collections import Counter
 
 import torch
-from speechbrain.utils.logger import get_logger
 
 from dld_brain.tasks import Task
+from speechbrain.utils.logger import get_logger
 
 logger = get_logger(__name__)
 

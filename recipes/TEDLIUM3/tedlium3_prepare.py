@@ -4,14 +4,13 @@ import re
 from pathlib import Path
 from typing import NamedTuple, Optional
 
-from speechbrain.utils.logger import get_logger
-
 from dld_brain.audio.preparation import (
     CorpusError,
     Utterance,
     missing_splits,
     write_split,
 )
+from speechbrain.utils.logger import get_logger
 
 logger = get_logger(__name__)
 

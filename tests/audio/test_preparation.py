@@ -1,13 +1,12 @@
 """Corpora in their genuine layouts, whole and broken."""
 
-import csv
 import shutil
 
 import numpy as np
 import pytest
 import soundfile
+from common import rows, transcription
 
-from common import transcription
 from dld_brain.audio.dataset import make_dataset
 from dld_brain.audio.preparation import CorpusError
 from recipes.AN4.an4_prepare import LINE, prepare_an4
@@ -19,12 +18,6 @@ from recipes.SpokenCommands.spoken_commands_prepare import (
     split_variants,
 )
 from recipes.TEDLIUM3.tedlium3_prepare import prepare_tedlium3
-
-
-def rows(path):
-    """Rows of a CSV file."""
-    with open(path, newline="") as file:
-        return list(csv.DictReader(file))
 
 
 @pytest.fixture

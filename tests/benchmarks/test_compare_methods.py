@@ -4,8 +4,8 @@ import json
 import sys
 
 import pytest
-
 from conftest import REPOSITORY
+
 from dld_brain.evaluation.routing import THRESHOLDS
 from dld_brain.run.config import load_flat
 from dld_brain.run.main import train

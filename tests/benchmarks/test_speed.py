@@ -4,7 +4,6 @@ import json
 import sys
 
 import pytest
-
 from conftest import REPOSITORY
 
 sys.path.insert(0, str(REPOSITORY / "benchmarks"))

@@ -2,8 +2,6 @@
 
 import pytest
 import torch
-from torch import nn
-
 from common import (
     batch_of,
     far_from_new,
@@ -13,6 +11,8 @@ from common import (
     tiny_brain,
     tiny_modules,
 )
+from torch import nn
+
 from dld_brain.encoder.costs import executed_params
 from dld_brain.encoder.deepen import deepen
 from dld_brain.encoder.stack import GatedLayers

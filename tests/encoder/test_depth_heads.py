@@ -1,11 +1,11 @@
 """Parameters of each depth's own, and models that start from others."""
 
 import pytest
-import speechbrain as sb
 import torch
+from common import batch_of, noise, output, start, tiny_brain, tiny_modules
 from torch import nn
 
-from common import batch_of, noise, output, start, tiny_brain, tiny_modules
+import speechbrain as sb
 from dld_brain.encoder.costs import executed_params
 from dld_brain.gates.by_depth import EveryDepthGates
 from dld_brain.gates.gates import Gates

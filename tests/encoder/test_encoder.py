@@ -2,10 +2,9 @@
 
 import pytest
 import torch
-from speechbrain.lobes.models.transformer.Conformer import ConformerEncoder
+from common import output, tiny_modules
 from torch import nn
 
-from common import output, tiny_modules
 from dld_brain.audio.features import LogMel, extract
 from dld_brain.audio.lengths import absolute_lengths
 from dld_brain.encoder.conformer import (
@@ -19,6 +18,7 @@ from dld_brain.encoder.stack import GatedLayers
 from dld_brain.gates.gates import Gates
 from dld_brain.gates.layer_sets import evenly_spread
 from dld_brain.run.config import load_flat
+from speechbrain.lobes.models.transformer.Conformer import ConformerEncoder
 
 SIZE = {"d_model": 32, "d_ffn": 48, "kernel_size": 7}
 

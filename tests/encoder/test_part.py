@@ -2,8 +2,6 @@
 
 import pytest
 import torch
-from torch import nn
-
 from common import (
     change_text,
     change_weights,
@@ -12,6 +10,8 @@ from common import (
     tiny_modules,
     with_own_heads,
 )
+from torch import nn
+
 from dld_brain.encoder.part import part_of, part_state
 from dld_brain.export.__main__ import main
 from dld_brain.gates.gates import Gates

@@ -3,11 +3,11 @@
 import json
 
 import pytest
-import speechbrain as sb
 import torch
-
 from common import batch_of, noise, start, tiny_brain, tiny_modules
 from conftest import small
+
+import speechbrain as sb
 from dld_brain.depth_table import DepthTable
 from dld_brain.encoder.routers.of_input import InputRouter
 from dld_brain.encoder.routers.of_layers import (
@@ -21,7 +21,10 @@ from dld_brain.gates.layer_sets import evenly_spread
 from dld_brain.gates.sampler import GatedRun, RoutedGates, with_intermediate
 from dld_brain.model_folder import load_pretrained
 from dld_brain.run.main import train as main
-from pretrained_interfaces import DynamicEncoderASR, Routed as ByRouter
+from pretrained_interfaces import (
+    DynamicEncoderASR,
+    Routed as ByRouter,
+)
 from pretrained_interfaces.__main__ import main as shell
 
 SPEECH = "tests/samples/AN4/wav/an4test_clstk/fddd/an5-fddd-b.flac"

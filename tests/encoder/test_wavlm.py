@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 import transformers
-
 from common import change_weights
 from conftest import HF_SIZE, latest_checkpoint, run_train, save_hf, small_wavlm
+
 from dld_brain.audio.features import FeatureNorm, Waveform, extract, min_samples
 from dld_brain.encoder.costs import executed_params, macs_at, macs_by_part
 from dld_brain.encoder.wavlm.huggingface import full_config, make_config

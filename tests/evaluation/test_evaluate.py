@@ -5,7 +5,6 @@ import statistics
 
 import numpy as np
 import pytest
-
 from common import (
     batch_of,
     by_hand,
@@ -14,6 +13,7 @@ from common import (
     transcription,
     with_own_heads,
 )
+
 from dld_brain.evaluation.escalation import escalation_curve
 from dld_brain.evaluation.evaluate import DepthEvaluation, default_depths
 from dld_brain.evaluation.report import Report

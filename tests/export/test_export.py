@@ -12,8 +12,10 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from onnx import TensorProto, load as load_graph
-from speechbrain.inference.ASR import EncoderASR
+from onnx import (
+    TensorProto,
+    load as load_graph,
+)
 
 from dld_brain.audio.features import LogMel, extract
 from dld_brain.encoder.quantize import quantize_linear
@@ -21,6 +23,7 @@ from dld_brain.export.__main__ import main
 from dld_brain.gates.gates import Gates
 from dld_brain.model_folder import load_pretrained
 from pretrained_interfaces import DynamicEncoderASR
+from speechbrain.inference.ASR import EncoderASR
 
 SPEECH = "tests/samples/AN4/wav/an4test_clstk/fddd/an5-fddd-b.flac"
 ENCODERS = ["pretrained", "pretrained_wavlm"]
@@ -251,6 +254,7 @@ def test_wrong_use_has_one_line(pretrained, tmp_path, capsys, monkeypatch):
 
 def test_a_model_whose_closed_layers_keep_a_norm_has_no_submodel(tmp_path):
     from common import tiny_hparams
+
     from dld_brain.export.stock_speechbrain import write_submodel
 
     hparams = tiny_hparams(closed="norm")

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 import yaml
-from speechbrain.inference.ASR import EncoderASR
+from common import change_text
 
 import dld_brain
-from common import change_text
 from dld_brain.export.__main__ import main as export
 from dld_brain.model_folder import load_pretrained, read
 from dld_brain.model_folder.manifest import write_manifest
 from dld_brain.model_folder.safe_yaml import canonical, read_yaml
 from pretrained_interfaces import DynamicEncoderASR, DynamicEncoderClassifier
 from pretrained_interfaces.__main__ import main as shell
+from speechbrain.inference.ASR import EncoderASR
 
 GOLDEN = Path("tests/samples/golden")
 ALL_FILES = sorted(path.name for path in GOLDEN.iterdir())

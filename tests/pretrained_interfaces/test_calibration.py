@@ -6,7 +6,10 @@ import pytest
 
 from pretrained_interfaces import Budget
 from pretrained_interfaces.__main__ import main
-from pretrained_interfaces.calibration import FILE as CALIBRATION, Calibration
+from pretrained_interfaces.calibration import (
+    FILE as CALIBRATION,
+    Calibration,
+)
 
 SPEECH = "tests/samples/AN4/wav/an4test_clstk/fddd/an5-fddd-b.flac"
 

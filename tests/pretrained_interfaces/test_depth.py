@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-
 from common import by_hand, tiny_modules, with_own_heads
+
 from dld_brain.audio.features import extract
 from dld_brain.encoder.deepen import deepen
 from dld_brain.evaluation.escalation import climb

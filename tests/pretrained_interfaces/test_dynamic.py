@@ -5,8 +5,8 @@ import sys
 
 import pytest
 import torch
-
 from common import noise
+
 from dld_brain.depth_table import FILE, DepthTable
 from dld_brain.model_folder.manifest import write_manifest
 from pretrained_interfaces import DynamicEncoderASR
@@ -93,6 +93,7 @@ print(peak_memory(lambda: None, "cpu") - before)
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_part_of_the_papers_model_takes_less_memory(pretrained, tmp_path):
     from common import set_statistics
+
     from dld_brain.model_folder import save_model, weights_hash
     from dld_brain.run.config import load_flat
     from dld_brain.search.choose import even_gates, make_table

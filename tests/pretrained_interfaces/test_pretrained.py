@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from speechbrain.inference.ASR import EncoderASR
-
 from common import change_weights
+
 from dld_brain.model_folder import load_pretrained
 from dld_brain.model_folder.manifest import sha256, write_manifest
 from pretrained_interfaces import DynamicEncoderASR
 from pretrained_interfaces.__main__ import main
+from speechbrain.inference.ASR import EncoderASR
 
 SPEECH = "tests/samples/AN4/wav/an4test_clstk/fddd/an5-fddd-b.flac"
 

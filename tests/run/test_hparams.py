@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import small, small_slu, small_wavlm
 from hyperpyyaml import load_hyperpyyaml
 
-from conftest import small, small_slu, small_wavlm
 from dld_brain.model_folder import load_pretrained
 from dld_brain.run.main import train as main
 

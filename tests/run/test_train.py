@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import REPOSITORY, small
 from safetensors.torch import load_file
 
-from conftest import REPOSITORY, small
 from dld_brain.model_folder import load_pretrained
 from dld_brain.run.config import load_flat
 from dld_brain.run.main import train as main

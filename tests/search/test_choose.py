@@ -6,8 +6,6 @@ from pathlib import Path
 
 import jiwer
 import pytest
-from speechbrain.dataio.dataset import DynamicItemDataset
-
 from common import (
     batch_of,
     by_hand,
@@ -16,6 +14,7 @@ from common import (
     transcription,
     with_own_heads,
 )
+
 from dld_brain import losses
 from dld_brain.audio.lengths import absolute_lengths
 from dld_brain.depth_table import DepthTable
@@ -30,6 +29,7 @@ from dld_brain.search.choose import (
 )
 from dld_brain.search.layer_losses import LayerScores
 from dld_brain.search.strategies import STRATEGIES, find_candidates
+from speechbrain.dataio.dataset import DynamicItemDataset
 
 TASK = transcription()
 SUBSETS = [

@@ -5,10 +5,9 @@ import math
 
 import pytest
 import torch
-from speechbrain.dataio.encoder import CategoricalEncoder
-
 from common import batch_of, noise, output, tiny_modules
 from conftest import INTENTS, small_slu, small_wavlm
+
 from dld_brain import losses
 from dld_brain.encoder.encoder import EncoderOutput
 from dld_brain.encoder.pool import MeanOverTime
@@ -19,6 +18,7 @@ from dld_brain.run.main import train as train_main
 from dld_brain.tasks import ClassificationTask, find_task
 from pretrained_interfaces import DynamicEncoderASR, DynamicEncoderClassifier
 from pretrained_interfaces.__main__ import main
+from speechbrain.dataio.encoder import CategoricalEncoder
 
 WAV = f"{INTENTS}/wavs/speakers/mbbb/an3-mbbb-b.wav"
 

@@ -1,9 +1,9 @@
 """Augmentation: in training it acts, on what it is of; elsewhere not."""
 
-import speechbrain as sb
 import torch
-
 from common import batch_of, noise, start, tiny_brain
+
+import speechbrain as sb
 from dld_brain.training.brain import Augmentation
 
 

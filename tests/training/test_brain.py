@@ -4,10 +4,10 @@ import copy
 
 import numpy as np
 import pytest
-import speechbrain as sb
 import torch
-
 from common import batch_of, noise, start, tiny_brain, tiny_modules
+
+import speechbrain as sb
 from dld_brain import losses
 from dld_brain.gates.by_depth import SandwichGates
 from dld_brain.gates.by_layer import BernoulliGates

@@ -7,8 +7,8 @@ import sys
 import pytest
 import torch
 import torch.multiprocessing as mp
-
 from common import batch_of, noise, start, tiny_brain, tiny_modules
+
 from dld_brain.gates.by_depth import SandwichGates
 from dld_brain.gates.by_layer import BernoulliGates
 from dld_brain.gates.sampler import RoutedGates

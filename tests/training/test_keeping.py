@@ -1,10 +1,10 @@
 """Which checkpoints are kept, and averaged into the model."""
 
 import pytest
-import speechbrain as sb
 import torch
-
 from common import start, tiny_brain
+
+import speechbrain as sb
 from dld_brain.training.checkpoints import AtomicCheckpointer
 
 #: WER of three epochs: the second is the best, the last is not.

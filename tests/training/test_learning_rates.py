@@ -1,7 +1,6 @@
 """Learning rates: of parts of the model, and over a training."""
 
 import torch
-
 from common import batch_of, noise, start, tiny_brain, tiny_modules
 
 

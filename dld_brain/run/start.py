@@ -228,12 +228,7 @@ def make_vocabulary(settings: Settings, csv_folder: str) -> Task:
     folder = settings.start.save_folder
     csv = data.merged_csv(csv_folder, list(settings.data.train_splits), folder)
     task = find_task(settings.encoder.task).make(
-        folder,
-        csv,
-        {
-            "token_type": settings.data.token_type,
-            "vocab_size": settings.encoder.vocab_size,
-        },
+        folder, csv, settings.data.token_type, settings.encoder.vocab_size
     )
     task.check_size(settings.encoder.vocab_size, csv)
     return task

@@ -43,7 +43,9 @@ class Task(ABC):
 
     @classmethod
     @abstractmethod
-    def make(cls, folder: str, csv: str, hparams: dict[str, Any]) -> "Task":
+    def make(
+        cls, folder: str, csv: str, token_type: str, vocab_size: int
+    ) -> "Task":
         """Makes the vocabulary of training data."""
 
     @classmethod

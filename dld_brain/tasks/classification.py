@@ -48,7 +48,7 @@ class ClassificationTask(Task):
 
     @classmethod
     def make(
-        cls, folder: str, csv: str, hparams: dict[str, Any]
+        cls, folder: str, csv: str, token_type: str, vocab_size: int
     ) -> "ClassificationTask":
         """Takes the labels of training data, in alphabetical order."""
         with open(csv, newline="", encoding="utf-8") as file:

@@ -53,7 +53,7 @@ class TranscriptionTask(Task):
 
     @classmethod
     def make(
-        cls, folder: str, csv: str, hparams: dict[str, Any]
+        cls, folder: str, csv: str, token_type: str, vocab_size: int
     ) -> "TranscriptionTask":
         """Trains the tokenizer, or loads the one that is in the folder.
 
@@ -61,9 +61,10 @@ class TranscriptionTask(Task):
         ---------
         csv : str
             CSV file whose `wrd` it is trained on.
-        hparams : dict
-            Has `token_type` ("unigram", "bpe" or "char") and `vocab_size`,
-            the blank included.
+        token_type : str
+            unigram, bpe or char.
+        vocab_size : int
+            Tokens, the blank included.
 
         Raises
         ------
@@ -72,19 +73,18 @@ class TranscriptionTask(Task):
         """
         from speechbrain.tokenizers.SentencePiece import SentencePiece
 
-        token_type, size = hparams["token_type"], hparams["vocab_size"]
         try:
             with _stderr_in(Path(folder).parent / "log.txt"):
                 tokenizer = SentencePiece(
                     model_dir=folder,
-                    vocab_size=size,
+                    vocab_size=vocab_size,
                     annotation_train=csv,
                     annotation_read=cls.column,
                     model_type=token_type,
                 ).sp
         except RuntimeError as error:  # SentencePiece's own, with its reason
             raise ValueError(
-                f"no {token_type} tokenizer of `vocab_size` {size} can be "
+                f"no {token_type} tokenizer of `vocab_size` {vocab_size} can be "
                 f"trained on {csv}: {error}"
             ) from error
         return cls(tokenizer)

@@ -6,12 +6,13 @@ from typing import Any, Optional, Union
 
 import torch
 
+from dld_brain.audio.reader import Audio
 from dld_brain.tasks import TranscriptionTask
 from dld_brain.tasks.confidence import mean_confidence, mean_entropy
 from pretrained_interfaces.calibrated import Calibrated
 from pretrained_interfaces.depth import Depth, choose_depth
 from pretrained_interfaces.dynamic import DynamicDepth
-from pretrained_interfaces.inputs import Audio, is_batch
+from pretrained_interfaces.inputs import is_batch
 from pretrained_interfaces.transcription import Transcription
 from speechbrain.inference.ASR import EncoderASR
 

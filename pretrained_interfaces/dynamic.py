@@ -6,6 +6,7 @@ from typing import Any, Optional, Union
 import torch
 
 from dld_brain.audio.features import extract, min_samples
+from dld_brain.audio.reader import Audio, read_audio
 from dld_brain.depth_table import DepthTable
 from dld_brain.encoder.device import find_device
 from dld_brain.encoder.encoder import EncoderOutput
@@ -13,12 +14,10 @@ from dld_brain.gates.gates import Gates
 from dld_brain.gates.layer_sets import check_n_layers
 from dld_brain.model_folder.read import HPARAMS, load_pretrained
 from pretrained_interfaces.inputs import (
-    Audio,
     check_batch,
     check_source,
     fetch_folder,
     is_remote,
-    read_audio,
 )
 from speechbrain.inference.interfaces import Pretrained
 from speechbrain.utils.fetching import FetchConfig, LocalStrategy

@@ -2,22 +2,15 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from io import IOBase
 from pathlib import Path
-from typing import Any, BinaryIO, Optional, Union
+from typing import Any, Union
 
-import numpy as np
-import soundfile
 import torch
 
-from dld_brain.gates.gates import whole_number
 from dld_brain.model_folder import manifest
 from dld_brain.model_folder.whole_folder import recover
-from speechbrain.dataio import audio_io
 from speechbrain.utils.fetching import FetchConfig, LocalStrategy, fetch
 
-#: What can be transcribed.
-Audio = Union[str, Path, BinaryIO, np.ndarray, torch.Tensor, Mapping]
 #: What the Hugging Face hub calls a repository: owner/name.
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -120,108 +113,6 @@ def is_batch(audio: Any, args: Sequence[Any], kwargs: Mapping) -> bool:
         bool(args) and isinstance(args[0], torch.Tensor)
     )
     return isinstance(audio, torch.Tensor) and has_lengths
-
-
-def read_audio(
-    audio: Audio, sampling_rate: Optional[int] = None
-) -> tuple[torch.Tensor, int]:
-    """Reads audio, whatever it is.
-
-    Arguments
-    ---------
-    audio : str, Path, file object, array, tensor or mapping
-        A file that soundfile reads (wav, flac, ogg, mp3, sph, ...), one
-        that is open; samples [S] or [S, channels] with their rate; or
-        a mapping of `array` and `sampling_rate`, as Hugging Face's datasets
-        give it.
-    sampling_rate : int, optional
-        Of samples, Hz.
-
-    Returns
-    -------
-    tuple
-        Samples [S, channels] and their rate in Hz.
-
-    Raises
-    ------
-    TypeError
-        If it is nothing of the above.
-    ValueError
-        If it is no audio, or holds no samples; or has no rate.
-
-    Example
-    -------
-    >>> read_audio("nowhere.wav")
-    Traceback (most recent call last):
-    ...
-    FileNotFoundError: audio file nowhere.wav does not exist
-    """
-    if isinstance(audio, Mapping) and {"array", "sampling_rate"} <= set(audio):
-        return _samples(audio["array"], audio["sampling_rate"])
-    if isinstance(audio, (np.ndarray, torch.Tensor)):
-        return _samples(audio, sampling_rate)
-    if isinstance(audio, (str, Path)):
-        return _read_file(_checked_path(audio), str(audio))
-    if isinstance(audio, IOBase):
-        return _read_file(audio, "the open file")
-    raise TypeError(
-        f"audio must be a path, an open file, samples with their "
-        f"`sampling_rate`, or a mapping of `array` and `sampling_rate`, but "
-        f"is a {type(audio).__name__}"
-    )
-
-
-def _samples(
-    samples: Any, sampling_rate: Optional[int]
-) -> tuple[torch.Tensor, int]:
-    """Samples [S] or [S, channels] -> [S, channels], and their rate."""
-    if sampling_rate is None:
-        raise ValueError(
-            "`sampling_rate` must be given with samples (Hz), but is not"
-        )
-    if whole_number(sampling_rate) is None or sampling_rate < 1:
-        raise ValueError(
-            f"`sampling_rate` must be a whole number of Hz, but is "
-            f"{sampling_rate!r}"
-        )
-    found = torch.as_tensor(samples)
-    if found.ndim not in (1, 2) or len(found) == 0:
-        raise ValueError(
-            f"samples must have shape [S] or [S, channels], but have "
-            f"{list(found.shape)}"
-        )
-    if not found.is_floating_point():
-        raise ValueError(
-            f"samples must be floats in [-1, 1], but are {found.dtype}: "
-            f"divide 16-bit ones by 32768"
-        )
-    return found.float().reshape(len(found), -1), int(sampling_rate)
-
-
-def _checked_path(path: Union[str, Path]) -> str:
-    """The path of a file that is there and holds something."""
-    file = Path(path).expanduser()
-    if file.is_dir():
-        raise ValueError(f"{path} must be an audio file, but is a directory")
-    if not file.is_file():
-        raise FileNotFoundError(f"audio file {path} does not exist")
-    if file.stat().st_size == 0:
-        raise ValueError(f"audio file {path} is empty")
-    return str(file)
-
-
-def _read_file(file: Any, name: str) -> tuple[torch.Tensor, int]:
-    """Reads a file, closed or open."""
-    try:
-        samples, rate = audio_io.load(file, channels_first=False)
-    except (soundfile.SoundFileError, RuntimeError):
-        raise ValueError(
-            f"{name} must be audio that soundfile reads (wav, flac, ogg, "
-            f"mp3, ...), but is not"
-        ) from None
-    if len(samples) == 0:
-        raise ValueError(f"audio file {name} holds no samples")
-    return samples, rate
 
 
 def check_batch(

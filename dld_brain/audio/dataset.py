@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import torch
 
 import speechbrain as sb
-from speechbrain.dataio import audio_io
+from dld_brain.audio.reader import read_file
 from speechbrain.dataio.dataio import merge_csvs
 from speechbrain.dataio.dataset import DynamicItemDataset
 from speechbrain.dataio.preprocess import AudioNormalizer
@@ -166,14 +166,7 @@ def add_pipelines(
         wav: str, start: str = "0", stop: str = "0"
     ) -> torch.Tensor:
         """Reads a file, or its segment, as mono at the model's rate, [S]."""
-        n_frames = int(stop) - int(start) if int(stop) else -1
-        samples, rate = audio_io.load(
-            wav,
-            frame_offset=int(start),
-            num_frames=n_frames,
-            channels_first=False,
-        )
-        return normalize_audio(samples, rate)
+        return normalize_audio(*read_file(wav, int(start), int(stop) or None))
 
     @sb.utils.data_pipeline.takes(task.column)
     @sb.utils.data_pipeline.provides("reference", "targets")

@@ -7,10 +7,10 @@ import torch
 from tqdm import tqdm
 
 from dld_brain.audio.features import extract, min_samples
+from dld_brain.audio.reader import read_file
 from dld_brain.encoder.encoder import EncoderOutput
 from dld_brain.gates.gates import Gates
 from dld_brain.model_folder import PretrainedModel
-from speechbrain.dataio import audio_io
 
 #: Seconds of noise that exported models are compared on.
 PARITY_SECONDS = (0.3, 4.0, 10.0)
@@ -82,8 +82,7 @@ def load(model: PretrainedModel, path: str) -> torch.Tensor:
     torch.Tensor
         Samples, [S].
     """
-    samples, rate = audio_io.load(path, channels_first=False)
-    return model.hparams["audio_normalizer"](samples, rate)
+    return model.hparams["audio_normalizer"](*read_file(path))
 
 
 def runner(session: Any) -> Runner:

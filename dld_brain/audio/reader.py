@@ -5,13 +5,13 @@ SpeechBrain's audio_io reads with soundfile; what it raises becomes one line.
 
 from collections.abc import Mapping
 from io import IOBase
+from numbers import Integral
 from pathlib import Path
 from typing import Any, BinaryIO, Optional, Union
 
 import numpy as np
 import torch
 
-from dld_brain.gates.gates import whole_number
 from speechbrain.dataio import audio_io
 
 #: What can be read.
@@ -100,7 +100,9 @@ def _samples(
         raise ValueError(
             "`sampling_rate` must be given with samples (Hz), but is not"
         )
-    if whole_number(sampling_rate) is None or sampling_rate < 1:
+    if isinstance(sampling_rate, bool) or not (
+        isinstance(sampling_rate, Integral) and sampling_rate > 0
+    ):
         raise ValueError(
             f"`sampling_rate` must be a whole number of Hz, but is "
             f"{sampling_rate!r}"

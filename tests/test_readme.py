@@ -7,15 +7,17 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
+from dld_brain.cli import COMMANDS
 from dld_brain.paper.__main__ import DATA
-from dld_brain.run.config import read_tree
+from dld_brain.run.command_line import value_of
+from dld_brain.run.config import compose, read_tree
 
 SPEECH = "tests/samples/AN4/wav/an4test_clstk/fddd/an5-fddd-b.flac"
 READMES = [
     Path("README.md"),
-    Path("docs/methods.md"),
+    *sorted(Path("docs").glob("*.md")),
+    Path("benchmarks/README.md"),
     *sorted(Path("recipes").glob("*/README.md")),
 ]
 
@@ -39,34 +41,33 @@ def test_the_files_that_a_readme_names_exist(path):
 
 @pytest.mark.parametrize("path", READMES, ids=str)
 def test_every_training_command_is_understood(path, hf_folder, tmp_path):
-    from dld_brain.run.config import load_flat
-
     for command in commands(path):
-        found = re.search(r"train\.py (hparams/\w+\.yaml)(.*)", command)
+        found = re.search(r"train\.py (hparams/[\w/]+\.yaml)(.*)", command)
         if not found:
             continue
-        flags = dict(re.findall(r"--(\w+)=('[^']*'|\S+)", found[2]))
+        flags = dict(re.findall(r"--([\w.]+)=('[^']*'|\S+)", found[2]))
         run_options = {"precision", "device", "distributed_backend"}
         overrides = {
-            key: yaml.safe_load(value.strip("'"))
+            key: value_of(key, value.strip("'"))
             for key, value in flags.items()
             if key not in run_options and not re.match("'{|\"\\$", value)
         }
         if "wavlm" in found[1]:  # no network in tests
             overrides.update(source=hf_folder, normalize_wav=False)
         overrides["output_folder"] = str(tmp_path)  # where it makes folders
-        hparams = load_flat(found[1], {"data_folder": "x", **overrides})
+        told = compose(found[1], {"data_folder": "x", **overrides})
+        told.settings()
         for key, value in overrides.items():
-            if isinstance(hparams[key], str):
-                assert hparams[key] == value, command
+            if isinstance(told.tree.get(key), str):
+                assert told.tree[key] == value, command
 
 
 @pytest.mark.parametrize("path", READMES, ids=str)
 def test_the_tables_that_a_readme_names_exist(path):
     tables = read_tree(DATA)
     for command in commands(path):
-        found = re.match(r"python -m dld_brain\.paper (\w+) --runs \S", command)
-        assert not command.startswith("python -m dld_brain.paper") or (
+        found = re.match(r"dld paper (\w+) --runs \S", command)
+        assert not command.startswith("dld paper") or (
             found and found[1] in tables
         ), command
 
@@ -84,12 +85,14 @@ def test_the_first_screen_gives_the_two_commands():
 
 def adapted(text: str, pretrained: Path) -> str:
     """A command of the README on the model and the audio of the tests."""
-    text = re.sub(r"\b(speech\.wav|a\.wav|b\.flac)\b", SPEECH, text)
-    text = re.sub(r"(n_layers[= ])[46]", r"\g<1>2", text)
+    text = re.sub(
+        r"\b(a\.wav|results/SpokenCommands/\S+\.flac)\b", SPEECH, text
+    )
+    text = re.sub(r"(n_layers[= ]|start=)[46]", r"\g<1>2", text)
     text = text.replace("--n_layers 2 6 12", "--n_layers 2 3")
     # On a machine of any speed.
     text = text.replace("max_latency=0.4", "max_latency=99")
-    text = text.replace("--max_rtf 0.05", "--max_rtf 99")
+    text = text.replace("max_rtf 0.05", "max_rtf 99")
     model = r"results/quickstart/student/1986/pretrained|\bDIR\b"
     return re.sub(model, str(pretrained), text)
 
@@ -116,7 +119,7 @@ def test_the_python_examples_run(model):
 
 def shell_commands() -> list[str]:
     """Commands of the README that work on a finished model."""
-    starts = ("python -m pretrained", "python -m dld_brain")
+    starts = tuple(f"dld {word}" for word in COMMANDS if word != "train")
     return [c for c in commands(READMES[0]) if c.startswith(starts)]
 
 
@@ -126,7 +129,7 @@ def test_the_shell_examples_run(command, model, finished_run, tmp_path):
     runs = f"{finished_run} --output {tmp_path}"
     text = re.sub(r"results/LibriSpeech/\S+", runs, text)
     result = subprocess.run(
-        [sys.executable, *shlex.split(text)[1:]],
+        [sys.executable, "-m", "dld_brain.cli", *shlex.split(text)[1:]],
         capture_output=True,
         text=True,
     )

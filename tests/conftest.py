@@ -39,6 +39,17 @@ def pytest_addoption(parser):
     )
 
 
+#: What takes a training: a test that needs one is slow.
+TRAINED = {"finished_run", "finished_wavlm_run", "slu_run", "real_speech"}
+
+
+def pytest_collection_modifyitems(items):
+    """Marks the tests that need a trained model."""
+    for item in items:
+        if TRAINED & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(autouse=True)
 def in_repository(monkeypatch):
     """Paths in tests start from the repository."""

@@ -98,6 +98,7 @@ def clean_tmp():
     shutil.rmtree("tests/tmp", ignore_errors=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", ROWS)
 def test_rows_run_and_reach_their_loss(row, clean_tmp, request):
     folder = Path("tests/tmp", re.sub(r"\W", "_", request.node.name))

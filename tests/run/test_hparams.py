@@ -11,6 +11,8 @@ from hyperpyyaml import load_hyperpyyaml
 from dld_brain.model_folder import load_pretrained
 from dld_brain.run.main import train as main
 
+pytestmark = pytest.mark.slow
+
 YAMLS = sorted(Path("hparams").glob("*.yaml"))
 
 

@@ -13,6 +13,8 @@ from dld_brain.gates.by_depth import SandwichGates
 from dld_brain.gates.by_layer import BernoulliGates
 from dld_brain.gates.sampler import RoutedGates
 
+pytestmark = pytest.mark.slow
+
 N_STEPS = 5
 #: One run a step, several of one forward, and a router's beside a full one.
 METHODS = {

@@ -112,6 +112,7 @@ def test_a_part_needs_no_router():
     tiny_modules(n_total=2)["model"].load_state_dict(state, strict=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", ["pretrained", "pretrained_wavlm"])
 @torch.no_grad()
 def test_a_part_and_its_model_are_two(source, request):

@@ -25,6 +25,9 @@ from dld_brain.model_folder import load_pretrained
 from pretrained_interfaces import DynamicEncoderASR
 from speechbrain.inference.ASR import EncoderASR
 
+#: Each needs a trained model, by its name.
+pytestmark = pytest.mark.slow
+
 SPEECH = "tests/samples/AN4/wav/an4test_clstk/fddd/an5-fddd-b.flac"
 ENCODERS = ["pretrained", "pretrained_wavlm"]
 

@@ -13,7 +13,6 @@ from dld_brain.encoder.conformer import conformer_layers
 from dld_brain.encoder.stack import GatedLayers
 from dld_brain.encoder.wavlm.layers import wavlm_encoder
 from dld_brain.evaluation.evaluate import default_depths
-from dld_brain.gates.gates import Gates
 from dld_brain.gates.layer_sets import evenly_spread
 from speechbrain.lobes.models.transformer.Conformer import ConformerEncoder
 from speechbrain.nnet.attention import RelPosEncXL
@@ -94,9 +93,8 @@ def conformer_tasks(seconds: Sequence[float]) -> Tasks:
     ours = GatedLayers(layers).eval()
     found: Tasks = {}
     for n in default_depths(N_TOTAL):
-        kept = evenly_spread(n, N_TOTAL)
-        gates = Gates.of(kept, N_TOTAL)
-        static = StaticStack([layers[i] for i in kept]).eval()
+        gates = evenly_spread(n, N_TOTAL)
+        static = StaticStack([layers[i] for i in gates.layers]).eval()
         found[f"ours, n={n}"] = lambda gates=gates: ours(
             x, gates, padding=padding
         )

@@ -85,7 +85,7 @@ def test_the_first_screen_gives_the_two_commands():
 def adapted(text: str, pretrained: Path) -> str:
     """A command of the README on the model and the audio of the tests."""
     text = re.sub(r"\b(speech\.wav|a\.wav|b\.flac)\b", SPEECH, text)
-    text = re.sub(r"(n_layers[= ])[46]", r"\g<1>2", text)
+    text = re.sub(r"((?:n_layers|start)[= ])[46]", r"\g<1>2", text)
     text = text.replace("--n_layers 2 6 12", "--n_layers 2 3")
     # On a machine of any speed.
     text = text.replace("max_latency=0.4", "max_latency=99")

@@ -50,7 +50,7 @@ def check_splits(search: list[str], test: list[str]) -> None:
         )
 
 
-def part_of(dataset: DynamicItemDataset, n: int) -> DynamicItemDataset:
+def some_of(dataset: DynamicItemDataset, n: int) -> DynamicItemDataset:
     """Takes n utterances, evenly spread over the set.
 
     Arguments
@@ -117,7 +117,7 @@ class LayerChooser:
         check_strategy(strategy, self.n_total)
         if strategy in self.fixed:
             return self._table(strategy, self.fixed[strategy])
-        part = part_of(self.dataset, self.n_utterances)
+        part = some_of(self.dataset, self.n_utterances)
         scorer = LayerScores(
             self.modules,
             self.task,
@@ -185,7 +185,7 @@ class LayerChooser:
         """
         full = Gates.full(self.n_total)
         sets = [*(full.without(i) for i in full.layers), full]
-        part = part_of(self.dataset, self.n_utterances)
+        part = some_of(self.dataset, self.n_utterances)
         rates = self.rates(set(sets), part)
         return [rates[gates] for gates in sets]
 

@@ -25,7 +25,7 @@ from dld_brain.search.choose import (
     LayerChooser,
     even_gates,
     make_table,
-    part_of,
+    some_of,
 )
 from dld_brain.search.layer_losses import LayerScores
 from dld_brain.search.strategies import STRATEGIES, find_candidates
@@ -240,8 +240,8 @@ def test_the_winner_has_the_lowest_wer_of_the_finalists(monkeypatch):
 
 
 def test_a_part_of_a_set_is_spread_over_it():
-    assert part_of(dataset(5), 2).data_ids == ["utt0", "utt2"]
-    assert len(part_of(dataset(5), 9)) == 5
+    assert some_of(dataset(5), 2).data_ids == ["utt0", "utt2"]
+    assert len(some_of(dataset(5), 9)) == 5
 
 
 def terse(out):

@@ -101,8 +101,8 @@ def _body(task: Task, table: DepthTable, training: Mapping[str, Any]) -> str:
         "# One speech model that runs at any depth",
         "",
         f"Trained on {corpus}"
-        f"{_amount(training)} by Distillation-based Layer Dropping "
-        f"([arXiv 2601.16117](https://arxiv.org/abs/2601.16117)). How many "
+        f"{_amount(training)} with dld-brain, an implementation of "
+        f"Distillation-based Layer Dropping ([arXiv 2601.16117](https://arxiv.org/abs/2601.16117)). How many "
         f"layers run is an argument of each call: {table.depths[0]} to "
         f"{table.depths[-1]}.",
         "",

@@ -1,0 +1,237 @@
+"""Scores what a run has trained, at every depth of every test set."""
+
+import copy
+import datetime
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, Optional
+
+from dld_brain.audio import dataset as data
+from dld_brain.depth_table import DepthTable
+from dld_brain.encoder.deepen import default_ladder
+from dld_brain.encoder.routers.of_input import InputRouter
+from dld_brain.evaluation import report
+from dld_brain.evaluation.escalation import EscalationPoint, escalation_curve
+from dld_brain.evaluation.evaluate import DepthEvaluation, default_depths
+from dld_brain.evaluation.routing import RoutingPoint, routing_curve
+from dld_brain.evaluation.scores import DepthScore
+from dld_brain.gates.gates import Gates
+from dld_brain.model_folder import commit, load_state_strictly
+from dld_brain.run.settings import Settings
+from dld_brain.search.choose import LayerChooser
+from dld_brain.tasks import Task
+from dld_brain.training.brain import DLDBrain
+from dld_brain.training.checkpoints import epoch_file
+from dld_brain.training.clock import machine
+from speechbrain.dataio.dataloader import make_dataloader
+
+
+def dataset_of(settings: Settings, task: Task, csv: str) -> Any:
+    """The dataset of a CSV file, under the settings of a run."""
+    return data.make_dataset(
+        csv, settings.data.data_folder, task, settings.encoder.sample_rate
+    )
+
+
+class SetScores(NamedTuple):
+    """What one test set gave; see `Report`."""
+
+    scores: list[DepthScore]
+    escalation: list[EscalationPoint]
+    unknown: dict[str, int]
+    routing: Optional[list[RoutingPoint]]
+
+
+class Scoring:
+    """Scores the model of a run.
+
+    Arguments
+    ---------
+    csv_folder : str
+        Folder of `<split>.csv`.
+    command : str
+        What trains and scores the same again.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        brain: DLDBrain,
+        task: Task,
+        csv_folder: str,
+        command: str = "",
+    ) -> None:
+        self.settings = settings
+        self.brain = brain
+        self.task = task
+        self.csv_folder = csv_folder
+        self.command = command
+
+    def make_evaluation(
+        self, selections: dict[str, dict[int, Gates]], random_draws: int = 0
+    ) -> DepthEvaluation:
+        """Makes what scores test sets.
+
+        Arguments
+        ---------
+        selections : dict of str to dict of int to Gates
+            By strategy and depth.
+        """
+        decoding = self.settings.evaluation.decoding
+        return DepthEvaluation(
+            self.brain.plain_modules(),
+            self.task.with_decoding(decoding.name, decoding.options),
+            self.settings.encoder.sample_rate,
+            selections,
+            random_draws=random_draws,
+            seed=self.settings.start.seed,
+        )
+
+    def test_sets(self) -> dict[str, Any]:
+        """Loaders of the test sets."""
+        return {
+            name: make_dataloader(
+                dataset_of(
+                    self.settings,
+                    self.task,
+                    str(data.csv_file(self.csv_folder, name)),
+                ),
+                batch_size=self.settings.evaluation.test_batch_size,
+            )
+            for name in self.settings.data.test_splits
+        }
+
+    def score_epochs(
+        self,
+        loaders: dict[str, Any],
+        chosen: dict[str, dict[int, Gates]],
+    ) -> Optional[dict[int, dict[str, list[DepthScore]]]]:
+        """Scores the epochs that were kept; the model is as before behind it.
+
+        Arguments
+        ---------
+        chosen : dict of str to dict of int to Gates
+            By strategy and depth.
+
+        Returns
+        -------
+        dict of int to dict of str to list of DepthScore
+            By epoch and test set; None if no epoch was kept.
+        """
+        folder = self.settings.start.save_folder
+        epochs = self.settings.optimisation.keep_epochs
+        files = {epoch: epoch_file(folder, epoch) for epoch in epochs}
+        kept = {epoch: path for epoch, path in files.items() if path.is_file()}
+        model = self.brain.plain_modules()["model"]
+        state = copy.deepcopy(model.state_dict())
+        found = {}
+        for epoch, path in kept.items():
+            load_state_strictly(model, path)
+            evaluation = self.make_evaluation(chosen)
+            found[epoch] = {
+                name: evaluation.scores(
+                    evaluation.answer(loader, f"epoch {epoch}, {name}")
+                )
+                for name, loader in loaders.items()
+            }
+        model.load_state_dict(state)
+        return found or None
+
+    def selections(
+        self, chooser: LayerChooser, table: DepthTable
+    ) -> dict[str, dict[int, Gates]]:
+        """What is scored, by strategy and depth; the table's own first."""
+        n_total, told = self.brain.n_total, self.settings
+        depths = told.evaluation.test_depths or [
+            n for n in default_depths(n_total) if n in table.depths
+        ]
+        others = [
+            s for s in told.search.compare_selections if s != table.strategy
+        ]
+        tables = [table, *(chooser.choose(strategy) for strategy in others)]
+        return {
+            t.strategy: {n: t.gates(n, n_total) for n in depths} for t in tables
+        }
+
+    def score_set(
+        self,
+        evaluation: DepthEvaluation,
+        loader: Any,
+        name: str,
+        gates: Mapping[int, Gates],
+    ) -> SetScores:
+        """Scores a test set, and writes what was right and wrong in it.
+
+        Arguments
+        ---------
+        gates : mapping of int to Gates
+            Of the depth table, by depth.
+        """
+        result = evaluation.answer(loader, name)
+        folder, depths = self.settings.start.output_folder, list(gates)
+        report.write_details(folder, name, self.task, gates, result)
+        rungs = [gates[n] for n in default_ladder(depths[0], depths)]
+        is_routed = isinstance(evaluation.model.router, InputRouter)
+        return SetScores(
+            evaluation.scores(result),
+            escalation_curve(result, rungs, self.task),
+            self.task.unknown(result.references),
+            routing_curve(evaluation, loader, name) if is_routed else None,
+        )
+
+    def evaluate(
+        self, chooser: LayerChooser, table: DepthTable
+    ) -> report.Report:
+        """Scores every test set at every depth.
+
+        Arguments
+        ---------
+        chooser : LayerChooser
+            Chooses the layers that are compared with those of the table.
+        """
+        evaluation_settings = self.settings.evaluation
+        chosen = self.selections(chooser, table)
+        evaluation = self.make_evaluation(
+            chosen, evaluation_settings.random_draws
+        )
+        loaders, gates = self.test_sets(), chosen[table.strategy]
+        found = {
+            name: self.score_set(evaluation, loader, name, gates)
+            for name, loader in loaders.items()
+        }
+        return report.Report(
+            **self.origin(),
+            sets={name: f.scores for name, f in found.items()},
+            epochs=self.score_epochs(loaders, chosen),
+            layer_importance=(
+                chooser.importance()
+                if evaluation_settings.layer_importance
+                else None
+            ),
+            escalation={name: f.escalation for name, f in found.items()},
+            routing={n: f.routing for n, f in found.items() if f.routing}
+            or None,
+            unknown_labels={n: f.unknown for n, f in found.items() if f.unknown}
+            or None,
+        )
+
+    def origin(self) -> dict[str, Any]:
+        """What a report says of the run, beside what was scored."""
+        settings, brain = self.settings, self.brain
+        return {
+            "experiment": Path(settings.start.output_folder).parent.name,
+            "seed": settings.start.seed,
+            "recipe": settings.title,
+            "command": self.command,
+            "commit": commit(),
+            "machine": machine(brain.device),
+            "date": datetime.date.today().isoformat(),
+            "corpus": settings.data.corpus,
+            "gates": settings.losses.gates.name,
+            "starts_from_model": bool(settings.start.init_from),
+            "metric": self.task.metric,
+            "higher_is_better": self.task.higher_is_better,
+            "teacher": report.rates_of_teacher(settings.start.save_folder),
+            "training": brain.last_meta().get("training"),
+            "gates_seen": brain.gates_seen(),
+        }

@@ -14,6 +14,7 @@ VERSION = re.search(
     r'__version__ = "(.+)"', (HERE / "dld_brain/__init__.py").read_text()
 )[1]
 WAVLM = ["transformers>=5.20,<6"]
+TENSORBOARD = ["tensorboard>=2.16,<3"]
 QUICKSTART = ["espeakng-loader>=0.2.4,<0.3"]
 EXPORT = [
     "onnx>=1.19,<2",
@@ -81,9 +82,9 @@ setup(
         "quickstart": QUICKSTART,
         "wavlm": WAVLM,
         "export": EXPORT,
-        "tensorboard": ["tensorboard>=2.16,<3"],
+        "tensorboard": TENSORBOARD,
         "wandb": ["wandb>=0.19,<1"],
-        "test": ["pytest>=8,<10", *QUICKSTART, *WAVLM, *EXPORT],
+        "test": ["pytest>=8,<10", *QUICKSTART, *WAVLM, *EXPORT, *TENSORBOARD],
         "lint": LINT,
     },
 )

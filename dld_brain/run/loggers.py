@@ -1,6 +1,7 @@
 """Where a training is logged, beside train_log.txt."""
 
 import importlib
+import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Optional
@@ -12,8 +13,18 @@ from speechbrain.utils.train_logger import (
 )
 
 
+def _check_installed(package: str) -> None:
+    """Raises where the package of a logger is not installed."""
+    if importlib.util.find_spec(package) is None:
+        raise ValueError(
+            f"`logger.kind` must be one whose package is installed, but "
+            f"{package} is not: pip install -e '.[{package}]'"
+        )
+
+
 def tensorboard(folder: str) -> TrainLogger:
     """Writes <folder>/tensorboard."""
+    _check_installed("tensorboard")
     return TensorboardLogger(str(Path(folder, "tensorboard")))
 
 
@@ -27,13 +38,8 @@ def wandb(
     mode : str
         offline needs neither a network nor an account; online uploads.
     """
-    try:
-        start: Any = importlib.import_module("wandb").init
-    except ImportError as error:
-        raise ValueError(
-            "`logger.kind` must be one whose package is installed, but wandb "
-            "is not: pip install wandb"
-        ) from error
+    _check_installed("wandb")
+    start: Any = importlib.import_module("wandb").init
     Path(folder).mkdir(parents=True, exist_ok=True)
     return WandBLogger(
         start, project=project, mode=mode, dir=folder, resume="allow"

@@ -56,7 +56,8 @@ def onnx_formats(
     """The model in ONNX."""
     model = load_for_inference(source)
     exact, rough = (folder / f"{n_layers}.{x}.onnx" for x in ("fp32", "int8"))
-    write_onnx(model.modules, model.table.layers(n_layers), exact)
+    n_total = model.modules["model"].n_total
+    write_onnx(model.modules, model.table.gates(n_layers, n_total), exact)
     quantize_onnx(exact, rough, model.modules)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads

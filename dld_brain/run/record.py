@@ -16,7 +16,11 @@ def command_of(hparams_file: str, overrides: dict[str, Any]) -> str:
     >>> command_of("hparams/quickstart.yaml", {"seed": 7, "corpus": "my own"})
     "python train.py hparams/quickstart.yaml --seed=7 '--corpus=my own'"
     """
-    flags = [f"--{key}={value}" for key, value in overrides.items()]
+    flags = [
+        f"--{key}={','.join(map(str, v)) if isinstance(v, list) else v}"
+        for key, v in overrides.items()
+        if v != {}
+    ]
     return shlex.join(["python", "train.py", hparams_file, *flags])
 
 

@@ -1,16 +1,19 @@
 """The commands of the READMEs exist and are those that are tested."""
 
+import importlib
+import inspect
 import re
 import shlex
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from dld_brain.cli import COMMANDS
 from dld_brain.paper.__main__ import DATA
-from dld_brain.run.command_line import value_of
+from dld_brain.run.command_line import parse
 from dld_brain.run.config import compose, read_tree
 
 SPEECH = "tests/samples/AN4/wav/an4test_clstk/fddd/an5-fddd-b.flac"
@@ -22,12 +25,36 @@ READMES = [
 ]
 
 
+def shell_text(path: Path) -> str:
+    """What a README has for a shell: its blocks, and commands in its text."""
+    pieces = re.split(r"^```(\w*)\n", f"{path.read_text()}\n", flags=re.M)
+    languages, prose = pieces[1::4], " ".join(pieces[::4])
+    blocks = [b for b, name in zip(pieces[2::4], languages) if name == "bash"]
+    spans = [" ".join(s.split()) for s in re.findall(r"`([^`]+)`", prose)]
+    starts = ("python ", "dld ", "torchrun ")
+    return "\n".join(blocks + [s for s in spans if s.startswith(starts)])
+
+
 def commands(path: Path) -> list[str]:
-    """Lines of the shell blocks of a README, continued lines joined."""
-    blocks = re.findall(r"```bash\n(.*?)```", path.read_text(), re.DOTALL)
-    text = "\n".join(blocks).replace("\\\n", " ")
-    lines = [re.sub(r"\s+#.*", "", line).strip() for line in text.split("\n")]
-    return [line for line in lines if line and not line.startswith("#")]
+    """Commands of a README: continued lines joined, variables filled in."""
+    found, variables = [], {}
+    for line in shell_text(path).replace("\\\n", " ").split("\n"):
+        line = re.sub(r"(^|\s)#.*", "", line).strip()
+        for name, value in variables.items():
+            line = re.sub(rf"\${name}\b", lambda _, v=value: v, line)
+        assignment = re.fullmatch(r"(\w+)=(\"[^\"]*\"|\S+)", line)
+        if assignment:
+            variables[assignment[1]] = assignment[2].strip('"')
+        elif line:
+            found.append(line)
+    return found
+
+
+def anchors(path: Path) -> set[str]:
+    """What links to the headings of a document, as GitHub has it."""
+    heads = re.findall(r"^#+ (.*)", path.read_text(), re.MULTILINE)
+    words = [re.sub(r"[^\w\s-]", "", head).lower() for head in heads]
+    return {word.replace(" ", "-") for word in words}
 
 
 @pytest.mark.parametrize("path", READMES, ids=str)
@@ -35,31 +62,46 @@ def test_the_files_that_a_readme_names_exist(path):
     text = path.read_text()
     for name in re.findall(r"hparams/[\w/]+\.yaml", text):
         assert Path(name).is_file(), name
-    for link in re.findall(r"\]\((?!http|#)([^)]+)\)", text):
-        assert (path.parent / link).exists(), link
+    for link in re.findall(r"\]\((?!http)([^)]+)\)", text):
+        name, _, anchor = link.partition("#")
+        target = path.parent / name if name else path
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
 
 
 @pytest.mark.parametrize("path", READMES, ids=str)
 def test_every_training_command_is_understood(path, hf_folder, tmp_path):
     for command in commands(path):
-        found = re.search(r"train\.py (hparams/[\w/]+\.yaml)(.*)", command)
-        if not found:
+        words = re.search(r"(?:train\.py|dld train) (hparams/\w.*)", command)
+        if not words:
             continue
-        flags = dict(re.findall(r"--([\w.]+)=('[^']*'|\S+)", found[2]))
-        run_options = {"precision", "device", "distributed_backend"}
-        overrides = {
-            key: value_of(key, value.strip("'"))
-            for key, value in flags.items()
-            if key not in run_options and not re.match("'{|\"\\$", value)
-        }
-        if "wavlm" in found[1]:  # no network in tests
-            overrides.update(source=hf_folder, normalize_wav=False)
+        name, _, overrides = parse(shlex.split(words[1]))
+        if "wavlm" in name and overrides.get("source", "") is not None:
+            overrides.update(source=hf_folder)  # no network in tests
         overrides["output_folder"] = str(tmp_path)  # where it makes folders
-        told = compose(found[1], {"data_folder": "x", **overrides})
-        told.settings()
+        told = compose(name, {"data_folder": "x", **overrides})
+        settings = told.settings()
+        assert settings.data.data_folder, command
         for key, value in overrides.items():
             if isinstance(told.tree.get(key), str):
                 assert told.tree[key] == value, command
+
+
+@pytest.mark.parametrize("path", READMES, ids=str)
+def test_every_flag_of_the_other_commands_is_known(path):
+    for command in commands(path):
+        found = re.match(r"python (benchmarks/\w+\.py)|dld (\w+)", command)
+        if not found or found[2] == "train":
+            continue
+        script, word = found.groups()
+        source = Path(script or inspect.getfile(module_of(word))).read_text()
+        for flag in re.findall(r"(?<=\s)--\w+", command):
+            assert f'"{flag}"' in source, command
+
+
+def module_of(word: str) -> ModuleType:
+    """What `dld` runs for a word."""
+    return importlib.import_module(COMMANDS[word][0])
 
 
 @pytest.mark.parametrize("path", READMES, ids=str)

@@ -53,8 +53,7 @@ def test_listed_files_exist_and_rows_are_tested(row):
     )
     readme = Path(row["Readme_file"]).read_text()
     assert row["Result_url"] in readme and row["HF_repo"] in readme
-    if "baselines" not in row["Hparam_file"]:
-        assert row["Hparam_file"] in readme
+    assert row["Hparam_file"] in readme
 
 
 @pytest.mark.parametrize("path", YAMLS, ids=lambda p: p.stem)

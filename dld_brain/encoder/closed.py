@@ -141,7 +141,7 @@ class ScaleShift(Closed):
             raise ValueError(
                 f"a part of a model with closed=affine must have layer 0, "
                 f"which takes over what the layers behind it did, but has "
-                f"{gates.layers}: choose layers with layer_selection=even or "
+                f"{gates.layers}: choose layers with --selection=even or "
                 f"trained"
             )
         weight_name, bias_name = norm_names(layer)

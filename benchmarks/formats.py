@@ -61,7 +61,7 @@ def onnx_formats(
     quantize_onnx(exact, rough, model.modules)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    rate = model.hparams["sample_rate"]
+    rate = model.sample_rate
     found = {}
     for name, path in (("ONNX fp32", exact), ("ONNX int8", rough)):
         session = onnxruntime.InferenceSession(str(path), options)

@@ -123,7 +123,7 @@ def write_companions(
 ) -> None:
     """Writes what runs the graphs: tokenizer, settings, script."""
     settings = {
-        "sample_rate": model.hparams["sample_rate"],
+        "sample_rate": model.sample_rate,
         "blank_id": BLANK_ID,
         "depths": depths,
         "layers": {n: list(model.table.layers(n)) for n in depths},

@@ -48,7 +48,7 @@ def compare(
         how many of the transcripts of the `files` are `identical`.
     """
     reference = ours(model, gates)
-    rate = model.hparams["sample_rate"]
+    rate = model.sample_rate
     generator = torch.Generator().manual_seed(0)
     shortest = min_samples(model.modules)
     wavs = [

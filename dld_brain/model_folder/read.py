@@ -33,11 +33,14 @@ class PretrainedModel(NamedTuple):
         What it was trained for, with its vocabulary.
     table : DepthTable
         Of the layers that are loaded.
+    sample_rate : int
+        Rate of the audio, Hz.
     """
 
     modules: dict[str, torch.nn.Module]
     task: Task
     table: DepthTable
+    sample_rate: int
     hparams: dict[str, Any]
 
 
@@ -142,7 +145,9 @@ def finish_loading(
         table = table.within(n_layers)
     extra = loader.hparams(task, table)
     hparams = {**extra, **hparams}
-    return PretrainedModel(hparams["modules"], task, table, hparams)
+    return PretrainedModel(
+        hparams["modules"], task, table, loader.sample_rate, hparams
+    )
 
 
 def check_tree(tree: dict[str, Any], path: Path, n_bytes: int) -> None:

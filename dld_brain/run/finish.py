@@ -11,10 +11,8 @@ from dld_brain.evaluation import report
 from dld_brain.gates.gates import Gates
 from dld_brain.model_folder import add_report, save_model, weights_hash
 from dld_brain.run.record import training_speech
-from dld_brain.run.scoring import Scoring, dataset_of
-from dld_brain.run.settings import Settings
+from dld_brain.run.scoring import Scoring
 from dld_brain.search.choose import LayerChooser
-from dld_brain.tasks import Task
 from dld_brain.training.brain import DLDBrain
 
 
@@ -30,25 +28,16 @@ class Finish:
 
     Arguments
     ---------
-    csv_folder : str
-        Folder of `<split>.csv`.
-    command : str
-        What trains and scores the same again.
+    scoring : Scoring
+        Of the run's model.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        brain: DLDBrain,
-        task: Task,
-        csv_folder: str,
-        command: str = "",
-    ) -> None:
-        self.settings = settings
-        self.brain = brain
-        self.task = task
-        self.csv_folder = csv_folder
-        self.command = command
+    def __init__(self, scoring: Scoring) -> None:
+        self.scoring = scoring
+        self.settings = scoring.settings
+        self.brain = scoring.brain
+        self.task = scoring.task
+        self.csv_folder = scoring.csv_folder
 
     def run(self, encoder: Mapping[str, Any]) -> None:
         """Writes `pretrained/` with its depth table; evaluates.
@@ -68,10 +57,7 @@ class Finish:
         save_model(pretrained, modules, self.task, table, encoder, training)
         if self.settings.evaluation.export_only:
             return
-        scoring = Scoring(
-            self.settings, self.brain, self.task, self.csv_folder, self.command
-        )
-        found = scoring.evaluate(chooser, table)
+        found = self.scoring.evaluate(chooser, table)
         add_report(pretrained, self.task, table, found.write)
         found.write(output_folder)
         self.print_end(found, pretrained)
@@ -86,9 +72,7 @@ class Finish:
         name, scores = next(iter(found.sets.items()))
         depths = sorted({s.n_layers for s in scores})
         path = str(data.csv_file(self.csv_folder, name))
-        wav = next(
-            iter(dataset_of(self.settings, self.task, path).data.values())
-        )["wav"]
+        wav = next(iter(self.scoring.dataset(path).data.values()))["wav"]
         verb = {"transcription": "transcribe", "classification": "classify"}
         print(
             f"\n{found.summary()}\n"
@@ -108,10 +92,8 @@ class Finish:
             self.brain.plain_modules(),
             model_hash,
             self.task,
-            dataset_of(
-                self.settings,
-                self.task,
-                data.merged_csv(self.csv_folder, list(splits), folder),
+            self.scoring.dataset(
+                data.merged_csv(self.csv_folder, list(splits), folder)
             ),
             self.settings.encoder.sample_rate,
             n_utterances=search.search_utterances,

@@ -16,6 +16,7 @@ from dld_brain.run.config import Overrides, compose, load_hparams
 from dld_brain.run.finish import Finish
 from dld_brain.run.places import find_preparation
 from dld_brain.run.record import command_of
+from dld_brain.run.scoring import Scoring
 from dld_brain.run.settings import Settings
 from dld_brain.tasks import Task
 from dld_brain.training.brain import Augmentation, DLDBrain, Keeping, Weights
@@ -201,10 +202,10 @@ class Run:
     def finish(self) -> None:
         """Writes the folder of the model, and scores it at every depth."""
         command = command_of(self.composed.hparams_file, self.overrides)
-        finish = Finish(
+        scoring = Scoring(
             self.settings, self.brain, self.task, self.csv_folder, command
         )
-        run_on_main(partial(finish.run, self.hparams))
+        run_on_main(partial(Finish(scoring).run, self.hparams))
 
     def _run(self, hparams_file: str, overrides: dict[str, Any]) -> None:
         """Runs another recipe first, with the same options."""

@@ -26,13 +26,6 @@ from dld_brain.training.clock import machine
 from speechbrain.dataio.dataloader import make_dataloader
 
 
-def dataset_of(settings: Settings, task: Task, csv: str) -> Any:
-    """The dataset of a CSV file, under the settings of a run."""
-    return data.make_dataset(
-        csv, settings.data.data_folder, task, settings.encoder.sample_rate
-    )
-
-
 class SetScores(NamedTuple):
     """What one test set gave; see `Report`."""
 
@@ -67,6 +60,15 @@ class Scoring:
         self.csv_folder = csv_folder
         self.command = command
 
+    def dataset(self, csv: str) -> Any:
+        """The dataset of a CSV file, under the settings of the run."""
+        return data.make_dataset(
+            csv,
+            self.settings.data.data_folder,
+            self.task,
+            self.settings.encoder.sample_rate,
+        )
+
     def make_evaluation(
         self, selections: dict[str, dict[int, Gates]], random_draws: int = 0
     ) -> DepthEvaluation:
@@ -91,11 +93,7 @@ class Scoring:
         """Loaders of the test sets."""
         return {
             name: make_dataloader(
-                dataset_of(
-                    self.settings,
-                    self.task,
-                    str(data.csv_file(self.csv_folder, name)),
-                ),
+                self.dataset(str(data.csv_file(self.csv_folder, name))),
                 batch_size=self.settings.evaluation.test_batch_size,
             )
             for name in self.settings.data.test_splits

@@ -7,8 +7,8 @@ from typing import Any, Union
 
 import torch
 
+from dld_brain.files.whole import recover
 from dld_brain.model_folder import manifest
-from dld_brain.model_folder.whole_folder import recover
 from speechbrain.utils.fetching import FetchConfig, LocalStrategy, fetch
 
 #: What the Hugging Face hub calls a repository: owner/name.

@@ -10,6 +10,7 @@ import pytest
 
 #: From the ground up: a room uses only rooms below it.
 ROOMS = (
+    "files",
     "gates",
     "audio",
     "losses",

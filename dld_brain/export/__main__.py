@@ -18,12 +18,9 @@ import torch
 
 from dld_brain.export import stock_speechbrain as submodel
 from dld_brain.export.parity import compare, runner
+from dld_brain.files.whole import whole_folder
 from dld_brain.losses import BLANK_ID
-from dld_brain.model_folder import (
-    PretrainedModel,
-    load_for_inference,
-    whole_folder,
-)
+from dld_brain.model_folder import PretrainedModel, load_for_inference
 from dld_brain.tasks import TranscriptionTask
 from speechbrain.inference.ASR import EncoderASR
 

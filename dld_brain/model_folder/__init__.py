@@ -6,7 +6,7 @@ depth_table.json, training.json, README.md (a model card), manifest.json; of
 a model that was evaluated, depth_report.json, its tables and pictures.
 
 Guarantees: a folder is there whole, old or new, whenever the process dies
-(`whole_folder`); loading one runs no code that it names (`safe_yaml`); every
+(`files.whole`); loading one runs no code that it names (`safe_yaml`); every
 file is checked against the manifest first (`manifest`).
 """
 
@@ -22,7 +22,6 @@ from dld_brain.model_folder.weights import (
     load_state_strictly,
     weights_hash,
 )
-from dld_brain.model_folder.whole_folder import whole_folder
 
 __all__ = [
     "PretrainedModel",
@@ -35,5 +34,4 @@ __all__ = [
     "load_state_strictly",
     "save_model",
     "weights_hash",
-    "whole_folder",
 ]

@@ -14,10 +14,10 @@ from dld_brain.depth_table import (
     FILE as TABLE,
     DepthTable,
 )
+from dld_brain.files.whole import recover
 from dld_brain.model_folder import manifest, safe_yaml
 from dld_brain.model_folder.loader import FILES, ModelLoader
 from dld_brain.model_folder.weights import MODEL
-from dld_brain.model_folder.whole_folder import recover
 from dld_brain.tasks import Task
 
 logger = logging.getLogger(__name__)

@@ -1,6 +1,6 @@
-"""A folder that is there whole, old or new, whenever the process dies.
+"""Files and folders that are whole, old or new, whenever the process dies.
 
-It is written beside, synced, and takes the old one's place by two renames.
+A file is written beside, synced and renamed. A folder is written beside, synced, and takes the old one's place by two renames.
 A kill before the first leaves the old folder; behind the second, the new
 one; between them, none under its name, and the old one beside it, which
 `recover` brings back: every read and every write begins with that. What a
@@ -8,12 +8,46 @@ dead process left unfinished goes when the folder is next written.
 """
 
 import contextlib
+import glob
 import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 UNFINISHED, REPLACED = ".unfinished+", ".replaced+"
+
+
+@contextlib.contextmanager
+def whole_file(target: Path) -> Iterator[Path]:
+    """Gives a path to write a file to, which becomes `target` at the end.
+
+    If anything is raised, `target` stays as it is, and what was written
+    beside it is deleted; what a dead process left there goes, too. The path
+    has the suffix of `target`.
+
+    Example
+    -------
+    >>> target = Path(getfixture("tmpdir"), "report.json")
+    >>> with whole_file(target) as path:
+    ...     _ = path.write_text("{}")
+    ...     target.exists()
+    False
+    >>> target.read_text()
+    '{}'
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for left in target.parent.glob(f"{UNFINISHED}*+{glob.escape(target.name)}"):
+        if not _is_alive(left.name.split("+")[1]):
+            left.unlink(missing_ok=True)
+    path = target.with_name(f"{UNFINISHED}{os.getpid()}+{target.name}")
+    try:
+        yield path
+        with open(path, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(path, target)
+        _sync_folder(target.parent)
+    finally:
+        path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -39,7 +73,7 @@ def whole_folder(target: Path, keep: bool = False) -> Iterator[Path]:
     """
     recover(target)
     for left in _beside(target, UNFINISHED):
-        if not _is_alive(left):
+        if not _is_alive(left.name.rpartition("+")[2]):
             shutil.rmtree(left)
     folder = target.with_name(f"{target.name}{UNFINISHED}{os.getpid()}")
     try:
@@ -57,7 +91,7 @@ def whole_folder(target: Path, keep: bool = False) -> Iterator[Path]:
 def recover(target: Path) -> None:
     """Brings back a folder whose replacement was killed between renames."""
     for left in _beside(target, REPLACED):
-        if _is_alive(left):
+        if _is_alive(left.name.rpartition("+")[2]):
             continue
         if target.exists():  # the new one had come
             shutil.rmtree(left)
@@ -88,9 +122,8 @@ def _beside(target: Path, mark: str) -> list[Path]:
     return sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
 
 
-def _is_alive(left: Path) -> bool:
-    """Whether the process still runs that left it; of this machine's."""
-    number = left.name.rpartition("+")[2]
+def _is_alive(number: str) -> bool:
+    """Whether another process of this number runs, on this machine."""
     if not number.isdigit() or int(number) == os.getpid():
         return False
     try:

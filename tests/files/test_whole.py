@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from dld_brain.model_folder import load_pretrained, whole_folder
+from dld_brain.files.whole import whole_file, whole_folder
+from dld_brain.model_folder import load_pretrained
 
 GOLDEN = Path("tests/samples/golden")
 #: Writes a folder and dies at the k-th rename, before or behind it.
 DYING = """
 import os, pathlib, sys
-from dld_brain.model_folder.whole_folder import whole_folder
+from dld_brain.files.whole import whole_folder
 target, k = pathlib.Path(sys.argv[1]), int(sys.argv[2])
 rename, count = pathlib.Path.rename, 0
 def dying(self, other):
@@ -76,3 +77,18 @@ def test_what_a_living_process_writes_is_left_alone(tmp_path):
     with whole_folder(tmp_path / "model") as folder:
         (folder / "a").write_text("a")
     assert mine.is_dir()
+
+
+def test_a_file_whose_writing_fails_stays_as_it_was(tmp_path):
+    target = tmp_path / "report.json"
+    target.write_text("old")
+    (tmp_path / ".unfinished+4000000000+report.json").write_text("of the dead")
+    with pytest.raises(KeyError), whole_file(target) as path:
+        path.write_text("new")
+        raise KeyError
+    assert [p.name for p in tmp_path.iterdir()] == ["report.json"]
+    assert target.read_text() == "old"
+    with whole_file(target) as path:
+        assert path.suffix == ".json"
+        path.write_text("new")
+    assert target.read_text() == "new"

@@ -1,0 +1,1 @@
+"""What is written is there whole, or not at all."""

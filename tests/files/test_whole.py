@@ -82,7 +82,7 @@ def test_what_a_living_process_writes_is_left_alone(tmp_path):
 def test_a_file_whose_writing_fails_stays_as_it_was(tmp_path):
     target = tmp_path / "report.json"
     target.write_text("old")
-    (tmp_path / ".unfinished+4000000000+report.json").write_text("of the dead")
+    (tmp_path / ".unfinished+99999999+report.json").write_text("of the dead")
     with pytest.raises(KeyError), whole_file(target) as path:
         path.write_text("new")
         raise KeyError

@@ -121,9 +121,9 @@ def start(brain: DLDBrain, n_batches: int = 1) -> DLDBrain:
     """Brings a Brain to where `fit` calls `fit_batch`."""
     brain.on_fit_start()
     brain.epoch_counter.current = 1
+    brain.n_train_batches = n_batches
     brain.on_stage_start(sb.Stage.TRAIN, 1)
     brain.modules.train()
-    brain.n_train_batches = n_batches
     return brain
 
 

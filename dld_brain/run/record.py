@@ -2,6 +2,7 @@
 
 import csv
 import shlex
+from math import inf
 from typing import Any
 
 from dld_brain.audio.dataset import csv_file
@@ -38,7 +39,8 @@ def training_speech(settings: Settings, csv_folder: str) -> dict[str, Any]:
         path = csv_file(csv_folder, split)
         with open(path, newline="", encoding="utf-8") as file:
             seconds += [float(row["duration"]) for row in csv.DictReader(file)]
-    seconds = [x for x in seconds if x <= told.max_train_seconds]
+    longest = told.max_train_seconds or inf
+    seconds = [x for x in seconds if x <= longest]
     return {
         "corpus": told.corpus or None,
         "train_splits": list(told.train_splits),

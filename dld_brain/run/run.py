@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import Any, Optional
 
@@ -79,7 +80,8 @@ def make_brain(
             settings.start.save_folder,
         ),
         augmentation=Augmentation(
-            hparams["wav_augment"], hparams["fea_augment"]
+            hparams["wav_augment"] if settings.data.speed_perturb else None,
+            hparams["fea_augment"] if settings.data.feature_drops else None,
         ),
         epoch_counter=hparams["epoch_counter"],
         sample_rate=settings.encoder.sample_rate,
@@ -287,8 +289,8 @@ class Run:
                 max_seconds,
             )
             for splits, max_seconds in (
-                (told.train_splits, told.max_train_seconds),
-                (told.valid_splits, float("inf")),
+                (told.train_splits, told.max_train_seconds or inf),
+                (told.valid_splits, inf),
             )
         )
         self.brain.fit(

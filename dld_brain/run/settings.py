@@ -72,11 +72,13 @@ class Data:
     valid_splits: SomeWords
     test_splits: SomeWords
     token_type: Annotated[str, one_of("unigram", "bpe", "char")]
-    max_train_seconds: Positive
+    max_train_seconds: Optional[Positive]
     batch_size: Count
     max_batch_seconds: Weight
     num_buckets: Count
     num_workers: Natural
+    speed_perturb: bool
+    feature_drops: bool
     max_time_drop: DropLength
     max_time_drops: Count
     max_freq_drop: DropLength

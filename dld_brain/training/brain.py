@@ -299,6 +299,7 @@ class DLDBrain(Loop):
         """Starts the counts of a stage."""
         self.stats = StageStats(self.task, self.valid_depths)
         if stage == sb.Stage.TRAIN:
+            self.lr_scheduler.plan(self.n_updates())
             self.clock.start()
 
     def on_fit_batch_end(

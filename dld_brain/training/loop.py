@@ -1,6 +1,7 @@
 """SpeechBrain's training loop, without the defects that bite us."""
 
 from collections.abc import Callable, Mapping
+from math import ceil
 from typing import Any, Optional
 
 import torch
@@ -99,6 +100,12 @@ class Loop(sb.Brain):
             self.optimizers_step()
         self.on_fit_batch_end(batch, outputs, loss, should_step)
         return loss.detach().cpu()
+
+    def n_updates(self) -> int:
+        """Updates of the whole training, if all epochs are as this one is."""
+        steps = ceil(self.n_train_batches / self.grad_accumulation_factor)
+        n_updates = steps * self.epoch_counter.limit
+        return min(n_updates, self.optimizer_step_limit or n_updates)
 
     def set_learning_rates(self) -> None:
         """Sets the scheduled rate; of a group, times its `lr_factor`."""

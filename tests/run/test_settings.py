@@ -114,8 +114,8 @@ BAD = [
         "even",
     ),
     (
-        "--schedule=tri_stage",
-        "`schedule.n_updates` must be given with tri_stage",
+        "--schedule=noam",
+        "`schedule.n_warmup_steps` must be given with noam",
     ),
     (
         "--schedule.n_warmup_steps=0",

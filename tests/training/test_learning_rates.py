@@ -3,6 +3,9 @@
 import torch
 from common import batch_of, noise, start, tiny_brain, tiny_modules
 
+import speechbrain as sb
+from dld_brain.training.schedules import Exponential
+
 
 def step_sizes(**settings):
     """How far each part moves in one step of SGD-like size."""
@@ -36,3 +39,42 @@ def test_the_head_learns_at_its_own_rate_and_the_rest_as_before():
 def test_a_rate_of_zero_leaves_a_part_alone():
     still = step_sizes(head_lr_factor=0.0)
     assert still["head.weight"] == 0 < still["stem.conv1.weight"]
+
+
+def rates_of(schedule, n_steps):
+    """Learning rates of the first steps."""
+    opt = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    found = []
+    for _ in range(n_steps):
+        schedule(opt)
+        found.append(opt.param_groups[0]["lr"])
+    return found
+
+
+def test_the_papers_rate_falls_by_equal_ratios_to_the_end_of_training():
+    schedule = Exponential(lr=2.0, n_warmup_steps=10)
+    schedule.plan(110)
+    rates = rates_of(schedule, 120)
+    rises = {round(b - a, 6) for a, b in zip(rates[:9], rates[1:9])}
+    falls = {round(b / a, 6) for a, b in zip(rates[9:109], rates[10:110])}
+    assert len(rises) == len(falls) == 1
+    assert rates[9] == 2.0 and abs(rates[109] - 0.1) < 1e-9
+    assert rates[109:] == [rates[109]] * 11  # behind the end it stays
+
+
+def test_a_resumed_schedule_keeps_its_length(tmp_path):
+    whole, first, second = (Exponential(1.0, 5) for _ in range(3))
+    whole.plan(40)
+    first.plan(40)
+    begun = rates_of(first, 20)
+    first.save(tmp_path / "lr")
+    second.load(tmp_path / "lr")
+    second.plan(50)  # an epoch of another number of batches
+    assert begun + rates_of(second, 20) == rates_of(whole, 40)
+
+
+def test_a_run_plans_its_schedule_from_its_own_length():
+    brain = tiny_brain(number_of_epochs=3)
+    brain.n_train_batches, brain.grad_accumulation_factor = 7, 2
+    brain.on_stage_start(sb.Stage.TRAIN, 1)
+    assert brain.lr_scheduler.n_updates == 3 * 4

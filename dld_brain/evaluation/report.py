@@ -40,6 +40,8 @@ class Report:
         Of this package, where it is a clone.
     date : str
         ISO 8601.
+    train_hours : float
+        Of speech that training has seen.
     starts_from_model : bool
         Whether it started from a trained model.
     metric : str
@@ -74,6 +76,8 @@ class Report:
     machine: dict[str, Any]
     date: str
     corpus: str
+    train_splits: list[str]
+    train_hours: float
     gates: str
     starts_from_model: bool
     metric: str

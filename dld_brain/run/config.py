@@ -225,8 +225,33 @@ def compose(hparams_file: str, overrides: Overrides = None) -> Composed:
                 raise unknown_key(key, tree)
             tree[key] = merged(key, tree[key], value)
             changed.add(key)
+    if tree["trained_on"] is None:
+        usual = merged("", weak, corpus_settings(corpus, encoder))
+        tree["trained_on"] = training_data(tree, usual["train_splits"])
     keys = [key for key in files["encoder"] if key in tree]
     return Composed(hparams_file, tree, encoder, keys, changed)
+
+
+def training_data(tree: dict[str, Any], usual: list[str]) -> str:
+    """What a model is trained on, as a part of the name of its folder.
+
+    Arguments
+    ---------
+    usual : list of str
+        Training splits that go without saying: all of the corpus.
+
+    Example
+    -------
+    >>> tree = {"corpus": "LibriSpeech", "train_splits": ["train-clean-100"]}
+    >>> training_data(tree, ["train-clean-100", "train-clean-360"])
+    'LibriSpeech-train-clean-100'
+    >>> tree = {"corpus": "", "data_folder": "/my/calls", "train_splits": ["a"]}
+    >>> training_data(tree, ["a"])
+    'calls'
+    """
+    name = tree["corpus"] or Path(str(tree["data_folder"])).name
+    splits = list(tree["train_splits"])
+    return name if splits == list(usual) else f"{name}-{'+'.join(splits)}"
 
 
 def _differences(node: dict[str, Any]) -> dict[str, Any]:

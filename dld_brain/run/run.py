@@ -10,10 +10,14 @@ import torch
 
 import speechbrain as sb
 from dld_brain.audio import dataset as data
-from dld_brain.model_folder import copy_weights, load_pretrained
-from dld_brain.run import start
+from dld_brain.model_folder import (
+    PretrainedModel,
+    copy_weights,
+    load_pretrained,
+)
+from dld_brain.run import hours, start
 from dld_brain.run.checks import Positive, checked
-from dld_brain.run.config import Overrides, compose, load_hparams
+from dld_brain.run.config import Composed, Overrides, compose, load_hparams
 from dld_brain.run.finish import Finish
 from dld_brain.run.places import find_preparation
 from dld_brain.run.record import command_of
@@ -24,6 +28,7 @@ from dld_brain.training.brain import Augmentation, DLDBrain, Keeping, Weights
 from dld_brain.training.clock import layer_passes, read_training
 from dld_brain.training.progress import Progress
 from speechbrain.utils.distributed import if_main_process, run_on_main
+from speechbrain.utils.logger import get_logger
 from speechbrain.utils.run_opts import RunOptions
 from speechbrain.utils.seed import seed_everything
 
@@ -90,6 +95,7 @@ def make_brain(
     )
 
 
+logger = get_logger(__name__)
 #: What goes to the console, and what to log.txt alone.
 LOG_CONFIG = Path(__file__).with_name("log_config.yaml")
 
@@ -120,7 +126,16 @@ class Run:
             norm = run_opts.max_grad_norm
             checked("max_grad_norm", norm, Positive)
         self.overrides = overrides
-        self.composed = compose(hparams_file, overrides)
+        self.later = later
+        #: Settings that follow from the data that was found.
+        self.found: dict[str, Any] = {}
+        #: The models that the run starts from: folders, by role.
+        self.folders: dict[str, str] = {}
+        self._read(compose(hparams_file, overrides))
+
+    def _read(self, composed: Composed) -> None:
+        """Takes settings, and makes the objects that they name."""
+        self.composed = composed
         self.settings = self.composed.settings()
         self.gates = start.gates_with_table(self.settings.losses.gates)
         self.hparams = load_hparams(self.composed)
@@ -138,16 +153,14 @@ class Run:
                 f"{self.gates.name} do not"
             )
         self.is_training = not (
-            run_opts.test_only or self.settings.evaluation.export_only
+            self.run_opts.test_only or self.settings.evaluation.export_only
         )
-        #: The models that the run starts from: folders, by role.
-        self.folders: dict[str, str] = {}
         self.progress = Progress(
             self.settings.title,
             self.settings.optimisation.number_of_epochs,
             self._passes(),
-            later=later,
-            is_shown=not run_opts.noprogressbar,
+            later=self.later,
+            is_shown=not self.run_opts.noprogressbar,
         )
 
     def prepare(self) -> "Run":
@@ -155,10 +168,17 @@ class Run:
 
         What it starts from is trained first where it is not there yet.
         """
+        models = start.named_models(self.settings)
+        self._make_folder()
+        self._leave_out_absent_splits()
+        self.csv_folder = self._prepare_data()
+        self._follow_the_hours(models)
+        self._keep_what_it_is_told()
         settings = self.settings
         if self.is_training:
             self.folders = start.find_models(self.composed, settings, self._run)
-        models = {f: load_pretrained(f) for f in self.folders.values()}
+        others = set(self.folders.values()) - set(models)
+        models |= {folder: load_pretrained(folder) for folder in others}
         task = start.find_vocabulary(settings, models)
         teacher = models.get(self.folders.get("teacher", ""))
         if "init_from" in self.folders:
@@ -169,8 +189,6 @@ class Run:
                 settings.start.init_layers, *sizes
             )
             copy_weights(source, self.modules, folder, gates)
-        self._make_folder()
-        self.csv_folder = self._prepare_data()
         task = task or start.make_vocabulary(settings, self.csv_folder)
         # What cannot be decoded as asked is said before training.
         decoding = settings.evaluation.decoding
@@ -211,10 +229,42 @@ class Run:
 
     def _run(self, hparams_file: str, overrides: dict[str, Any]) -> None:
         """Runs another recipe first, with the same options."""
-        later = self.progress.own + self.progress.later
+        later = self.progress.own + self.later
         first = Run(hparams_file, self.run_opts, overrides, later)
         first.prepare().fit().finish()
         self.progress.before += first.progress.before + first.progress.own
+
+    def _follow_the_hours(self, models: dict[str, PretrainedModel]) -> None:
+        """Takes the settings that the amount of speech decides."""
+        splits = list(self.settings.data.train_splits)
+        amount = hours.amount_of(self.csv_folder, splits)
+        task = next((model.task for model in models.values()), None)
+        changes = hours.defaults_for(amount, self.composed, task)
+        if changes:
+            self._change(changes, hours.in_words(amount, changes))
+
+    def _leave_out_absent_splits(self) -> None:
+        """Does without test splits that nobody asked for and are not there."""
+        told = self.settings.data
+        absent = [
+            split
+            for split in told.may_miss
+            if split in told.test_splits
+            and not Path(told.data_folder, split).exists()
+        ]
+        if absent and "test_splits" not in self.overrides:
+            kept = [s for s in told.test_splits if s not in absent]
+            line = f"{told.data_folder} has no {', '.join(absent)}: left out"
+            self._change({"test_splits": kept}, line)
+
+    def _change(self, changes: dict[str, Any], why: str) -> None:
+        """Takes settings that follow from what was found, and says so."""
+        if if_main_process():
+            print(why)
+        logger.info(why)
+        self.found |= changes
+        overrides = {**self.overrides, **self.found}
+        self._read(compose(self.composed.hparams_file, overrides))
 
     def _passes(self) -> float:
         """Layer passes of a step of training, in the mean of some."""
@@ -227,13 +277,17 @@ class Run:
         return sum(passes) / len(passes)
 
     def _make_folder(self) -> None:
-        """Makes the output folder, with what the run was told."""
+        """Makes the output folder, with its log."""
         folder = self.settings.start.output_folder
         sb.create_experiment_directory(
             experiment_directory=folder,
             save_env_desc=self.is_training,
             log_config=self.run_opts.log_config or str(LOG_CONFIG),
         )
+
+    def _keep_what_it_is_told(self) -> None:
+        """Writes the settings of a training into its folder."""
+        folder = self.settings.start.output_folder
         if self.is_training and if_main_process():
             head = f"# Generated from {self.composed.hparams_file}\n"
             text = head + "# yamllint disable\n" + self.composed.text()

@@ -17,6 +17,7 @@ from dld_brain.evaluation.routing import RoutingPoint, routing_curve
 from dld_brain.evaluation.scores import DepthScore
 from dld_brain.gates.gates import Gates
 from dld_brain.model_folder import commit, load_state_strictly
+from dld_brain.run.record import training_speech
 from dld_brain.run.settings import Settings
 from dld_brain.search.choose import LayerChooser
 from dld_brain.tasks import Task
@@ -216,6 +217,7 @@ class Scoring:
     def origin(self) -> dict[str, Any]:
         """What a report says of the run, beside what was scored."""
         settings, brain = self.settings, self.brain
+        speech = training_speech(settings, self.csv_folder)
         return {
             "experiment": Path(settings.start.output_folder).parent.name,
             "seed": settings.start.seed,
@@ -225,6 +227,8 @@ class Scoring:
             "machine": machine(brain.device),
             "date": datetime.date.today().isoformat(),
             "corpus": settings.data.corpus,
+            "train_splits": speech["train_splits"],
+            "train_hours": speech["hours"],
             "gates": settings.losses.gates.name,
             "starts_from_model": bool(settings.start.init_from),
             "metric": self.task.metric,

@@ -63,6 +63,7 @@ class Data:
     corpus: Optional[str]
     language: Optional[str]
     data_folder: PathName
+    trained_on: str
     prepare: Optional[str]
     makes_itself: bool
     corpus_options: dict
@@ -71,6 +72,7 @@ class Data:
     train_splits: SomeWords
     valid_splits: SomeWords
     test_splits: SomeWords
+    may_miss: Words
     token_type: Annotated[str, one_of("unigram", "bpe", "char")]
     max_train_seconds: Optional[Positive]
     batch_size: Count

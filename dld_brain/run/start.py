@@ -1,5 +1,6 @@
 """Where a run starts: the models it starts from, and their vocabulary."""
 
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,10 +11,15 @@ from dld_brain.audio import dataset as data
 from dld_brain.depth_table import FILE, DepthTable
 from dld_brain.gates.by_depth import FAMILIES
 from dld_brain.gates.gates import Gates
-from dld_brain.model_folder import PretrainedModel, check_pretrained
+from dld_brain.model_folder import (
+    PretrainedModel,
+    check_pretrained,
+    load_pretrained,
+)
+from dld_brain.model_folder.save import TRAINING
 from dld_brain.run.choices import Block
 from dld_brain.run.config import Composed, compose
-from dld_brain.run.settings import Settings
+from dld_brain.run.settings import Data, Settings
 from dld_brain.tasks import Task, find_task
 from speechbrain.utils.distributed import if_main_process
 
@@ -56,6 +62,13 @@ def gates_with_table(gates: Block) -> Block:
     table.read(path)
     layers = {n: table.layers(n) for n in table.depths}
     return replace(gates, options={**gates.options, "table": layers})
+
+
+def named_models(settings: Settings) -> dict[str, PretrainedModel]:
+    """Loads the models that a run names by their folders, by folder."""
+    sources = {settings.start.teacher, settings.start.init_from}
+    named = [s for s in sources if s and not s.endswith(".yaml")]
+    return {folder: load_pretrained(folder) for folder in named}
 
 
 def find_models(
@@ -121,7 +134,38 @@ def find_model(
         print(f"{folder} holds no model yet: training it first ({recipe})")
         train(str(recipe), overrides)
     check_pretrained(str(folder))
+    check_training_data(folder, settings.data)
     return str(folder)
+
+
+def check_training_data(folder: Path, told: Data) -> None:
+    """Raises where a model that was found was trained on other data.
+
+    A model that a run names by its folder is taken whatever it was trained
+    on.
+    """
+    theirs = json.loads((folder / TRAINING).read_text())
+    ours = (told.corpus or None, list(told.train_splits))
+    if (theirs["corpus"], theirs["train_splits"]) == ours:
+        return
+    raise ValueError(
+        f"{folder} must be trained on what this run trains on "
+        f"({in_words(*ours)}), but was on "
+        f"{in_words(theirs['corpus'], theirs['train_splits'])}, "
+        f"{theirs['hours']:.1f} h: name it by its folder to take it all the "
+        f"same, or give another --output_folder to what it starts from"
+    )
+
+
+def in_words(corpus: Optional[str], splits: list[str]) -> str:
+    """Training data as messages say it.
+
+    Example
+    -------
+    >>> in_words("AN4", ["train"]), in_words(None, ["a", "b"])
+    ('AN4: train', 'data of your own: a, b')
+    """
+    return f"{corpus or 'data of your own'}: {', '.join(splits)}"
 
 
 def layers_to_start_from(

@@ -10,16 +10,9 @@ from dld_brain.audio.preparation import (
     write_split,
 )
 
-#: Splits of the corpus as it is distributed.
-SPLITS = (
-    "train-clean-100",
-    "train-clean-360",
-    "train-other-500",
-    "dev-clean",
-    "dev-other",
-    "test-clean",
-    "test-other",
-)
+#: Endings of the audio, in the order in which they are looked for; upstream's
+#: is the first.
+ENDINGS = (".flac", ".wav", ".opus", ".ogg", ".mp3")
 
 
 def prepare_librispeech(
@@ -30,6 +23,9 @@ def prepare_librispeech(
     workers: Optional[int] = None,
 ) -> None:
     """Writes a CSV file for each split that has none yet.
+
+    Any folder of LibriSpeech's layout is a split: those of the corpus, of
+    mini LibriSpeech (https://www.openslr.org/31), and others.
 
     Arguments
     ---------
@@ -42,14 +38,14 @@ def prepare_librispeech(
     Raises
     ------
     CorpusError
-        If a split is unknown or not there, or an utterance has a problem.
+        If a split is not there, or an utterance has a problem.
     """
     for split in missing_splits(csv_folder, splits):
         folder = Path(data_folder, split)
-        if split not in SPLITS or not folder.is_dir():
+        if not folder.is_dir():
             raise CorpusError(
-                f"split {split!r} must be one of {', '.join(SPLITS)} and a "
-                f"folder of {data_folder}, but is not"
+                f"split {split!r} must be a folder of {data_folder}, but is "
+                f"not: there are {', '.join(splits_of(data_folder)) or 'none'}"
             )
         utterances, problems = find_utterances(folder)
         write_split(
@@ -62,6 +58,12 @@ def prepare_librispeech(
         )
 
 
+def splits_of(data_folder: str) -> list[str]:
+    """The folders that hold transcripts of LibriSpeech's layout."""
+    folders = sorted(p for p in Path(data_folder).iterdir() if p.is_dir())
+    return [p.name for p in folders if any(p.glob("*/*/*.trans.txt"))]
+
+
 def find_utterances(folder: Path) -> tuple[list[Utterance], list[str]]:
     """Reads the transcripts of a split: <speaker>/<chapter>/*.trans.txt.
 
@@ -71,17 +73,22 @@ def find_utterances(folder: Path) -> tuple[list[Utterance], list[str]]:
         The utterances in the order of their names, and audio that no
         transcript names.
     """
+    audio = {
+        path.with_suffix(""): path
+        for ending in reversed(ENDINGS)
+        for path in sorted(folder.glob(f"*/*/*{ending}"))
+    }
     utterances = []
     for transcript in sorted(folder.glob("*/*/*.trans.txt")):
         for line in transcript.read_text(encoding="utf-8").splitlines():
             name, _, text = line.partition(" ")
-            wav = transcript.parent / f"{name}.flac"
+            stem = transcript.parent / name
+            wav = audio.get(stem, stem.with_name(f"{name}{ENDINGS[0]}"))
             speaker = transcript.parent.parent.name
             utterances.append(Utterance(name, wav, speaker, text.strip()))
     known = {utterance.wav for utterance in utterances}
     problems = [
         f"{wav.stem}: audio without transcript"
-        for wav in sorted(folder.glob("*/*/*.flac"))
-        if wav not in known
+        for wav in sorted(set(audio.values()) - known)
     ]
     return utterances, problems

@@ -141,6 +141,8 @@ def test_the_report_has_the_documented_form(evaluation, tmp_path):
         machine={"processor": "?", "cores": 2, "device": "cpu"},
         date="2026-01-31",
         corpus="AN4",
+        train_splits=["train"],
+        train_hours=0.6,
         gates="bernoulli",
         starts_from_model=True,
         metric="WER",

@@ -4,38 +4,35 @@
 > python -m dld_brain.paper figure3 --runs results/FluentSpeechCommands/*/*
 
 Writes <name>.md, and of a figure <name>.png, and prints the Markdown. Cells
-are "ours (paper's)"; several seeds of a method give mean ± deviation. What
-the paper reports stands in paper.yaml, with its source.
+are "ours (paper's)"; several seeds of a method give mean ± deviation. Runs
+that were trained on other speech than the paper's have tables of their own,
+one for each. What the paper reports stands in paper.yaml, with its source.
 """
 
 import argparse
-import statistics
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Optional
 
-from dld_brain.evaluation.plots import picture
 from dld_brain.evaluation.report import deepest
-from dld_brain.evaluation.tables import markdown_table, mean_and_deviation
+from dld_brain.evaluation.tables import markdown_table
+from dld_brain.files.whole import whole_file
+from dld_brain.paper.figures import draw_computation, draw_depth
 from dld_brain.paper.finished_runs import (
     Measured,
     Run,
+    Speech,
+    by_speech,
     fitting,
     measured,
     of_the_table,
     read_runs,
 )
+from dld_brain.paper.published import DATA, FOOTNOTE, Published
 from dld_brain.run.config import read_tree
 from dld_brain.training.clock import with_before
 
-DATA = Path(__file__).with_name("paper.yaml")
-#: What a cell says where no number of the paper's is known.
-UNKNOWN = "not published"
-FOOTNOTE = (
-    f'"{UNKNOWN}": the paper gives no number, or its number could not be '
-    "recovered; dld_brain/paper/paper.yaml says which."
-)
 #: Of a training: a count, the unit it is shown in, and how.
 COLUMNS = (
     ("seconds", 3600, ".2f"),
@@ -44,21 +41,7 @@ COLUMNS = (
 )
 
 
-def cell(ours: Optional[list[float]], paper: Optional[float]) -> str:
-    """Ours, and the paper's in parentheses.
-
-    Example
-    -------
-    >>> cell([7.0, 8.0], 7.32), cell(None, 7.32), cell([7.0], None)
-    ('7.50 ± 0.71 (7.32)', '- (7.32)', '7.00 (not published)')
-    """
-    text = mean_and_deviation(ours, decimals=2) if ours else "-"
-    return f"{text} ({UNKNOWN if paper is None else f'{paper:.2f}'})"
-
-
-def rates_table(
-    ours: Measured, paper: Mapping[str, Any], depths: list[int]
-) -> str:
+def rates_table(ours: Measured, paper: Published, depths: list[int]) -> str:
     """A row for each method, a column for each depth.
 
     Arguments
@@ -69,15 +52,18 @@ def rates_table(
     depths = sorted({*depths, *(n for rates in ours.values() for n in rates)})
     head = ["ours (paper's), n =", *map(str, depths)]
     lines = []
-    for method in dict.fromkeys([*paper, *ours]):
+    for method in dict.fromkeys([*paper.printed, *ours]):
+        found = ours.get(method, {})
+        of_the_paper = paper.printed.get(method, {})
         cells = [
             # A teacher is of one depth: the others are left out.
-            cell(ours.get(method, {}).get(n), paper.get(method, {}).get(n))
-            if method != "M_ref" or n in {*paper[method], *ours[method]}
+            paper.cell(method, n, found.get(n))
+            if method != "M_ref" or n in {*of_the_paper, *found}
             else ""
             for n in depths
         ]
-        lines.append([method, *cells])
+        is_ours = bool(paper.printed) and not paper.knows(method)
+        lines.append([f"{method} (ours)" if is_ours else method, *cells])
     return markdown_table(head, lines)
 
 
@@ -110,55 +96,45 @@ def cost_table(runs: list[Run]) -> str:
     return markdown_table(head, lines)
 
 
-def draw(
-    path: Path, spec: Mapping[str, Any], part: Mapping[str, Any], ours: Measured
-) -> None:
-    """Draws a figure: ours as lines, the paper's as crosses."""
-    labels = {
-        "xlabel": "layers that run, n",
-        "ylabel": f"{spec['metric']}, %",
-        "title": f"{spec['title']}\n{part['corpus']}, {part['name']}",
-    }
-    with picture(path, **labels) as axes:
-        methods = list(dict.fromkeys([*part["paper"], *ours]))
-        for i, method in enumerate(methods):
-            rates = {n: statistics.mean(v) for n, v in ours[method].items()}
-            if method == "M_ref" and rates:
-                axes.axhline(
-                    rates[max(rates)], color=f"C{i}", ls="--", label=method
-                )
-            elif rates:
-                rates = dict(sorted(rates.items()))
-                axes.plot(
-                    list(rates), list(rates.values()), f"C{i}o-", label=method
-                )
-            known = part["paper"].get(method, {})
-            if known:
-                label = f"{method}, the paper's"
-                points = list(known), list(known.values())
-                axes.plot(*points, f"C{i}x", label=label)
-        axes.legend()
+def sections(
+    runs: list[Run], spec: Mapping[str, Any], part: Mapping[str, Any]
+) -> Iterator[tuple[Speech, list[Run], Published]]:
+    """The runs of a part by what they were trained on; the paper's first."""
+    papers = Speech(tuple(part["train_splits"]), part["train_hours"])
+    groups = by_speech(fitting(runs, spec, part["corpus"]))
+    same = [run for s, group in groups for run in group if s.is_that_of(papers)]
+    yield papers, same, Published.of(part)
+    for speech, group in groups:
+        if not speech.is_that_of(papers):
+            yield speech, group, Published({}, {})
 
 
 def write(name: str, folders: list[str], output: str) -> str:
     """Writes a table or a figure."""
-    spec = read_tree(DATA)[name]
+    spec, folder = read_tree(DATA)[name], Path(output)
     runs = read_runs(folders)
-    Path(output).mkdir(parents=True, exist_ok=True)
-    text = f"# {name.capitalize()}: {spec['title']}, {spec['metric']} in %\n"
+    text = f"# {spec['heading']}: {spec['title']}, {spec['metric']} in %\n"
+    by_epoch = spec.get("by_epoch", False)
     for part in spec["sets"]:
-        fit = fitting(runs, spec, part["corpus"])
-        ours = measured(fit, part["name"], spec["metric"], name == "table3")
-        table = rates_table(ours, part["paper"], list(spec["depths"]))
-        text += f"\n## {part['corpus']}, {part['name']}\n\n{table}\n"
-        if "text" in part:
-            text += f"\n{part['text']}\n"
-        if fit:
-            text += f"\n{cost_table(fit)}\n"
-        if name.startswith("figure"):
-            draw(Path(output, f"{name}.png"), spec, part, ours)
+        for speech, group, paper in sections(runs, spec, part):
+            ours = measured(group, part["name"], spec["metric"], by_epoch)
+            depths = list(spec["depths"]) if paper.printed else []
+            text += f"\n## {part['corpus']}, {part['name']}\n"
+            text += f"\nTrained on {speech}.\n"
+            text += f"\n{rates_table(ours, paper, depths)}\n"
+            if paper.printed and "text" in part:
+                text += f"\n{part['text']}\n"
+            if group:
+                text += f"\n{cost_table(group)}\n"
+            if paper.printed and name.startswith("figure"):
+                with whole_file(folder / f"{name}.png") as path:
+                    if "costs" in spec:
+                        draw_computation(path, spec, part, ours, group)
+                    else:
+                        draw_depth(path, spec, part, ours)
     text += f"\n{FOOTNOTE}\n"
-    Path(output, f"{name}.md").write_text(text)
+    with whole_file(folder / f"{name}.md") as path:
+        path.write_text(text, encoding="utf-8")
     return text
 
 
@@ -179,7 +155,7 @@ def main(arguments: Optional[list[str]] = None) -> int:
     options = parser.parse_args(arguments)
     try:
         print(write(options.name, options.runs, options.output))
-    except (OSError, KeyError) as error:
+    except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0

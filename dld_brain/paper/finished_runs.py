@@ -11,6 +11,45 @@ from dld_brain.evaluation.report import deepest
 #: Values by method and depth, one for each seed.
 Measured = dict[str, dict[int, list[float]]]
 
+#: First words of the recipes, the longer ones first.
+ENCODERS = ("conformer_slu", "conformer", "wavlm")
+#: What the paper calls a recipe, and the gates that go with the name; ours
+#: are "ours", the others by what their files are called.
+METHODS = {
+    "teacher": ("M_ref", "full"),
+    "rd": ("RDsc", "bernoulli"),
+    "rdld": ("RDLD", "bernoulli"),
+    "dld": ("DLD", "bernoulli"),
+    "dld_plus": ("DLD plus", "every_depth"),
+}
+#: Hours of two runs that count as the same data, relative to one another.
+SAME_HOURS = 0.02
+
+
+class Speech(NamedTuple):
+    """What a run was trained on."""
+
+    splits: tuple[str, ...]
+    hours: float
+
+    def is_that_of(self, other: "Speech") -> bool:
+        """Whether it is the same, but for what a limit on length leaves out.
+
+        Example
+        -------
+        >>> whole = Speech(("train-clean-100",), 100.6)
+        >>> whole.is_that_of(Speech(("train-clean-100",), 100.5))
+        True
+        >>> whole.is_that_of(Speech(("train-clean-100",), 10.0))
+        False
+        """
+        distance = abs(self.hours - other.hours)
+        is_near = distance <= SAME_HOURS * other.hours
+        return sorted(self.splits) == sorted(other.splits) and is_near
+
+    def __str__(self) -> str:
+        return f"{', '.join(self.splits)} ({self.hours:.1f} h)"
+
 
 class Run(NamedTuple):
     """A finished run."""
@@ -19,24 +58,38 @@ class Run(NamedTuple):
     report: dict[str, Any]
 
     @property
+    def encoder(self) -> str:
+        """The first words of its recipe, "" where they are none of ours."""
+        recipe = self.report["recipe"]
+        fitting = (e for e in ENCODERS if recipe.startswith(f"{e}_"))
+        return next(fitting, "")
+
+    @property
     def method(self) -> str:
         """What the paper calls it; of what the paper has not, a name."""
-        recipe = self.report["recipe"]
-        if recipe.endswith("_teacher"):
-            return "M_ref"
-        is_rd = recipe.endswith("_rd")
-        if is_rd and self.report["starts_from_model"]:
-            name = "RD from M_ref"
-        elif is_rd:
-            name = "RDsc"
-        else:
-            name = recipe.rpartition("_")[2].upper()
+        recipe = self.report["recipe"].removeprefix(f"{self.encoder}_")
         gates = self.report["gates"]
-        return name if gates == "bernoulli" else f"{name}, {gates} gates"
+        name, usual = METHODS.get(recipe, (recipe.replace("_", " "), gates))
+        if recipe == "rd" and self.report["starts_from_model"]:
+            name = "RD from M_ref"
+        elif recipe == "rd" and self.encoder == "wavlm":
+            name = "RDw-sc"
+        return name if gates == usual else f"{name}, {gates} gates"
+
+    @property
+    def speech(self) -> Speech:
+        """What it was trained on."""
+        splits = tuple(self.report["train_splits"])
+        return Speech(splits, self.report["train_hours"])
 
 
 def read_runs(folders: list[str]) -> list[Run]:
     """Reads the reports of runs.
+
+    Raises
+    ------
+    ValueError
+        If a report does not say what the run was trained on.
 
     Example
     -------
@@ -53,19 +106,38 @@ def read_runs(folders: list[str]) -> list[Run]:
                 f"{folder} must hold depth_report.json, but does not: give "
                 f"the output folders of finished runs"
             )
-        runs.append(Run(folder, json.loads(path.read_text())))
+        report = json.loads(path.read_text())
+        if not {"train_splits", "train_hours"} <= set(report):
+            raise ValueError(
+                f"{path} must say `train_splits` and `train_hours`, but does "
+                f"not: score the run again with --test_only"
+            )
+        runs.append(Run(folder, report))
     return runs
 
 
 def fitting(runs: list[Run], spec: Mapping[str, Any], corpus: str) -> list[Run]:
-    """The runs that a part of a table is of."""
+    """The runs that a part of a table is of, on whatever splits."""
     return [
         run
         for run in runs
         if run.report["corpus"] == corpus
         and run.report["metric"] == spec["metric"]
-        and run.report["recipe"].rpartition("_")[0] == spec["encoder"]
+        and run.encoder == spec["encoder"]
     ]
+
+
+def by_speech(runs: list[Run]) -> list[tuple[Speech, list[Run]]]:
+    """Runs grouped by what they were trained on, in order of appearance."""
+    groups: list[tuple[Speech, list[Run]]] = []
+    for run in runs:
+        same = (g for speech, g in groups if run.speech.is_that_of(speech))
+        group = next(same, None)
+        if group is None:
+            groups.append((run.speech, [run]))
+        else:
+            group.append(run)
+    return groups
 
 
 def of_the_table(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -1,14 +1,27 @@
 """The paper's tables and figures, of made-up reports."""
 
 import json
+from pathlib import Path
 
 import pytest
 
-from dld_brain.paper.__main__ import DATA, main, read_runs
+from dld_brain.paper.__main__ import main
+from dld_brain.paper.finished_runs import read_runs
+from dld_brain.paper.published import DATA
 from dld_brain.run.config import read_tree
 
 SPENT = {"seconds": 7200.0, "epochs": 4, "steps": 9, "audio_hours": 5.0}
 SPENT |= {"layer_passes": 1.0, "device": "cpu"}
+#: What the paper trained on, by corpus.
+SPEECH = {
+    "LibriSpeech": (
+        ["train-clean-100", "train-clean-360", "train-other-500"],
+        960.9,
+    ),
+    "FluentSpeechCommands": (["train"], 14.7),
+    "AN4": (["train"], 0.6),
+}
+HUNDRED = {"train_splits": ["train-clean-100"], "train_hours": 100.6}
 
 
 def rows(metric, rates, selection="even"):
@@ -36,6 +49,8 @@ def make_run(tmp_path):
             "recipe": recipe,
             "seed": seed,
             "corpus": corpus,
+            "train_splits": SPEECH[corpus][0],
+            "train_hours": SPEECH[corpus][1],
             "gates": "bernoulli",
             "starts_from_model": recipe.endswith("dld"),
             "metric": metric,
@@ -45,6 +60,7 @@ def make_run(tmp_path):
             "training": {**SPENT, "before": SPENT},
             **changes,
         }
+        recipe = report["recipe"] = recipe.rpartition("/")[2]
         folder = tmp_path / recipe / str(seed)
         folder.mkdir(parents=True)
         (folder / "depth_report.json").write_text(json.dumps(report))
@@ -98,9 +114,59 @@ def test_other_gates_and_starts_are_methods_of_their_own(make_run):
         make_run("conformer_dld", 1, {2: 1.0}, gates="uniform"),
         make_run("conformer_rd", 1, {2: 1.0}),
         make_run("conformer_rd", 2, {2: 1.0}, starts_from_model=True),
+        make_run("baselines/conformer_rdld", 1, {2: 1.0}),
+        make_run("conformer_slu_rd", 1, {2: 1.0}),
+        make_run("wavlm_rd", 1, {2: 1.0}),
+        make_run("conformer_dld_plus", 1, {2: 1.0}, gates="every_depth"),
+        make_run("conformer_early_exit", 1, {2: 1.0}, gates="every_depth"),
     ]
     methods = [run.method for run in read_runs(runs)]
-    assert methods == ["DLD, uniform gates", "RDsc", "RD from M_ref"]
+    assert methods == [
+        "DLD, uniform gates",
+        "RDsc",
+        "RD from M_ref",
+        "RDLD",
+        "RDsc",
+        "RDw-sc",
+        "DLD plus",
+        "early exit",
+    ]
+
+
+def test_rows_that_the_paper_has_not_are_ours(make_run, tmp_path):
+    runs = [
+        make_run("conformer_dld_plus", 1, {2: 20.0}, gates="every_depth"),
+        make_run("conformer_rd", 1, {2: 60.0}, starts_from_model=True),
+    ]
+    main(["table1", "--runs", *runs, "--output", str(tmp_path)])
+    text = (tmp_path / "table1.md").read_text()
+    assert "| DLD plus (ours) | 20.00 | - |" in text
+    assert "| RD from M_ref (ours) | 60.00 | - |" in text
+    ours = [line for line in text.splitlines() if "(ours)" in line]
+    assert not any("not published" in line for line in ours)
+
+
+def test_runs_on_other_speech_never_meet_the_papers(make_run, tmp_path):
+    runs = [
+        make_run("conformer_dld", 1, {2: 40.0}),
+        make_run("conformer_dld", 2, {2: 80.0}, **HUNDRED),
+        make_run("conformer_dld", 3, {2: 90.0}, **HUNDRED),
+        make_run("conformer_dld", 4, {2: 99.0}, train_hours=4.0),
+    ]
+    main(["table1", "--runs", *runs, "--output", str(tmp_path)])
+    path = tmp_path / "table1.md"
+    assert table(path, "DLD")[0] == "40.00 (38.30)"
+    hundred = "Trained on train-clean-100 (100.6 h)."
+    assert table(path, "DLD", hundred) == ["85.00 ± 7.07"]
+    assert table(path, "DLD", "train-other-500 (4.0 h).") == ["99.00"]
+    main(["table100h", "--runs", *runs, "--output", str(tmp_path)])
+    path = tmp_path / "table100h.md"
+    assert table(path, "I3D")[1:] == ["- (13.50)", "- (12.20)"]
+    assert table(path, "DLD") == [
+        "85.00 ± 7.07 (not published)",
+        "- (~9.94)",
+        "- (~8.14)",
+    ]
 
 
 def test_table_3_has_the_epochs_that_were_kept(make_run, tmp_path):
@@ -111,7 +177,8 @@ def test_table_3_has_the_epochs_that_were_kept(make_run, tmp_path):
     run = make_run("conformer_dld", 1, {2: 39.0}, epochs=epochs)
     main(["table3", "--runs", run, "--output", str(tmp_path)])
     path = tmp_path / "table3.md"
-    assert table(path, "DLD, epoch 25")[0] == "50.00 (not published)"
+    assert table(path, "DLD, epoch 25")[0] == "50.00 (41.26)"
+    assert table(path, "DLD, epoch 75")[-1] == "- (5.89)"
     assert table(path, "DLD, epoch 100")[-1] == "6.00 (5.82)"
     assert "39.00" not in path.read_text()
 
@@ -127,26 +194,71 @@ def test_figures_are_drawn(make_run, tmp_path, name, recipe, corpus):
     runs = [
         make_run(recipe, 1, {2: 70.0, 12: 90.0}, corpus),
         make_run(
-            recipe.replace("dld", "teacher"), 1, {2: 9.0, 12: 95.0}, corpus
+            recipe.replace("dld", "teacher"),
+            1,
+            {2: 9.0, 12: 95.0},
+            corpus,
+            gates="full",
         ),
     ]
     main([name, "--runs", *runs, "--output", str(tmp_path)])
     assert (tmp_path / f"{name}.png").stat().st_size > 5000
-    assert table(tmp_path / f"{name}.md", "DLD")[0] == "70.00 (not published)"
+    path = tmp_path / f"{name}.md"
+    assert table(path, "DLD")[0] == "70.00 (not published)"
+    if name == "figure2":
+        assert table(path, "DLD")[1] == "- (~23.25)"
+        assert table(path, "M_ref")[-1] == "95.00 (3.50)"
+
+
+def circles_of(make_run, tmp_path, monkeypatch):
+    """What Figure 2 draws: of each label x, y and area."""
+    from matplotlib.axes import Axes
+
+    drawn = {}
+
+    def scatter(self, x, y, area, label, **_):
+        drawn[label] = list(zip(x, y, area))
+
+    monkeypatch.setattr(Axes, "scatter", scatter)
+    monkeypatch.setattr(Axes, "legend", lambda self, **_: None)
+    run = make_run("wavlm_dld", 1, {2: 70.0, 12: 9.0})
+    main(["figure2", "--runs", run, "--output", str(tmp_path)])
+    return drawn
+
+
+def test_figure_2_is_wer_against_computation(make_run, tmp_path, monkeypatch):
+    drawn = circles_of(make_run, tmp_path, monkeypatch)
+    (x, y, _), *_ = drawn["masked wav2vec 2.0, 75 % trimmed"]
+    assert (x, y) == (4.80, 33.9)
+    # Computation and parameters are those of the reports.
+    assert [(x, y) for x, y, _ in drawn["DLD"]] == [(0.2, 70.0), (1.2, 9.0)]
+    areas = [area for *_, area in drawn["DLD"]]
+    assert areas[1] == 6 * areas[0]
+    assert [y for _, y, _ in drawn["DLD, the paper's"]] == [23.25, 4.57]
 
 
 def test_every_table_can_be_made_of_no_fitting_run(make_run, tmp_path):
     run = make_run("conformer_dld", 1, {2: 1.0}, corpus="AN4")
     for name in read_tree(DATA):
         assert main([name, "--runs", run, "--output", str(tmp_path)]) == 0
-        assert (
-            "1.00" not in (tmp_path / f"{name}.md").read_text().split("##")[1]
-        )
+        assert "| 1.00 " not in (tmp_path / f"{name}.md").read_text()
 
 
 def test_a_folder_without_a_report_is_named(tmp_path, capsys):
     assert main(["table1", "--runs", str(tmp_path)]) == 2
     assert "must hold depth_report.json" in capsys.readouterr().err
+
+
+def test_a_report_that_hides_its_speech_is_refused(make_run, capsys):
+    run = make_run("conformer_dld", 1, {2: 1.0})
+    path = Path(run, "depth_report.json")
+    report = json.loads(path.read_text())
+    del report["train_hours"]
+    path.write_text(json.dumps(report))
+    assert main(["table1", "--runs", run]) == 2
+    assert (
+        "must say `train_splits` and `train_hours`" in capsys.readouterr().err
+    )
 
 
 def test_what_the_paper_says_agrees_with_itself():
@@ -157,3 +269,22 @@ def test_what_the_paper_says_agrees_with_itself():
     assert round(paper["DLD"][12] - paper["M_ref"][12], 2) == 0.53
     later = data["table3"]["sets"][0]["paper"]
     assert later["DLD, epoch 100"] == paper["DLD"]
+    # More training helps at every depth.
+    epochs = [later[f"DLD, epoch {e}"] for e in (25, 50, 75, 100)]
+    for n in (2, 4, 6, 8, 10, 12):
+        rates = [epoch[n] for epoch in epochs]
+        assert rates == sorted(rates, reverse=True)
+    hundred = data["table100h"]["sets"][0]
+    for n, difference in ((6, 3.56), (9, 4.06)):
+        derived = hundred["derived"]["DLD"][n]
+        assert round(hundred["paper"]["I3D"][n] - derived, 2) == difference
+    masked = data["figure2"]["others"][0]["rate"]
+    wavlm = data["table2"]["sets"][0]["derived"]["DLD"][3]
+    assert round(masked - wavlm, 2) == 10.65
+
+
+def test_the_costs_of_figure_2_are_those_of_wavlm_base():
+    costs = read_tree(DATA)["figure2"]["costs"]
+    for n, cost in costs.items():
+        assert abs(cost["gmacs"] - (2.709 + n / 12 * 4.702)) < 0.01
+        assert abs(cost["mparams"] - (9.34 + n * 7.0885)) < 0.1

@@ -9,6 +9,7 @@ import torch
 
 import speechbrain as sb
 from dld_brain.audio import dataset as data
+from dld_brain.audio.own_csv import prepare_own
 from dld_brain.model_folder import copy_weights, load_pretrained
 from dld_brain.run import start
 from dld_brain.run.checks import Positive, checked
@@ -18,7 +19,7 @@ from dld_brain.run.places import find_preparation
 from dld_brain.run.record import command_of
 from dld_brain.run.scoring import Scoring
 from dld_brain.run.settings import Settings
-from dld_brain.tasks import Task
+from dld_brain.tasks import Task, find_task
 from dld_brain.training.brain import Augmentation, DLDBrain, Keeping, Weights
 from dld_brain.training.clock import layer_passes, read_training
 from dld_brain.training.progress import Progress
@@ -170,7 +171,8 @@ class Run:
         self._make_folder()
         self.csv_folder = self._prepare_data()
         task = task or start.make_vocabulary(settings, self.csv_folder)
-        # What cannot be decoded as asked is said before training.
+        # What cannot be decoded, or spelled, is said before training.
+        start.check_test_speech(settings, self.csv_folder, task)
         decoding = settings.evaluation.decoding
         task.with_decoding(decoding.name, decoding.options)
         start.keep_vocabulary(settings, task)
@@ -250,19 +252,22 @@ class Run:
             raise FileNotFoundError(
                 f"`data_folder` must be a folder, but {told.data_folder} is none"
             )
-        if told.prepare is None:
-            return told.data_folder
-        if not told.skip_prep:
-            splits = told.train_splits + told.valid_splits + told.test_splits
-            run_on_main(
-                find_preparation(str(told.corpus), told.prepare),
-                kwargs={
-                    "data_folder": told.data_folder,
-                    "csv_folder": told.csv_folder,
-                    "splits": list(splits),
-                    **told.corpus_options,
-                },
-            )
+        if told.skip_prep:
+            return told.csv_folder if told.prepare else told.data_folder
+        if told.prepare:
+            prepare = find_preparation(str(told.corpus), told.prepare)
+        else:
+            task = find_task(self.settings.encoder.task)
+            prepare = partial(prepare_own, column=task.column)
+        run_on_main(
+            prepare,
+            kwargs={
+                "data_folder": told.data_folder,
+                "csv_folder": told.csv_folder,
+                "splits": self.settings.splits,
+                **told.corpus_options,
+            },
+        )
         return told.csv_folder
 
     def _keep_what_it_starts_from(self) -> None:
@@ -280,15 +285,17 @@ class Run:
         told, save_folder = self.settings.data, self.settings.start.save_folder
         train_set, valid_set = (
             data.make_dataset(
-                data.merged_csv(self.csv_folder, list(splits), save_folder),
+                data.merged_csv(self.csv_folder, splits, save_folder),
                 told.data_folder,
                 self.task,
                 self.settings.encoder.sample_rate,
                 max_seconds,
+                told.max_unspellable,
+                only_readable,
             )
-            for splits, max_seconds in (
-                (told.train_splits, told.max_train_seconds),
-                (told.valid_splits, float("inf")),
+            for splits, max_seconds, only_readable in (
+                (told.train_splits, told.max_train_seconds, False),
+                (told.valid_splits, float("inf"), not told.is_decoded),
             )
         )
         self.brain.fit(

@@ -9,6 +9,7 @@ from dld_brain.audio.preparation import (
     missing_splits,
     write_split,
 )
+from dld_brain.audio.text_files import read_lines, visible_files
 
 #: Splits of the corpus as it is distributed.
 SPLITS = (
@@ -28,6 +29,7 @@ def prepare_librispeech(
     splits: list[str],
     allow_problems: bool = False,
     workers: Optional[int] = None,
+    decode_audio: bool = True,
 ) -> None:
     """Writes a CSV file for each split that has none yet.
 
@@ -38,6 +40,8 @@ def prepare_librispeech(
     allow_problems : bool
         Whether to leave out utterances with problems, which are logged,
         instead of stopping.
+    decode_audio : bool
+        Whether audio is read to its end, and not its header alone.
 
     Raises
     ------
@@ -59,6 +63,7 @@ def prepare_librispeech(
             problems,
             allow_problems,
             workers,
+            decode_audio,
         )
 
 
@@ -72,16 +77,16 @@ def find_utterances(folder: Path) -> tuple[list[Utterance], list[str]]:
         transcript names.
     """
     utterances = []
-    for transcript in sorted(folder.glob("*/*/*.trans.txt")):
-        for line in transcript.read_text(encoding="utf-8").splitlines():
-            name, _, text = line.partition(" ")
+    for transcript in visible_files(folder, "*/*/*.trans.txt"):
+        for _, line in read_lines(transcript):
+            name, *text = line.split(maxsplit=1)
             wav = transcript.parent / f"{name}.flac"
             speaker = transcript.parent.parent.name
-            utterances.append(Utterance(name, wav, speaker, text.strip()))
+            utterances.append(Utterance(name, wav, speaker, "".join(text)))
     known = {utterance.wav for utterance in utterances}
     problems = [
         f"{wav.stem}: audio without transcript"
-        for wav in sorted(folder.glob("*/*/*.flac"))
+        for wav in visible_files(folder, "*/*/*.flac")
         if wav not in known
     ]
     return utterances, problems

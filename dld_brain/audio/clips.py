@@ -10,9 +10,9 @@ from dld_brain.audio.reader import read_file
 
 #: Longer audio is decoded in pieces, to hold little of it at once; s.
 PIECE = 600
-#: What a duration may be off, s and as a share: rounding, and a header's
-#: estimate.
-TOLERANCE = (0.06, 0.01)
+#: What a duration may be off, s, and as a share: it may be rounded to half a
+#: second, or estimated from the size of the file.
+TOLERANCE = (0.25, 0.01)
 
 
 class Utterance(NamedTuple):

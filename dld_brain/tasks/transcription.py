@@ -1,9 +1,6 @@
 """Transcription: a posterior for each frame, CTC, word error rate."""
 
-import os
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -95,9 +92,7 @@ class TranscriptionTask(Task):
         ]
         size = {} if token_type == "char" else {"vocab_size": vocab_size}
         try:
-            with _stderr_in(Path(folder).parent / "log.txt"):
-                train = partial(_train, path, texts, token_type, **size)
-                run_on_main(train)
+            run_on_main(partial(_train, path, texts, token_type, **size))
         except RuntimeError as error:  # SentencePiece's own, with its reason
             raise ValueError(
                 f"no {token_type} tokenizer of `vocab_size` {vocab_size} can be "
@@ -276,25 +271,11 @@ def _train(path: Path, texts: list[str], token_type: str, **size: int) -> None:
         bos_id=-1,
         eos_id=-1,
         pad_id=-1,
+        minloglevel=2,  # errors, and no dump of its settings
         **size,
     )
     with whole_file(path) as unfinished:
         unfinished.write_bytes(model.getvalue())
-
-
-@contextmanager
-def _stderr_in(path: Path) -> Iterator[None]:
-    """Adds to a file what native code writes to stderr: SentencePiece's dump."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sys.stderr.flush()
-    kept = os.dup(2)
-    try:
-        with open(path, "ab") as log:
-            os.dup2(log.fileno(), 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
 
 
 def load_tokenizer(tokenizer: SentencePieceProcessor, path: Any) -> None:

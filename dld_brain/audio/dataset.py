@@ -78,7 +78,8 @@ class SpeechDataset(DynamicItemDataset):
             return super().__getitem__(index)
         except (ValueError, OSError) as error:
             if not self.leaves_out:
-                raise
+                name = f"{self.source}: {self.data_ids[index]}"
+                raise ValueError(f"{name}: {error}") from error
             self._leave_out(index, error)
             return None
 

@@ -127,11 +127,11 @@ def check_references(
             f"`max_unspellable` is {max_unspellable:g}"
         )
     if found.n_words:
-        logger.warning_once(f"{csv}: {found}; they count as wrong")
+        logger.warning(f"{csv}: {found}; they count as wrong")
     unknown = task.unknown(list(texts.values()))
     if unknown:
         counts = (f"{label} ({n})" for label, n in sorted(unknown.items()))
-        logger.warning_once(
+        logger.warning(
             f"{csv}: {sum(unknown.values())} of {len(texts)} utterances have "
             f"a label that training data has not; they count as wrong: "
             f"{', '.join(counts)}"

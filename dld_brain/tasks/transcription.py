@@ -227,10 +227,7 @@ class TranscriptionTask(Task):
         """WER and CER by jiwer, %, of texts in the same form."""
         import jiwer  # which inference has no need of
 
-        pair = [
-            [normalise(text, self.text_case) for text in texts]
-            for texts in (references, answers)
-        ]
+        pair = [[*map(self.text, texts)] for texts in (references, answers)]
         return {"WER": 100 * jiwer.wer(*pair), "CER": 100 * jiwer.cer(*pair)}
 
     def write_details(

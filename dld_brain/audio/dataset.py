@@ -99,7 +99,7 @@ class SpeechDataset(DynamicItemDataset):
             return
         self._is_left_out[index] = 1
         logger.warning(
-            "%s: %s is left out, the %d. that cannot be read of %d: %s",
+            "%s: %s is left out (%d of %d cannot be read so far): %s",
             self.source,
             self.data_ids[index],
             self.n_left_out,

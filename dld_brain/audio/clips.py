@@ -81,8 +81,16 @@ def frames_and_rate(path: Path) -> tuple[int, int]:
     -------
     tuple of int
         Samples, and their rate, Hz.
+
+    Raises
+    ------
+    ValueError
+        If it is no audio, or has no header.
     """
-    info = soundfile.info(str(path))
+    try:
+        info = soundfile.info(str(path))
+    except (soundfile.SoundFileError, TypeError) as error:
+        raise ValueError(f"audio does not open ({error})") from None
     return info.frames, info.samplerate
 
 
@@ -105,8 +113,6 @@ def find_clip(utterance: Utterance, decode: bool = True) -> Union[Clip, str]:
         _check_seconds(utterance, clip)
         if decode:
             _decode(wav, clip, frames)
-    except soundfile.SoundFileError as error:
-        return f"{name}: audio does not open ({error})"
     except (ValueError, OSError) as error:
         return f"{name}: {error}"
     return clip

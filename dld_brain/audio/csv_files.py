@@ -129,7 +129,7 @@ def _item_of(
     """A row as a dataset has it, and its id."""
     cells: dict[str, Any] = table.cells_of(row)
     for key in (*NEEDED, column):
-        if not normalise(cells[key]):
+        if not cells[key] or (key == column and not normalise(cells[key])):
             raise ValueError(f"column `{key}` must be filled, but is empty")
     cells["duration"] = _number("duration", cells["duration"])
     if cells["duration"] <= 0:

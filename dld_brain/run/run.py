@@ -171,6 +171,7 @@ class Run:
         self._make_folder()
         self.csv_folder = self._prepare_data()
         task = task or start.make_vocabulary(settings, self.csv_folder)
+        task = task.with_text_case(settings.data.text_case)
         # What cannot be decoded, or spelled, is said before training.
         start.check_test_speech(settings, self.csv_folder, task)
         decoding = settings.evaluation.decoding

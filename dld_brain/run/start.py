@@ -208,7 +208,7 @@ def find_vocabulary(
             f"all models of a run must have the same {kind.symbol}s, but "
             f"those of {' and '.join(tasks)} differ"
         )
-    return first and first.with_text_case(settings.data.text_case)
+    return first
 
 
 def keep_teacher_report(folder: str, save_folder: str) -> None:

@@ -135,10 +135,11 @@ class TranscriptionTask(Task):
         """Characters of a word that the vocabulary cannot spell."""
         if len(self.vocabulary) == 0:
             return ""
-        ids = self.vocabulary.encode(word, out_type=int)
+        ids, none = self.vocabulary.encode(word), self._not_targets
+        if none[0] not in ids and none[1] not in ids:
+            return ""
         pieces = self.vocabulary.encode(word, out_type=str)
-        lost = [p for i, p in zip(ids, pieces) if i in self._not_targets]
-        return "".join(lost)
+        return "".join(p for i, p in zip(ids, pieces) if i in none)
 
     @property
     def _not_targets(self) -> tuple[int, int]:
@@ -153,8 +154,11 @@ class TranscriptionTask(Task):
         torch.Tensor
             [U].
         """
-        ids = self.vocabulary.encode_as_ids(self.text(reference))
-        return torch.LongTensor([i for i in ids if i not in self._not_targets])
+        ids, none = (
+            self.vocabulary.encode(self.text(reference)),
+            self._not_targets,
+        )
+        return torch.LongTensor([i for i in ids if i not in none])
 
     def unknown(self, references: Sequence[str]) -> dict[str, int]:
         """None: a word that was never seen is wrong, or spelled right."""

@@ -47,6 +47,7 @@ def sound(path, seconds=1.0, seed=0):
 def folder(tmp_path):
     """A folder that has a.wav, of a second."""
     sound(tmp_path / "a.wav")
+    (tmp_path / "a.raw").write_bytes(bytes(32000))
     return tmp_path
 
 
@@ -133,6 +134,7 @@ PROBLEMS = {
     "transcript without audio ($other/a.wav)": (
         "u7,1.0,$other/a.wav,s,HELLO,0,16000"
     ),
+    "audio does not open (samplerate": "u7,1.0,$data_root/a.raw,s,HELLO,,",
     "its id is that of line 2, too": "u0" + ROW[3:],
 }
 

@@ -10,9 +10,10 @@ from dld_brain.audio.reader import read_file
 
 #: Longer audio is decoded in pieces, to hold little of it at once; s.
 PIECE = 600
-#: What a duration may be off, s, and as a share: it may be rounded to half a
-#: second, or estimated from the size of the file.
-TOLERANCE = (0.25, 0.01)
+#: What a duration may be off: s, for rounding, and a share of it.
+TOLERANCE = (0.15, 0.01)
+#: Letters of an id, and of a problem, that a message has.
+SHOWN = (80, 320)
 
 
 class Utterance(NamedTuple):
@@ -46,7 +47,8 @@ class Utterance(NamedTuple):
     @property
     def name(self) -> str:
         """What messages call it."""
-        return f"{self.place}: {self.id}" if self.place else self.id
+        name = self.id[: SHOWN[0]]
+        return f"{self.place}: {name}" if self.place else name
 
 
 class Clip(NamedTuple):
@@ -114,7 +116,7 @@ def find_clip(utterance: Utterance, decode: bool = True) -> Union[Clip, str]:
         if decode:
             _decode(wav, clip, frames)
     except (ValueError, OSError) as error:
-        return f"{name}: {error}"
+        return f"{name}: {error}"[: SHOWN[1]]
     return clip
 
 
@@ -143,10 +145,10 @@ def _clip_of(utterance: Utterance, frames: int, rate: int) -> Clip:
 
 def _check_seconds(utterance: Utterance, clip: Clip) -> None:
     """Raises where the length is another than what is said."""
-    said, least = utterance.seconds, TOLERANCE[0]
+    said, (rounding, share) = utterance.seconds, TOLERANCE
     if said is None:
         return
-    if abs(said - clip.seconds) > max(least, TOLERANCE[1] * clip.seconds):
+    if abs(said - clip.seconds) > rounding + share * clip.seconds:
         raise ValueError(
             f"`duration` must be {clip.seconds:.4f} s, as the audio is, but "
             f"is {said:g}"

@@ -194,7 +194,7 @@ def report_problems(
     count = f"{len(problems)} problem" + "s" * (len(problems) > 1)
     if not allow_problems:
         raise CorpusError(
-            f"{name}: {count}, the first: {problems[0]}; all are in the log. "
+            f"{name}: {count}, the first: {problems[0]}; the log has all. "
             f"To leave these utterances out give "
             f"--corpus_options='{{allow_problems: True}}'"
         )

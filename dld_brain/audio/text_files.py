@@ -5,8 +5,8 @@ a file has no other, and nowhere else (`str.splitlines` cuts at U+2028, too);
 tables by commas, semicolons or tabs.
 """
 
-import codecs
 import csv
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -52,7 +52,7 @@ class Table(NamedTuple):
     rows: list[Row]
 
     def check(self, needed: Sequence[str]) -> None:
-        """Raises unless it has some columns, and none of them twice."""
+        """Raises unless it has some columns, each once."""
         missing = sorted(set(needed) - set(self.columns))
         if len(missing) == 1:
             raise CorpusError(
@@ -64,11 +64,11 @@ class Table(NamedTuple):
                 f"{self.path} must have the columns {', '.join(needed)}, but "
                 f"lacks {', '.join(missing)}"
             )
-        for column in self.columns:
-            if column and self.columns.count(column) > 1:
+        for column, n in Counter(self.columns).items():
+            if n > 1 and column in needed:
                 raise CorpusError(
                     f"{self.path} must have a column `{column}` once, but "
-                    f"has it {self.columns.count(column)} times"
+                    f"has it {n} times"
                 )
 
     def cells_of(self, row: Row) -> dict[str, str]:
@@ -102,7 +102,7 @@ def read_text(path: Path) -> str:
     CorpusError
         If it is not UTF-8.
     """
-    content = path.read_bytes().removeprefix(codecs.BOM_UTF8)
+    content = path.read_bytes()
     try:
         text, at = content.decode("utf-8"), content.find(b"\0")
     except UnicodeDecodeError as error:
@@ -110,10 +110,10 @@ def read_text(path: Path) -> str:
     if at >= 0:
         number = content.count(b"\n", 0, at) + 1
         raise CorpusError(
-            f"{path}:{number}: text must be UTF-8, but byte "
-            f"0x{content[at]:02x} is none of it; save the file as UTF-8"
+            f"{path}:{number}: the line must be UTF-8, but has a byte "
+            f"0x{content[at]:02x}; save the file as UTF-8"
         )
-    text = text.replace("\r\n", "\n")
+    text = text.lstrip("\ufeff").replace("\r\n", "\n")
     return text.replace("\r", " " if "\n" in text else "\n")
 
 

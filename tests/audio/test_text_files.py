@@ -58,7 +58,9 @@ def test_what_is_not_utf_8_is_named_by_line(corpus, tmp_path):
     folder = shutil.copytree(SAMPLES / corpus, tmp_path / corpus)
     for path in folder.rglob(pattern):
         path.write_bytes(path.read_bytes() + b"caf\xe9\n")
-    with pytest.raises(CorpusError, match=r":\d+: text must be UTF-8, .* 0xe9"):
+    with pytest.raises(
+        CorpusError, match=r":\d+: the line must be UTF-8, .* 0xe9"
+    ):
         prepare(str(folder), str(tmp_path / "csv"), [split])
 
 
@@ -66,7 +68,7 @@ def test_what_is_not_utf_8_is_named_by_line(corpus, tmp_path):
 def test_wide_text_is_refused(encoding, tmp_path):
     path = tmp_path / "a.csv"
     path.write_bytes("ID,wrd\nu0,YES\n".encode(encoding))
-    with pytest.raises(CorpusError, match=f"{path}:1: text must be UTF-8"):
+    with pytest.raises(CorpusError, match=f"{path}:1: the line must be UTF-8"):
         read_table(path)
 
 

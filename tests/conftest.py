@@ -83,6 +83,7 @@ def small(**changes) -> list[str]:
         "corpus": "AN4",
         "data_folder": "tests/samples/AN4",
         "vocab_size": 11,
+        "max_unspellable": 1,  # three utterances have few letters
         "n_total": 3,
         "d_model": 32,
         "d_ffn": 64,
@@ -120,6 +121,7 @@ def small_wavlm(**changes) -> list[str]:
         "corpus": "AN4",
         "data_folder": "tests/samples/AN4",
         "vocab_size": 11,
+        "max_unspellable": 1,  # three utterances have few letters
         "schedule.n_updates": 10,
         "random_draws": 0,
         **changes,

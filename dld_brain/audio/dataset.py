@@ -1,20 +1,19 @@
-"""From CSV files to datasets and target ids: the only reader of both.
+"""From CSV files to datasets and target ids."""
 
-Columns: ID, duration (seconds), wav, spk_id, wrd, as SpeechBrain's
-LibriSpeech recipe has them; start and stop (samples) where an utterance is
-a segment of its file; intent where utterances have a label. `$data_root`
-in a path stands for the folder of the corpus.
-"""
-
-from collections.abc import Iterable, Iterator, Sequence
+import multiprocessing
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Optional, Union
 
 import torch
 
 import speechbrain as sb
+from dld_brain.audio.csv_files import SEGMENT, Rows, csv_file, read_rows
+from dld_brain.audio.preparation import find_clips, report_problems, write_rows
 from dld_brain.audio.reader import read_file
-from speechbrain.dataio.dataio import merge_csvs
+from dld_brain.audio.references import References, check_references
+from dld_brain.audio.text_files import read_table
+from speechbrain.dataio.batch import PaddedBatch
 from speechbrain.dataio.dataset import DynamicItemDataset
 from speechbrain.dataio.preprocess import AudioNormalizer
 from speechbrain.dataio.sampler import DynamicBatchSampler
@@ -23,51 +22,103 @@ from speechbrain.utils.logger import get_logger
 
 logger = get_logger(__name__)
 
-#: Columns of a corpus whose utterances are parts of longer files: the first
-#: sample, and the one behind the last, at the file's own rate.
-SEGMENT = ("start", "stop")
+#: Utterances that are tried in the place of a batch that none is left of.
+N_TRIED = 20
 
 
-class References(Protocol):
-    """What a dataset needs of a task: its column, and ids for what is there."""
-
-    column: str
-
-    def encode(self, reference: str) -> torch.Tensor:
-        """Target ids of a reference, [U]."""
-
-    def unknown(self, references: Sequence[str]) -> dict[str, int]:
-        """References that no answer can equal, and how often each is there."""
-
-
-def merged_csv(csv_folder: str, splits: list[str], save_folder: str) -> str:
-    """Gives one CSV file of several splits."""
-    files = [str(csv_file(csv_folder, split)) for split in splits]
+def merged_csv(
+    csv_folder: str, splits: Union[str, Sequence[str]], save_folder: str
+) -> str:
+    """Gives one CSV file of a split, or of several."""
+    splits = [splits] if isinstance(splits, str) else list(splits)
+    files = [csv_file(csv_folder, split) for split in splits]
     if len(files) == 1:
-        return files[0]
-    name = "+".join(splits) + ".csv"
-    run_on_main(merge_csvs, args=[save_folder, files, name])
-    return str(Path(save_folder, name))
+        return str(files[0])
+    target = Path(save_folder, "+".join(splits) + ".csv")
+    run_on_main(_merge, args=[files, target])
+    return str(target)
 
 
-def csv_file(csv_folder: str, split: str) -> Path:
-    """Finds the CSV file of a split.
+def _merge(files: list[Path], target: Path) -> None:
+    """Writes the rows of several CSV files below the columns of all."""
+    tables = [read_table(path) for path in files]
+    columns = list(dict.fromkeys(c for t in tables for c in t.columns if c))
+    rows = [columns]
+    for table in tables:
+        for row in table.rows:
+            try:
+                cells = table.cells_of(row)
+            except ValueError as error:
+                raise ValueError(
+                    f"{table.path}:{row.number}: {error}"
+                ) from None
+            rows.append([cells.get(column, "") for column in columns])
+    write_rows(target, rows)
 
-    Example
-    -------
-    >>> csv_file("nowhere", "dev")
-    Traceback (most recent call last):
-    ...
-    FileNotFoundError: split 'dev' must have a file nowhere/dev.csv, but ...
+
+class SpeechDataset(DynamicItemDataset):
+    """Utterances, of which those that cannot be read may be left out.
+
+    Arguments
+    ---------
+    source : str
+        Where they are from, for messages.
     """
-    path = Path(csv_folder, f"{split}.csv")
-    if not path.is_file():
-        present = sorted(p.stem for p in Path(csv_folder).glob("*.csv"))
-        raise FileNotFoundError(
-            f"split {split!r} must have a file {path}, but there is none; "
-            f"splits there: {', '.join(present) or 'none'}"
+
+    def __init__(self, data: dict[str, dict[str, Any]], source: str) -> None:
+        super().__init__(data)
+        self.source = source
+        self.leaves_out = False
+        # One for all processes that load.
+        self._is_left_out = multiprocessing.Array("b", len(data))
+
+    def __getitem__(self, index: int) -> Optional[dict[str, Any]]:
+        """An utterance; None where it cannot be read and is left out."""
+        try:
+            return super().__getitem__(index)
+        except (ValueError, OSError) as error:
+            if not self.leaves_out:
+                name = f"{self.source}: {self.data_ids[index]}"
+                raise ValueError(f"{name}: {error}") from error
+            self._leave_out(index, error)
+            return None
+
+    @property
+    def n_left_out(self) -> int:
+        """How many utterances could not be read so far."""
+        return sum(self._is_left_out)
+
+    def collate(self, items: list[Optional[dict[str, Any]]]) -> PaddedBatch:
+        """A batch of those that could be read, or of one in their place."""
+        found = [item for item in items if item is not None]
+        return PaddedBatch(found or [self._another()])
+
+    def _leave_out(self, index: int, error: Exception) -> None:
+        """Names an utterance and counts it, once."""
+        if self._is_left_out[index]:
+            return
+        self._is_left_out[index] = 1
+        logger.warning(
+            "%s: %s is left out (%d of %d cannot be read so far): %s",
+            self.source,
+            self.data_ids[index],
+            self.n_left_out,
+            len(self),
+            error,
         )
-    return path
+
+    def _another(self) -> dict[str, Any]:
+        """A short utterance that can be read."""
+        last = len(self) - 1
+        for index in range(last, max(-1, last - N_TRIED), -1):
+            item = self[index]
+            if item is not None:
+                return item
+        raise ValueError(
+            f"{self.source} must hold audio that can be read, but "
+            f"{self.n_left_out} of {len(self)} utterances cannot; the log "
+            f"names them"
+        )
 
 
 def make_dataset(
@@ -76,7 +127,9 @@ def make_dataset(
     task: References,
     sample_rate: int,
     max_seconds: float = float("inf"),
-) -> DynamicItemDataset:
+    max_unspellable: float = 0.1,
+    only_readable: bool = False,
+) -> SpeechDataset:
     """Makes a dataset of a CSV file, the longest utterance first.
 
     The longest first: a batch that does not fit the memory fails in the
@@ -92,59 +145,81 @@ def make_dataset(
         Rate of the audio that is given, in Hz; other rates are resampled.
     max_seconds : float
         Longer utterances are left out, and counted in the log.
+    max_unspellable : float
+        Share of the words that the vocabulary may be unable to spell.
+    only_readable : bool
+        Whether all audio is read first, and what cannot be is left out.
 
     Returns
     -------
-    DynamicItemDataset
+    SpeechDataset
         Items: id, sig [S], reference, targets [U].
 
     Raises
     ------
     ValueError
-        If no utterance is left, or there is no column of references.
+        If the file has a problem (named by line and id), no utterance is
+        left, or the vocabulary does not fit.
     """
-    dataset = DynamicItemDataset.from_csv(
-        csv, replacements={"data_root": str(data_root)}
-    )
-    n_all = len(dataset)
-    dataset = dataset.filtered_sorted(
-        key_max_value={"duration": max_seconds},
-        sort_key="duration",
-        reverse=True,
-    )
-    if len(dataset) < n_all:
-        logger.warning(
-            "%s: %d of %d utterances are longer than %g s and left out",
-            csv,
-            n_all - len(dataset),
-            n_all,
-            max_seconds,
-        )
-    if len(dataset) == 0:
+    found = read_references(Path(csv), data_root, task, max_unspellable)
+    items = _by_length(found, max_seconds)
+    if only_readable:
+        items = _readable(found._replace(items=items))
+    if not items:
         raise ValueError(f"{csv} must hold an utterance, but has none left")
-    check_references(dataset, task, csv)
+    dataset = SpeechDataset(items, csv)
     add_pipelines(dataset, task, sample_rate)
     dataset.set_output_keys(["id", "sig", "reference", "targets"])
     return dataset
 
 
-def check_references(
-    dataset: DynamicItemDataset, task: References, csv: str
-) -> None:
-    """Raises where references are missing; logs those never to be met."""
-    rows = list(dataset.data.values())
-    check_column(task.column, rows[0], csv)
-    unknown = task.unknown([row[task.column] for row in rows])
-    if unknown:
-        counts = (f"{label} ({n})" for label, n in sorted(unknown.items()))
-        logger.warning(
-            "%s: %d of %d utterances have a label that training data has "
-            "not; they count as wrong: %s",
-            csv,
-            sum(unknown.values()),
-            len(rows),
-            ", ".join(counts),
+def read_references(
+    path: Path, data_root: str, task: References, max_unspellable: float = 0.1
+) -> Rows:
+    """Reads a CSV file whose references a task can meet; opens no audio.
+
+    Raises
+    ------
+    ValueError
+        If the file has a problem, or the vocabulary does not fit.
+    """
+    found = read_rows(path, str(data_root), task.column)
+    if found.problems:
+        more = len(found.problems) - 1
+        raise ValueError(
+            found.problems[0] + f" (and {more} more problems)" * (more > 0)
         )
+    references = {n: item[task.column] for n, item in found.items.items()}
+    check_references(references, task, str(path), max_unspellable)
+    return found
+
+
+def _by_length(found: Rows, max_seconds: float) -> dict[str, dict[str, Any]]:
+    """The utterances, the longest first, without those that are too long."""
+    pairs = sorted(found.items.items(), key=lambda pair: -pair[1]["duration"])
+    items = {n: item for n, item in pairs if item["duration"] <= max_seconds}
+    if len(items) < len(pairs):
+        logger.warning(
+            "%s: %d of %d utterances are longer than %g s and left out",
+            found.path,
+            len(pairs) - len(items),
+            len(pairs),
+            max_seconds,
+        )
+    return items
+
+
+def _readable(found: Rows) -> dict[str, dict[str, Any]]:
+    """The utterances whose audio can be read to its end."""
+    utterances = found.utterances()
+    clips = find_clips(utterances, found.path.stem)
+    problems = [clip for clip in clips if isinstance(clip, str)]
+    report_problems(found.path.stem, problems, allow_problems=True)
+    return {
+        utterance.id: found.items[utterance.id]
+        for utterance, clip in zip(utterances, clips)
+        if not isinstance(clip, str)
+    }
 
 
 def add_pipelines(
@@ -158,20 +233,20 @@ def add_pipelines(
         Rate of the audio that is given, in Hz.
     """
     normalize_audio = AudioNormalizer(sample_rate=sample_rate)
-    is_segmented = "stop" in next(iter(dataset.data.values()))
 
-    @sb.utils.data_pipeline.takes("wav", *SEGMENT * is_segmented)
+    @sb.utils.data_pipeline.takes("wav", *SEGMENT)
     @sb.utils.data_pipeline.provides("sig")
     def audio_pipeline(
-        wav: str, start: str = "0", stop: str = "0"
+        wav: str, start: int, stop: Optional[int]
     ) -> torch.Tensor:
         """Reads a file, or its segment, as mono at the model's rate, [S]."""
-        return normalize_audio(*read_file(wav, int(start), int(stop) or None))
+        return normalize_audio(*read_file(wav, start, stop))
 
     @sb.utils.data_pipeline.takes(task.column)
     @sb.utils.data_pipeline.provides("reference", "targets")
-    def reference_pipeline(text: str) -> Iterator[Any]:
-        """The reference as it is, and as ids, [U]."""
+    def reference_pipeline(reference: str) -> Iterator[Any]:
+        """The reference in the task's form, and as ids, [U]."""
+        text = task.text(reference)
         yield text
         yield task.encode(text)
 
@@ -180,7 +255,7 @@ def add_pipelines(
 
 
 def train_loader_options(
-    dataset: DynamicItemDataset,
+    dataset: SpeechDataset,
     batch_size: int,
     max_batch_seconds: float,
     num_buckets: int,
@@ -188,6 +263,8 @@ def train_loader_options(
     seed: int,
 ) -> dict[str, Any]:
     """Options of the training loader: whole batches, or batches by seconds.
+
+    From now on the dataset leaves out what cannot be read.
 
     Arguments
     ---------
@@ -197,9 +274,10 @@ def train_loader_options(
     num_buckets : int
         Buckets of similar length, for batches by seconds.
     """
+    dataset.leaves_out = True
     options = {
         "num_workers": num_workers,
-        "collate_fn": sb.dataio.batch.PaddedBatch,
+        "collate_fn": dataset.collate,
     }
     if max_batch_seconds <= 0:
         return {**options, "batch_size": batch_size, "shuffle": True}
@@ -213,20 +291,3 @@ def train_loader_options(
         seed=seed,
     )
     return {**options, "batch_sampler": sampler}
-
-
-def check_column(column: str, columns: Iterable[str], csv: str) -> None:
-    """Raises unless a CSV file has the references of a task.
-
-    Example
-    -------
-    >>> check_column("intent", ["ID", "wrd"], "a.csv")
-    Traceback (most recent call last):
-    ...
-    ValueError: a.csv must have a column `intent`, but has ID, wrd
-    """
-    columns = list(columns)
-    if column not in columns:
-        raise ValueError(
-            f"{csv} must have a column `{column}`, but has {', '.join(columns)}"
-        )

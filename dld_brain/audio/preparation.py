@@ -2,115 +2,21 @@
 
 import csv
 import functools
-import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple, Optional, Union
+from typing import Optional, Union
 
-import soundfile
-
+from dld_brain.audio.clips import Clip, Utterance, find_clip
+from dld_brain.audio.text import normalise
+from dld_brain.audio.text_files import CorpusError
+from dld_brain.files.whole import whole_file
 from speechbrain.utils.logger import get_logger
 from speechbrain.utils.parallel import get_available_cpu_count, parallel_map
 
 logger = get_logger(__name__)
 
 COLUMNS = ("ID", "duration", "wav", "spk_id", "wrd")
-
-
-class Utterance(NamedTuple):
-    """A line of a CSV file before its audio is opened.
-
-    Arguments
-    ---------
-    intent : str, optional
-        What is meant: the label of a classification.
-    segment : tuple of float, optional
-        Where in its file it begins and ends, s; the whole file if not
-        given.
-    place : str, optional
-        File and line that it stands in, for messages.
-    """
-
-    id: str
-    wav: Path
-    speaker: str
-    text: str
-    intent: Optional[str] = None
-    segment: Optional[tuple[float, float]] = None
-    place: Optional[str] = None
-
-    @property
-    def name(self) -> str:
-        """What messages call it."""
-        return f"{self.place}: {self.id}" if self.place else self.id
-
-
-class Clip(NamedTuple):
-    """The audio of an utterance.
-
-    Arguments
-    ---------
-    start : int
-        First sample, at the rate of the file.
-    rate : int
-        Rate of the file, Hz.
-    is_cut : bool
-        Whether the file ends before the segment does.
-    """
-
-    start: int
-    stop: int
-    rate: int
-    is_cut: bool
-
-    @property
-    def seconds(self) -> float:
-        """Its length, s."""
-        return (self.stop - self.start) / self.rate
-
-
-class CorpusError(ValueError):
-    """A corpus that is not whole; its text names what is wrong."""
-
-
-@functools.lru_cache(maxsize=1024)
-def frames_and_rate(path: Path) -> tuple[int, int]:
-    """Reads the header of an audio file; once for all its segments.
-
-    Returns
-    -------
-    tuple of int
-        Samples, and their rate, Hz.
-    """
-    info = soundfile.info(str(path))
-    return info.frames, info.samplerate
-
-
-def find_clip(utterance: Utterance) -> Union[Clip, str]:
-    """Opens the audio of an utterance."""
-    name, wav = utterance.name, utterance.wav
-    if not wav.is_file():
-        return f"{name}: transcript without audio ({wav})"
-    try:
-        frames, rate = frames_and_rate(wav)
-    except soundfile.SoundFileError as error:
-        return f"{name}: audio does not open ({error})"
-    if frames == 0:
-        return f"{name}: audio is empty ({wav})"
-    if utterance.segment is None:
-        return Clip(0, frames, rate, False)
-    start, stop = (round(seconds * rate) for seconds in utterance.segment)
-    if not 0 <= start < stop:
-        return f"{name}: a segment must end behind its start, but is from " + (
-            "{} to {} s".format(*utterance.segment)
-        )
-    if start >= frames:
-        return (
-            f"{name}: the segment begins at {utterance.segment[0]} s, but "
-            f"{wav.name} ends at {frames / rate:.2f} s"
-        )
-    return Clip(start, min(stop, frames), rate, stop > frames)
 
 
 def write_split(
@@ -120,8 +26,9 @@ def write_split(
     problems: Iterable[str] = (),
     allow_problems: bool = False,
     workers: Optional[int] = None,
+    decode_audio: bool = True,
 ) -> None:
-    """Opens all audio of a split in parallel and writes its CSV file.
+    """Reads all audio of a split in parallel and writes its CSV file.
 
     The file appears whole or not at all: a preparation that was
     interrupted goes on with the splits that have none.
@@ -134,42 +41,71 @@ def write_split(
         Whether utterances with problems are left out; else they stop the
         preparation.
     workers : int, optional
-        Files opened at once; as many as there are cores if not given.
+        Files read at once; as many as there are cores if not given.
+    decode_audio : bool
+        Whether audio is read to its end, and not its header alone.
 
     Raises
     ------
     CorpusError
         If something is wrong and that is not allowed, or nothing is left.
     """
-    with ThreadPoolExecutor(workers or get_available_cpu_count()) as executor:
-        clips = list(
-            parallel_map(
-                find_clip,
-                utterances,
-                executor=executor,
-                progress_bar_kwargs={
-                    "desc": csv_file.stem,
-                    "total": len(utterances),
-                },
-            )
-        )
+    name = csv_file.stem
+    clips = find_clips(utterances, name, workers, decode_audio)
     problems = list(problems)
     problems += [found for found in clips if isinstance(found, str)]
-    problems += [f"{u.name}: no transcript" for u in utterances if not u.text]
-    report_problems(csv_file.stem, problems, allow_problems)
-    found = [
-        (utterance, clip)
-        for utterance, clip in zip(utterances, clips)
-        if isinstance(clip, Clip) and utterance.text
-    ]
+    problems += [f"{u.name}: no transcript" for u in utterances if _is_mute(u)]
+    problems += repeated_ids(utterances)
+    report_problems(name, problems, allow_problems)
+    found: dict[str, tuple[Utterance, Clip]] = {}
+    for utterance, clip in zip(utterances, clips):
+        if isinstance(clip, Clip) and not _is_mute(utterance):
+            found.setdefault(utterance.id, (utterance, clip))
     if not found:
-        raise CorpusError(f"{csv_file.stem}: no utterance found")
-    csv_file.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = csv_file.with_suffix(".unfinished")
-    with open(unfinished, "w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows(rows_of(found, data_folder))
-    os.replace(unfinished, csv_file)
-    log_totals(csv_file.stem, found)
+        raise CorpusError(f"{name}: no utterance found")
+    pairs = list(found.values())
+    write_rows(csv_file, rows_of(pairs, data_folder))
+    log_totals(name, pairs)
+
+
+def _is_mute(utterance: Utterance) -> bool:
+    """Whether an utterance has neither a word nor a label."""
+    return not normalise(utterance.text) and utterance.intent is None
+
+
+def find_clips(
+    utterances: list[Utterance],
+    name: str,
+    workers: Optional[int] = None,
+    decode_audio: bool = True,
+) -> list[Union[Clip, str]]:
+    """Reads audio in parallel, with a bar; see `find_clip`."""
+    with ThreadPoolExecutor(workers or get_available_cpu_count()) as executor:
+        return list(
+            parallel_map(
+                functools.partial(find_clip, decode=decode_audio),
+                utterances,
+                executor=executor,
+                progress_bar_kwargs={"desc": name, "total": len(utterances)},
+            )
+        )
+
+
+def repeated_ids(utterances: list[Utterance]) -> list[str]:
+    """Utterances whose id another before them has."""
+    first: dict[str, Utterance] = {}
+    return [
+        f"{utterance.name}: its id is that of {first[utterance.id].name}, too"
+        for utterance in utterances
+        if first.setdefault(utterance.id, utterance) is not utterance
+    ]
+
+
+def write_rows(path: Path, rows: list[list[str]]) -> None:
+    """Writes a CSV file, whole."""
+    with whole_file(path) as unfinished:
+        with open(unfinished, "w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows(rows)
 
 
 def rows_of(
@@ -180,8 +116,9 @@ def rows_of(
     Columns that a corpus has no use for are not there: `start` and `stop`
     where utterances are whole files, `intent` where they have no label.
     """
-    has_segments = found[0][0].segment is not None
-    has_intents = found[0][0].intent is not None
+    first = found[0][0]
+    has_segments = any(u.segment or u.samples for u, _ in found)
+    has_intents = first.intent is not None
     header = [*COLUMNS, *["start", "stop"] * has_segments]
     rows = [header + ["intent"] * has_intents]
     for utterance, clip in found:
@@ -248,7 +185,7 @@ def report_problems(
     >>> report_problems("dev", ["a: audio is empty"], False)
     Traceback (most recent call last):
     ...
-    dld_brain.audio.preparation.CorpusError: dev: 1 problem, ...
+    dld_brain.audio.text_files.CorpusError: dev: 1 problem, ...
     """
     if not problems:
         return
@@ -257,7 +194,7 @@ def report_problems(
     count = f"{len(problems)} problem" + "s" * (len(problems) > 1)
     if not allow_problems:
         raise CorpusError(
-            f"{name}: {count}, the first: {problems[0]}; all are in the log. "
+            f"{name}: {count}, the first: {problems[0]}; the log has all. "
             f"To leave these utterances out give "
             f"--corpus_options='{{allow_problems: True}}'"
         )

@@ -33,6 +33,8 @@ class ModelLoader:
         What the model was trained for.
     sample_rate : int
         Rate of the audio, Hz.
+    text_case : str
+        How its references are written; see `normalise`.
     """
 
     def __init__(
@@ -41,11 +43,13 @@ class ModelLoader:
         normalize: InputNormalization,
         task: str,
         sample_rate: int,
+        text_case: str = "keep",
     ) -> None:
         self.model = model
         self.normalize = normalize
         self.kind: type[Task] = find_task(task)
         self.sample_rate = sample_rate
+        self.text_case = text_case
 
     def load(
         self, folder: Path, table: DepthTable, n_layers: Optional[int] = None
@@ -69,7 +73,7 @@ class ModelLoader:
         load_part(self.model, weights, folder / MODEL, gates)
         load_normalizer(self.normalize, folder / NORMALIZE)
         path = folder / self.kind.file
-        task = self.kind.load(path)
+        task = self.kind.load(path).with_text_case(self.text_case)
         task.check_size(self.model.head.out_features, str(path))
         return task
 

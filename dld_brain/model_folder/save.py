@@ -106,6 +106,7 @@ def describe(
     for name in names:
         values[name] = _plain(settings[name])
     values["n_total"] = model.n_total
+    values["text_case"] = task.text_case
     if kind == "wavlm":  # the weights are here: no source is asked
         values["source"] = None
         values["config"] = _plain(settings["full_config"])
@@ -142,7 +143,7 @@ def _objects(kind: str, names: list[str]) -> str:
         )
         norm = {"norm_type": "global"}
     keys = ("compute_features", "normalize", "model")
-    loader = ("model", "normalize", "task", "sample_rate")
+    loader = ("model", "normalize", "task", "sample_rate", "text_case")
     return _block(
         {
             "compute_features": features,

@@ -118,6 +118,8 @@ def checked(name: str, value: Any, kind: Any) -> Any:
         f"`{name}` must be {described(kind, rules)}, but is {shown(value)}"
     )
     if get_origin(kind) is tuple:
+        if isinstance(value, str):  # a list of one word
+            value = [value]
         if not isinstance(value, (list, tuple)):
             raise error
         (entry, _) = get_args(kind)

@@ -71,8 +71,10 @@ class Finish:
         folder = Path(self.settings.start.output_folder)
         name, scores = next(iter(found.sets.items()))
         depths = sorted({s.n_layers for s in scores})
-        path = str(data.csv_file(self.csv_folder, name))
-        wav = next(iter(self.scoring.dataset(path).data.values()))["wav"]
+        path = data.csv_file(self.csv_folder, name)
+        root, column = self.settings.data.data_folder, self.task.column
+        rows = data.read_rows(path, root, column)
+        wav = next(iter(rows.items.values()))["wav"]
         verb = {"transcription": "transcribe", "classification": "classify"}
         print(
             f"\n{found.summary()}\n"

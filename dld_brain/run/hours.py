@@ -4,11 +4,11 @@ The defaults of hparams/shared/ are the paper's, for 960 h. With 4 h its batch
 makes 16 updates an epoch, and its warm-up outlasts the training.
 """
 
-import csv
 from math import ceil
 from typing import Any, NamedTuple, Optional
 
-from dld_brain.audio.dataset import csv_file
+from dld_brain.audio.csv_files import csv_file, read_column
+from dld_brain.audio.text import normalise
 from dld_brain.run.config import Composed
 from dld_brain.tasks import Task, TranscriptionTask
 
@@ -36,16 +36,26 @@ class Amount(NamedTuple):
     characters: int
 
 
-def amount_of(csv_folder: str, splits: list[str]) -> Amount:
-    """Reads how much speech some splits have."""
+def amount_of(
+    csv_folder: str, splits: list[str], column: str, text_case: str = "keep"
+) -> Amount:
+    """Reads how much speech some splits have.
+
+    Arguments
+    ---------
+    column : str
+        That of the references.
+    text_case : str
+        How they are written.
+    """
     seconds, utterances, characters = 0.0, 0, set()
     for split in splits:
         path = csv_file(csv_folder, split)
-        with open(path, newline="", encoding="utf-8") as file:
-            for row in csv.DictReader(file):
-                seconds += float(row["duration"])
-                utterances += 1
-                characters |= set(row["wrd"])
+        durations = [float(cell) for cell in read_column(path, "duration")]
+        seconds += sum(durations)
+        utterances += len(durations)
+        for reference in read_column(path, column):
+            characters |= set(normalise(reference, text_case))
     n_characters = sum(not c.isspace() for c in characters)
     return Amount(seconds / 3600, utterances, n_characters)
 

@@ -1,11 +1,10 @@
 """What a run says of itself: what it was told, where, on what speech."""
 
-import csv
 import shlex
 from math import inf
 from typing import Any
 
-from dld_brain.audio.dataset import csv_file
+from dld_brain.audio.csv_files import csv_file, read_column
 from dld_brain.run.settings import Settings
 
 
@@ -37,8 +36,7 @@ def training_speech(settings: Settings, csv_folder: str) -> dict[str, Any]:
     told, seconds = settings.data, []
     for split in told.train_splits:
         path = csv_file(csv_folder, split)
-        with open(path, newline="", encoding="utf-8") as file:
-            seconds += [float(row["duration"]) for row in csv.DictReader(file)]
+        seconds += map(float, read_column(path, "duration"))
     longest = told.max_train_seconds or inf
     seconds = [x for x in seconds if x <= longest]
     return {

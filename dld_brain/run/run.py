@@ -10,6 +10,7 @@ import torch
 
 import speechbrain as sb
 from dld_brain.audio import dataset as data
+from dld_brain.audio.own_csv import prepare_own
 from dld_brain.model_folder import (
     PretrainedModel,
     copy_weights,
@@ -23,7 +24,7 @@ from dld_brain.run.places import find_preparation
 from dld_brain.run.record import command_of
 from dld_brain.run.scoring import Scoring
 from dld_brain.run.settings import Settings
-from dld_brain.tasks import Task
+from dld_brain.tasks import Task, find_task
 from dld_brain.training.brain import Augmentation, DLDBrain, Keeping, Weights
 from dld_brain.training.clock import layer_passes, read_training
 from dld_brain.training.progress import Progress
@@ -190,7 +191,9 @@ class Run:
             )
             copy_weights(source, self.modules, folder, gates)
         task = task or start.make_vocabulary(settings, self.csv_folder)
-        # What cannot be decoded as asked is said before training.
+        task = task.with_text_case(settings.data.text_case)
+        # What cannot be decoded, or spelled, is said before training.
+        start.check_test_speech(settings, self.csv_folder, task)
         decoding = settings.evaluation.decoding
         task.with_decoding(decoding.name, decoding.options)
         start.keep_vocabulary(settings, task)
@@ -236,8 +239,11 @@ class Run:
 
     def _follow_the_hours(self, models: dict[str, PretrainedModel]) -> None:
         """Takes the settings that the amount of speech decides."""
-        splits = list(self.settings.data.train_splits)
-        amount = hours.amount_of(self.csv_folder, splits)
+        told = self.settings.data
+        column = find_task(self.settings.encoder.task).column
+        amount = hours.amount_of(
+            self.csv_folder, list(told.train_splits), column, told.text_case
+        )
         task = next((model.task for model in models.values()), None)
         changes = hours.defaults_for(amount, self.composed, task)
         if changes:
@@ -306,19 +312,22 @@ class Run:
             raise FileNotFoundError(
                 f"`data_folder` must be a folder, but {told.data_folder} is none"
             )
-        if told.prepare is None:
-            return told.data_folder
-        if not told.skip_prep:
-            splits = told.train_splits + told.valid_splits + told.test_splits
-            run_on_main(
-                find_preparation(str(told.corpus), told.prepare),
-                kwargs={
-                    "data_folder": told.data_folder,
-                    "csv_folder": told.csv_folder,
-                    "splits": list(splits),
-                    **told.corpus_options,
-                },
-            )
+        if told.skip_prep:
+            return told.csv_folder if told.prepare else told.data_folder
+        if told.prepare:
+            prepare = find_preparation(str(told.corpus), told.prepare)
+        else:
+            task = find_task(self.settings.encoder.task)
+            prepare = partial(prepare_own, column=task.column)
+        run_on_main(
+            prepare,
+            kwargs={
+                "data_folder": told.data_folder,
+                "csv_folder": told.csv_folder,
+                "splits": self.settings.splits,
+                **told.corpus_options,
+            },
+        )
         return told.csv_folder
 
     def _keep_what_it_starts_from(self) -> None:
@@ -336,15 +345,17 @@ class Run:
         told, save_folder = self.settings.data, self.settings.start.save_folder
         train_set, valid_set = (
             data.make_dataset(
-                data.merged_csv(self.csv_folder, list(splits), save_folder),
+                data.merged_csv(self.csv_folder, splits, save_folder),
                 told.data_folder,
                 self.task,
                 self.settings.encoder.sample_rate,
                 max_seconds,
+                told.max_unspellable,
+                only_readable,
             )
-            for splits, max_seconds in (
-                (told.train_splits, told.max_train_seconds or inf),
-                (told.valid_splits, inf),
+            for splits, max_seconds, only_readable in (
+                (told.train_splits, told.max_train_seconds or inf, False),
+                (told.valid_splits, inf, not told.is_decoded),
             )
         )
         self.brain.fit(

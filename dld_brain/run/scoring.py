@@ -63,11 +63,14 @@ class Scoring:
 
     def dataset(self, csv: str) -> Any:
         """The dataset of a CSV file, under the settings of the run."""
+        told = self.settings.data
         return data.make_dataset(
             csv,
-            self.settings.data.data_folder,
+            told.data_folder,
             self.task,
             self.settings.encoder.sample_rate,
+            max_unspellable=told.max_unspellable,
+            only_readable=not told.is_decoded,
         )
 
     def make_evaluation(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Optional, Union, get_type_hints
 
+from dld_brain.audio.text import CASES
 from dld_brain.encoder.conformer import ACTIVATIONS
 from dld_brain.gates.by_depth import FAMILIES
 from dld_brain.run.blocks import BLOCKS
@@ -73,7 +74,9 @@ class Data:
     valid_splits: SomeWords
     test_splits: SomeWords
     may_miss: Words
+    text_case: Annotated[str, one_of(*CASES)]
     token_type: Annotated[str, one_of("unigram", "bpe", "char")]
+    max_unspellable: Share
     max_train_seconds: Optional[Positive]
     batch_size: Count
     max_batch_seconds: Weight
@@ -85,6 +88,11 @@ class Data:
     max_time_drops: Count
     max_freq_drop: DropLength
     max_freq_drops: Count
+
+    @property
+    def is_decoded(self) -> bool:
+        """Whether the preparation reads audio to its end."""
+        return bool(self.corpus_options.get("decode_audio", True))
 
 
 @dataclass(frozen=True)
@@ -268,6 +276,13 @@ class Settings:
     def title(self) -> str:
         """What the run is called: its recipe."""
         return Path(self.hparams_file).stem
+
+    @property
+    def splits(self) -> list[str]:
+        """All that are trained, judged, searched and tested on, each once."""
+        told = self.data
+        splits = told.train_splits + told.valid_splits + told.test_splits
+        return list(dict.fromkeys(splits + self.search.search_splits))
 
     def check(self) -> None:
         """Raises where settings do not go together.

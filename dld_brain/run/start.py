@@ -33,7 +33,9 @@ SHARED_KEYS = (
     "train_splits",
     "valid_splits",
     "test_splits",
+    "text_case",
     "token_type",
+    "max_unspellable",
     "num_workers",
 )
 #: What of the encoder is the student's own; and of one with fewer layers.
@@ -270,12 +272,25 @@ def keep_teacher_report(folder: str, save_folder: str) -> None:
 def make_vocabulary(settings: Settings, csv_folder: str) -> Task:
     """Makes the task, with a vocabulary of training data."""
     folder = settings.start.save_folder
-    csv = data.merged_csv(csv_folder, list(settings.data.train_splits), folder)
+    told = settings.data
+    csv = data.merged_csv(csv_folder, told.train_splits, folder)
+    size = settings.encoder.vocab_size
     task = find_task(settings.encoder.task).make(
-        folder, csv, settings.data.token_type, settings.encoder.vocab_size
+        folder, csv, told.token_type, size, told.text_case
     )
-    task.check_size(settings.encoder.vocab_size, csv)
+    task.check_size(size, csv)
     return task
+
+
+def check_test_speech(settings: Settings, csv_folder: str, task: Task) -> None:
+    """Raises before training where test sets do not fit the vocabulary."""
+    for split in settings.data.test_splits:
+        data.read_references(
+            data.csv_file(csv_folder, split),
+            settings.data.data_folder,
+            task,
+            settings.data.max_unspellable,
+        )
 
 
 def keep_vocabulary(settings: Settings, task: Task) -> None:

@@ -1,5 +1,6 @@
 """What every task gives."""
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any, Optional
 
 import torch
 
+from dld_brain.audio.text import normalise
 from dld_brain.encoder.encoder import EncoderOutput
 
 Rates = dict[str, float]
@@ -19,6 +21,9 @@ class Task(ABC):
     ---------
     vocabulary : object
         Turns references into ids and ids into answers.
+    text_case : str
+        How references are written: keep (as the corpus has them), lower or
+        upper.
     """
 
     #: Column of the CSV files that has the reference.
@@ -38,15 +43,21 @@ class Task(ABC):
     #: What SpeechBrain's interfaces call the vocabulary.
     key: str
 
-    def __init__(self, vocabulary: Any) -> None:
+    def __init__(self, vocabulary: Any, text_case: str = "keep") -> None:
         self.vocabulary = vocabulary
+        self.text_case = text_case
 
     @classmethod
     @abstractmethod
     def make(
-        cls, folder: str, csv: str, token_type: str, vocab_size: int
+        cls,
+        folder: str,
+        csv: str,
+        token_type: str,
+        vocab_size: int,
+        text_case: str = "keep",
     ) -> "Task":
-        """Makes the vocabulary of training data."""
+        """Makes the vocabulary of training data, and keeps it in a folder."""
 
     @classmethod
     @abstractmethod
@@ -61,6 +72,20 @@ class Task(ABC):
     @abstractmethod
     def symbols(self) -> list[str]:
         """What the head's outputs stand for, in their order."""
+
+    def text(self, reference: str) -> str:
+        """A reference in the form that targets and answers have."""
+        return normalise(reference, self.text_case)
+
+    def with_text_case(self, text_case: str) -> "Task":
+        """The same task, of references that are written in another way."""
+        task = copy.copy(self)
+        task.text_case = text_case
+        return task
+
+    def unspelled(self, word: str) -> str:
+        """Characters of a word that the vocabulary cannot spell."""
+        return ""
 
     @abstractmethod
     def encode(self, reference: str) -> torch.Tensor:

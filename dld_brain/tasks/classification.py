@@ -1,6 +1,5 @@
 """Classification: a posterior for each utterance, cross-entropy, accuracy."""
 
-import csv as csv_files
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +8,8 @@ from typing import Any, Optional
 import torch
 import torch.nn.functional as F
 
-from dld_brain.audio.dataset import check_column
+from dld_brain.audio.csv_files import read_column
+from dld_brain.audio.text import normalise
 from dld_brain.encoder.encoder import EncoderOutput
 from dld_brain.tasks.base import Rates, Task
 from speechbrain.dataio.encoder import CategoricalEncoder
@@ -41,23 +41,29 @@ class ClassificationTask(Task):
     symbol = "label"
     key = "label_encoder"
 
-    def __init__(self, vocabulary: CategoricalEncoder) -> None:
-        super().__init__(vocabulary)
+    def __init__(
+        self, vocabulary: CategoricalEncoder, text_case: str = "keep"
+    ) -> None:
+        super().__init__(vocabulary, text_case)
         if vocabulary.lab2ind:
             vocabulary.expect_len(len(vocabulary.lab2ind))
 
     @classmethod
     def make(
-        cls, folder: str, csv: str, token_type: str, vocab_size: int
+        cls,
+        folder: str,
+        csv: str,
+        token_type: str,
+        vocab_size: int,
+        text_case: str = "keep",
     ) -> "ClassificationTask":
         """Takes the labels of training data, in alphabetical order."""
-        with open(csv, newline="", encoding="utf-8") as file:
-            reader = csv_files.DictReader(file)
-            check_column(cls.column, reader.fieldnames or (), csv)
-            found = {row[cls.column] for row in reader}
         labels = CategoricalEncoder()
-        labels.update_from_iterable(sorted(found))
-        return cls(labels)
+        found = read_column(Path(csv), cls.column)
+        labels.update_from_iterable(
+            sorted({normalise(label, text_case) for label in found})
+        )
+        return cls(labels, text_case)
 
     @classmethod
     def load(cls, path: Any) -> "ClassificationTask":
@@ -84,7 +90,7 @@ class ClassificationTask(Task):
         torch.Tensor
             [1].
         """
-        found = self.vocabulary.lab2ind.get(reference, UNKNOWN_ID)
+        found = self.vocabulary.lab2ind.get(self.text(reference), UNKNOWN_ID)
         return torch.LongTensor([found])
 
     def unknown(self, references: Sequence[str]) -> dict[str, int]:

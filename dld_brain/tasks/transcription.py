@@ -1,20 +1,23 @@
 """Transcription: a posterior for each frame, CTC, word error rate."""
 
-import os
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Optional
 
 import torch
-from sentencepiece import SentencePieceProcessor
+from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
 
 from dld_brain import losses
+from dld_brain.audio.csv_files import read_column
+from dld_brain.audio.text import normalise
 from dld_brain.encoder.encoder import EncoderOutput
+from dld_brain.files.whole import whole_file
 from dld_brain.losses import BLANK_ID
 from dld_brain.tasks.base import Rates, Task
 from dld_brain.tasks.decode import Decoder, make_decoder
+from speechbrain.utils.distributed import run_on_main
 
 
 class TranscriptionTask(Task):
@@ -26,6 +29,8 @@ class TranscriptionTask(Task):
         The tokenizer; its id 0 is the blank.
     decoder : callable, optional
         EncoderOutput -> transcripts; greedy if not given.
+    text_case : str
+        How transcripts are written: keep, lower or upper.
 
     Example
     -------
@@ -47,47 +52,55 @@ class TranscriptionTask(Task):
         self,
         vocabulary: SentencePieceProcessor,
         decoder: Optional[Decoder] = None,
+        text_case: str = "keep",
     ) -> None:
-        super().__init__(vocabulary)
+        super().__init__(vocabulary, text_case)
         self.decoder = decoder or make_decoder("greedy", vocabulary)
 
     @classmethod
     def make(
-        cls, folder: str, csv: str, token_type: str, vocab_size: int
+        cls,
+        folder: str,
+        csv: str,
+        token_type: str,
+        vocab_size: int,
+        text_case: str = "keep",
     ) -> "TranscriptionTask":
-        """Trains the tokenizer, or loads the one that is in the folder.
+        """Trains the tokenizer.
 
         Arguments
         ---------
+        folder : str
+            Where it is kept.
         csv : str
             CSV file whose `wrd` it is trained on.
         token_type : str
             unigram, bpe or char.
         vocab_size : int
-            Tokens, the blank included.
+            Tokens, the blank included; of no effect on char, which has as
+            many as there are characters.
 
         Raises
         ------
         ValueError
             If the text does not give that many tokens.
         """
-        from speechbrain.tokenizers.SentencePiece import SentencePiece
-
+        path = Path(folder, f"new_{cls.file}")
+        texts = [
+            normalise(text, text_case)
+            for text in read_column(Path(csv), cls.column)
+        ]
+        size = {} if token_type == "char" else {"vocab_size": vocab_size}
         try:
-            with _stderr_in(Path(folder).parent / "log.txt"):
-                tokenizer = SentencePiece(
-                    model_dir=folder,
-                    vocab_size=vocab_size,
-                    annotation_train=csv,
-                    annotation_read=cls.column,
-                    model_type=token_type,
-                ).sp
+            run_on_main(partial(_train, path, texts, token_type, **size))
         except RuntimeError as error:  # SentencePiece's own, with its reason
             raise ValueError(
                 f"no {token_type} tokenizer of `vocab_size` {vocab_size} can be "
                 f"trained on {csv}: {error}"
             ) from error
-        return cls(tokenizer)
+        task = cls.load(path)
+        task.text_case = text_case
+        return task
 
     @classmethod
     def load(cls, path: Any) -> "TranscriptionTask":
@@ -106,6 +119,33 @@ class TranscriptionTask(Task):
         size = len(self.vocabulary)
         return [self.vocabulary.id_to_piece(i) for i in range(size)]
 
+    def text(self, reference: str) -> str:
+        """A transcript in the form that targets and answers have.
+
+        The vocabulary's own normalisation is part of it: a tokenizer from
+        elsewhere writes `½` as `1⁄2`, where SentencePiece does so by
+        default; those trained here change nothing.
+        """
+        text = super().text(reference)
+        if len(self.vocabulary) == 0:  # which has no normalisation yet
+            return text
+        return super().text(self.vocabulary.normalize(text))
+
+    def unspelled(self, word: str) -> str:
+        """Characters of a word that the vocabulary cannot spell."""
+        if len(self.vocabulary) == 0:
+            return ""
+        ids, none = self.vocabulary.encode(word), self._not_targets
+        if none[0] not in ids and none[1] not in ids:
+            return ""
+        pieces = self.vocabulary.encode(word, out_type=str)
+        return "".join(p for i, p in zip(ids, pieces) if i in none)
+
+    @property
+    def _not_targets(self) -> tuple[int, int]:
+        """Ids that stand for no character: the blank, and the unknown."""
+        return BLANK_ID, self.vocabulary.unk_id()
+
     def encode(self, reference: str) -> torch.Tensor:
         """Token ids of a transcript, [U]; the blank is no target.
 
@@ -114,8 +154,11 @@ class TranscriptionTask(Task):
         torch.Tensor
             [U].
         """
-        ids = self.vocabulary.encode_as_ids(reference)
-        return torch.LongTensor([i for i in ids if i != BLANK_ID])
+        ids, none = (
+            self.vocabulary.encode(self.text(reference)),
+            self._not_targets,
+        )
+        return torch.LongTensor([i for i in ids if i not in none])
 
     def unknown(self, references: Sequence[str]) -> dict[str, int]:
         """None: a word that was never seen is wrong, or spelled right."""
@@ -172,7 +215,7 @@ class TranscriptionTask(Task):
     ) -> "TranscriptionTask":
         """The same task, decoded in another way."""
         decoder = make_decoder(decoding, self.vocabulary, options)
-        return type(self)(self.vocabulary, decoder)
+        return type(self)(self.vocabulary, decoder, self.text_case)
 
     def decode(self, out: EncoderOutput) -> list[str]:
         """Transcripts.
@@ -185,13 +228,11 @@ class TranscriptionTask(Task):
         return self.decoder(out)[0]
 
     def rates(self, references: list[str], answers: list[str]) -> Rates:
-        """WER and CER by jiwer, %."""
+        """WER and CER by jiwer, %, of texts in the same form."""
         import jiwer  # which inference has no need of
 
-        return {
-            "WER": 100 * jiwer.wer(references, answers),
-            "CER": 100 * jiwer.cer(references, answers),
-        }
+        pair = [[*map(self.text, texts)] for texts in (references, answers)]
+        return {"WER": 100 * jiwer.wer(*pair), "CER": 100 * jiwer.cer(*pair)}
 
     def write_details(
         self,
@@ -211,19 +252,31 @@ class TranscriptionTask(Task):
             stats.write_stats(file)
 
 
-@contextmanager
-def _stderr_in(path: Path) -> Iterator[None]:
-    """Adds to a file what native code writes to stderr: SentencePiece's dump."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sys.stderr.flush()
-    kept = os.dup(2)
-    try:
-        with open(path, "ab") as log:
-            os.dup2(log.fileno(), 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+def _train(path: Path, texts: list[str], token_type: str, **size: int) -> None:
+    """Trains a tokenizer on texts in their form; all that is left is a file.
+
+    As SpeechBrain's SentencePiece does, whose command takes no path with a
+    space in it; `normalise` alone says how text is written.
+    """
+    model = BytesIO()
+    SentencePieceTrainer.train(
+        sentence_iterator=iter(texts),
+        model_writer=model,
+        model_type=token_type,
+        normalization_rule_name="identity",
+        character_coverage=1.0,
+        max_sentencepiece_length=10,
+        # Longer sentences, in bytes, would be left out without a word.
+        max_sentence_length=max([4192, *(4 * len(text) for text in texts)]),
+        unk_id=BLANK_ID,
+        bos_id=-1,
+        eos_id=-1,
+        pad_id=-1,
+        minloglevel=2,  # errors, and no dump of its settings
+        **size,
+    )
+    with whole_file(path) as unfinished:
+        unfinished.write_bytes(model.getvalue())
 
 
 def load_tokenizer(tokenizer: SentencePieceProcessor, path: Any) -> None:

@@ -13,6 +13,7 @@ from dld_brain.audio.preparation import (
     missing_splits,
     write_split,
 )
+from dld_brain.audio.text_files import read_lines
 
 #: Endings of the audio, in the order in which they are looked for.
 ENDINGS = (".wav", ".flac", ".sph", ".raw")
@@ -30,6 +31,7 @@ def prepare_an4(
     splits: list[str],
     allow_problems: bool = False,
     workers: Optional[int] = None,
+    decode_audio: bool = True,
 ) -> None:
     """Writes a CSV file for each split that has none yet.
 
@@ -44,6 +46,8 @@ def prepare_an4(
     allow_problems : bool
         Whether to leave out utterances with problems, which are logged,
         instead of stopping.
+    decode_audio : bool
+        Whether audio is read to its end, and not its header alone.
 
     Raises
     ------
@@ -70,6 +74,7 @@ def prepare_an4(
             problems,
             allow_problems,
             workers,
+            decode_audio,
         )
 
 
@@ -115,7 +120,7 @@ def find_utterances(
             raise CorpusError(f"{path} must be a file, but is none")
     texts, problems = read_transcripts(lists["transcription"])
     utterances = []
-    for file_id in lists["fileids"].read_text().split():
+    for _, file_id in read_lines(lists["fileids"]):
         name, speaker = Path(file_id).name, Path(file_id).parent.name
         if name not in texts:
             problems.append(f"{name}: audio without transcript")
@@ -135,11 +140,11 @@ def read_transcripts(path: Path) -> tuple[dict[str, str], list[str]]:
         Text by utterance, and lines that could not be read.
     """
     texts, problems = {}, []
-    for number, line in enumerate(path.read_text().splitlines(), start=1):
-        match = LINE.match(line.strip())
+    for number, line in read_lines(path):
+        match = LINE.match(line)
         if match:
-            texts[match["id"]] = match["text"].upper()
-        elif line.strip():
+            texts[match["id"]] = match["text"]
+        else:
             problems.append(f"{path.name}:{number}: no transcript: {line}")
     return texts, problems
 

@@ -1,6 +1,5 @@
 """Prepares Fluent Speech Commands (https://arxiv.org/abs/1904.03670)."""
 
-import csv
 from pathlib import Path
 from typing import Optional
 
@@ -10,6 +9,7 @@ from dld_brain.audio.preparation import (
     missing_splits,
     write_split,
 )
+from dld_brain.audio.text_files import read_table
 
 SPLITS = ("train", "valid", "test")
 #: Columns that are read of data/<split>_data.csv.
@@ -22,6 +22,7 @@ def prepare_fsc(
     splits: list[str],
     allow_problems: bool = False,
     workers: Optional[int] = None,
+    decode_audio: bool = True,
 ) -> None:
     """Writes a CSV file for each split that has none yet.
 
@@ -35,6 +36,8 @@ def prepare_fsc(
     allow_problems : bool
         Whether to leave out utterances with problems, which are logged,
         instead of stopping.
+    decode_audio : bool
+        Whether audio is read to its end, and not its header alone.
 
     Raises
     ------
@@ -56,6 +59,7 @@ def prepare_fsc(
             problems,
             allow_problems,
             workers,
+            decode_audio,
         )
 
 
@@ -69,26 +73,23 @@ def find_utterances(
     tuple
         The utterances in their order, and what is wrong.
     """
+    table = read_table(path)
+    table.check(NEEDED)
     utterances, problems = [], []
-    with open(path, newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        missing = set(NEEDED) - set(reader.fieldnames or ())
-        if missing:
-            raise CorpusError(
-                f"{path} must have the columns {', '.join(NEEDED)}, but lacks "
-                f"{', '.join(sorted(missing))}"
-            )
-        for row in reader:
-            place = f"{path.name}:{reader.line_num}"
-            if not all(row[column] for column in NEEDED):
-                problems.append(f"{place}: a column is empty")
-                continue
-            wav = data_folder / row["path"]
-            intent = f"{row['action']}/{row['object']}/{row['location']}"
-            speaker, text = row["speakerId"], row["transcription"]
-            utterances.append(
-                Utterance(
-                    wav.stem, wav, speaker, text, intent=intent, place=place
-                )
-            )
+    for row in table.rows:
+        place = f"{path.name}:{row.number}"
+        try:
+            cells = table.cells_of(row)
+        except ValueError as error:
+            problems.append(f"{place}: {error}")
+            continue
+        if not all(cells[column] for column in NEEDED):
+            problems.append(f"{place}: a column is empty")
+            continue
+        wav = data_folder / cells["path"]
+        intent = "/".join(cells[c] for c in ("action", "object", "location"))
+        speaker, text = cells["speakerId"], cells["transcription"]
+        utterances.append(
+            Utterance(wav.stem, wav, speaker, text, intent=intent, place=place)
+        )
     return utterances, problems

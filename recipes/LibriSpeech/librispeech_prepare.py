@@ -9,6 +9,7 @@ from dld_brain.audio.preparation import (
     missing_splits,
     write_split,
 )
+from dld_brain.audio.text_files import read_lines, visible_files
 
 #: Endings of the audio, in the order in which they are looked for; upstream's
 #: is the first.
@@ -21,6 +22,7 @@ def prepare_librispeech(
     splits: list[str],
     allow_problems: bool = False,
     workers: Optional[int] = None,
+    decode_audio: bool = True,
 ) -> None:
     """Writes a CSV file for each split that has none yet.
 
@@ -34,6 +36,8 @@ def prepare_librispeech(
     allow_problems : bool
         Whether to leave out utterances with problems, which are logged,
         instead of stopping.
+    decode_audio : bool
+        Whether audio is read to its end, and not its header alone.
 
     Raises
     ------
@@ -55,13 +59,14 @@ def prepare_librispeech(
             problems,
             allow_problems,
             workers,
+            decode_audio,
         )
 
 
 def splits_of(data_folder: str) -> list[str]:
     """The folders that hold transcripts of LibriSpeech's layout."""
     folders = sorted(p for p in Path(data_folder).iterdir() if p.is_dir())
-    return [p.name for p in folders if any(p.glob("*/*/*.trans.txt"))]
+    return [p.name for p in folders if visible_files(p, "*/*/*.trans.txt")]
 
 
 def find_utterances(folder: Path) -> tuple[list[Utterance], list[str]]:
@@ -76,16 +81,16 @@ def find_utterances(folder: Path) -> tuple[list[Utterance], list[str]]:
     audio = {
         path.with_suffix(""): path
         for ending in reversed(ENDINGS)
-        for path in sorted(folder.glob(f"*/*/*{ending}"))
+        for path in visible_files(folder, f"*/*/*{ending}")
     }
     utterances = []
-    for transcript in sorted(folder.glob("*/*/*.trans.txt")):
-        for line in transcript.read_text(encoding="utf-8").splitlines():
-            name, _, text = line.partition(" ")
+    for transcript in visible_files(folder, "*/*/*.trans.txt"):
+        for _, line in read_lines(transcript):
+            name, *text = line.split(maxsplit=1)
             stem = transcript.parent / name
             wav = audio.get(stem, stem.with_name(f"{name}{ENDINGS[0]}"))
             speaker = transcript.parent.parent.name
-            utterances.append(Utterance(name, wav, speaker, text.strip()))
+            utterances.append(Utterance(name, wav, speaker, "".join(text)))
     known = {utterance.wav for utterance in utterances}
     problems = [
         f"{wav.stem}: audio without transcript"

@@ -16,6 +16,7 @@ import torchaudio.functional
 from tqdm import tqdm
 
 from dld_brain.audio.preparation import Utterance, missing_splits, write_split
+from dld_brain.audio.text_files import read_lines
 
 from .espeak import Espeak, Speech
 from .grammar import sentence
@@ -36,6 +37,8 @@ def prepare_spoken_commands(
     utterances: Optional[dict[str, int]] = None,
     codes: float = 0.05,
     seed: int = 2026,
+    allow_problems: bool = False,
+    decode_audio: bool = True,
 ) -> None:
     """Makes the audio that is not there yet, and the CSV files.
 
@@ -46,6 +49,8 @@ def prepare_spoken_commands(
     codes : float
         Share of the sentences that are letters, digits and numbers one by
         one, in [0, 1].
+    allow_problems, decode_audio : bool
+        See `write_split`.
 
     Raises
     ------
@@ -73,6 +78,8 @@ def prepare_spoken_commands(
             Path(csv_folder, f"{split}.csv"),
             read_transcripts(folder),
             data_folder,
+            allow_problems=allow_problems,
+            decode_audio=decode_audio,
         )
 
 
@@ -105,7 +112,7 @@ def make_split(
         name = f"{split}-{i:05d}"
         soundfile.write(folder / f"{name}.flac", samples, SAMPLE_RATE)
         lines.append(f"{name}\t{variant.replace(' ', '_')}\t{text}\n")
-    (folder / "transcripts.tsv").write_text("".join(lines))
+    (folder / "transcripts.tsv").write_text("".join(lines), "utf-8")
 
 
 def split_variants(variants: list[str], seed: int) -> dict[str, list[str]]:
@@ -146,7 +153,7 @@ def degrade(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def read_transcripts(folder: Path) -> list[Utterance]:
     """Reads what `make_split` wrote."""
-    lines = (folder / "transcripts.tsv").read_text().splitlines()
+    lines = [line for _, line in read_lines(folder / "transcripts.tsv")]
     return [
         Utterance(name, folder / f"{name}.flac", voice, text)
         for name, voice, text in (line.split("\t") for line in lines)

@@ -10,6 +10,7 @@ from dld_brain.audio.preparation import (
     missing_splits,
     write_split,
 )
+from dld_brain.audio.text_files import read_lines, read_text, visible_files
 from speechbrain.utils.logger import get_logger
 
 logger = get_logger(__name__)
@@ -102,6 +103,7 @@ def prepare_tedlium3(
     splits: list[str],
     allow_problems: bool = False,
     workers: Optional[int] = None,
+    decode_audio: bool = True,
 ) -> None:
     """Writes a CSV file for each split that has none yet.
 
@@ -115,6 +117,8 @@ def prepare_tedlium3(
     allow_problems : bool
         Whether to leave out segments with problems, which are logged,
         instead of stopping.
+    decode_audio : bool
+        Whether audio is read to its end, and not its header alone.
 
     Raises
     ------
@@ -132,6 +136,7 @@ def prepare_tedlium3(
             problems,
             allow_problems,
             workers,
+            decode_audio,
         )
 
 
@@ -148,7 +153,7 @@ def check_split(split: str, folder: Path) -> None:
     >>> check_split("eval", Path("TEDLIUM_release-3/legacy/eval"))
     Traceback (most recent call last):
     ...
-    dld_brain.audio.preparation.CorpusError: split 'eval' must be one of train, ...
+    dld_brain.audio.text_files.CorpusError: split 'eval' must be one of train, ...
     """
     for part in (folder / "stm", folder / "sph"):
         if split in SPLITS and part.is_dir():
@@ -156,7 +161,7 @@ def check_split(split: str, folder: Path) -> None:
         hint = ""
         if part.is_file():  # legacy/train has links, which not all unpack
             hint = (
-                f": it is a file, a link to {part.read_text().strip()} that "
+                f": it is a file, a link to {read_text(part).strip()} that "
                 f"was lost in unpacking; link it again with ln -sfn"
             )
         raise CorpusError(
@@ -179,9 +184,8 @@ def find_utterances(folder: Path) -> tuple[list[Utterance], list[str]]:
         The segments in the order of talk and time, and what is wrong.
     """
     utterances, problems, n_wordless = [], [], 0
-    for stm in sorted((folder / "stm").glob("*.stm")):
-        lines = stm.read_text(encoding="utf-8").splitlines()
-        for number, line in enumerate(lines, start=1):
+    for stm in visible_files(folder / "stm", "*.stm"):
+        for number, line in read_lines(stm):
             place = f"{stm.name}:{number}"
             try:
                 segment = parse_line(line)
@@ -196,7 +200,7 @@ def find_utterances(folder: Path) -> tuple[list[Utterance], list[str]]:
     talks = {utterance.wav.stem for utterance in utterances}
     problems += [
         f"{sph.name}: audio without transcript"
-        for sph in sorted((folder / "sph").glob("*.sph"))
+        for sph in visible_files(folder / "sph", "*.sph")
         if sph.stem not in talks
     ]
     if n_wordless:

@@ -17,8 +17,8 @@ from comparison import Row, differences, table  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
-SETTINGS = """{vocab_size: 11, n_total: 3, d_model: 32, d_ffn: 64, n_heads: 2,
-kernel_size: 7, number_of_epochs: 2, valid_depths: [], avg_checkpoints: 1}"""
+SETTINGS = """{vocab_size: 11, max_unspellable: 1, n_total: 3, d_model: 32, d_ffn: 64,
+n_heads: 2, kernel_size: 7, number_of_epochs: 2, valid_depths: [], avg_checkpoints: 1}"""
 
 
 @pytest.fixture

@@ -46,7 +46,7 @@ def test_amounts_are_those_of_the_splits(tmp_path):
         with open(tmp_path / f"{name}.csv", "w", encoding="utf-8") as file:
             rows = [("duration", "wrd"), (1800, text), (1800.0, "A")]
             csv.writer(file).writerows(rows)
-    assert amount_of(str(tmp_path), ["a", "b"]) == Amount(2.0, 4, 3)
+    assert amount_of(str(tmp_path), ["a", "b"], "wrd") == Amount(2.0, 4, 3)
 
 
 def test_folders_are_named_after_what_is_trained_on():

@@ -2,14 +2,14 @@
 
 import csv
 import functools
-import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple, Optional, Union
+from typing import Any, NamedTuple, Optional, Union
 
 import soundfile
 
+from dld_brain.files import fingerprint
 from speechbrain.utils.logger import get_logger
 from speechbrain.utils.parallel import get_available_cpu_count, parallel_map
 
@@ -120,6 +120,7 @@ def write_split(
     problems: Iterable[str] = (),
     allow_problems: bool = False,
     workers: Optional[int] = None,
+    options: Optional[Mapping[str, Any]] = None,
 ) -> None:
     """Opens all audio of a split in parallel and writes its CSV file.
 
@@ -135,6 +136,8 @@ def write_split(
         preparation.
     workers : int, optional
         Files opened at once; as many as there are cores if not given.
+    options : mapping, optional
+        What else the file depends on; as `missing_splits` was told.
 
     Raises
     ------
@@ -164,11 +167,11 @@ def write_split(
     ]
     if not found:
         raise CorpusError(f"{csv_file.stem}: no utterance found")
-    csv_file.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = csv_file.with_suffix(".unfinished")
-    with open(unfinished, "w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows(rows_of(found, data_folder))
-    os.replace(unfinished, csv_file)
+    options = {"allow_problems": allow_problems, **(options or {})}
+    made_of = sources(data_folder, csv_file.stem, options)
+    with fingerprint.remade(csv_file, made_of) as unfinished:
+        with open(unfinished, "w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows(rows_of(found, data_folder))
     log_totals(csv_file.stem, found)
 
 
@@ -264,6 +267,45 @@ def report_problems(
     logger.warning("%s: %s left out", name, count)
 
 
-def missing_splits(csv_folder: str, splits: list[str]) -> list[str]:
-    """Splits whose CSV file is not written yet."""
-    return [s for s in splits if not Path(csv_folder, f"{s}.csv").is_file()]
+def sources(
+    data_folder: str, split: str, options: Mapping[str, Any]
+) -> dict[str, str]:
+    """What the CSV file of a split is made of: files, and settings."""
+    folder = Path(data_folder, split)
+    folder = folder if folder.is_dir() else Path(data_folder)
+    files = fingerprint.digest_of_folder(folder) if folder.is_dir() else ""
+    given = {f"`{key}`": repr(value) for key, value in options.items()}
+    return {"the files of the corpus": files, **given}
+
+
+def missing_splits(
+    csv_folder: str, splits: list[str], data_folder: str, **options: Any
+) -> list[str]:
+    """Splits whose CSV file is not written yet, or no longer belongs.
+
+    Arguments
+    ---------
+    data_folder : str
+        The corpus. Its files are listed; no audio is read.
+    **options : dict
+        What else the files depend on: arguments of the preparation.
+
+    Raises
+    ------
+    CorpusError
+        If a file is none that a preparation wrote, whole.
+    """
+    found = []
+    for split in splits:
+        path = Path(csv_folder, f"{split}.csv")
+        made_of = sources(data_folder, split, options)
+        state = fingerprint.state_of(path, made_of)
+        if state == fingerprint.CHANGED:
+            raise CorpusError(
+                f"{path} must be as the preparation wrote it, but is not "
+                f"(changed by hand, or not whole): delete it to have it made "
+                f"anew, or give --skip_prep=True to take it as it is"
+            )
+        if state != fingerprint.CURRENT:
+            found.append(split)
+    return found

@@ -37,15 +37,16 @@ def whole_file(target: Path) -> Iterator[Path]:
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     for left in target.parent.glob(f"{UNFINISHED}*+{glob.escape(target.name)}"):
-        if not _is_alive(left.name.split("+")[1]):
+        if not is_alive(left.name.split("+")[1]):
             left.unlink(missing_ok=True)
     path = target.with_name(f"{UNFINISHED}{os.getpid()}+{target.name}")
     try:
-        yield path
-        with open(path, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(path, target)
-        _sync_folder(target.parent)
+        with named(target):
+            yield path
+            with open(path, "rb") as file:
+                os.fsync(file.fileno())
+            os.replace(path, target)
+            _sync_folder(target.parent)
     finally:
         path.unlink(missing_ok=True)
 
@@ -73,7 +74,7 @@ def whole_folder(target: Path, keep: bool = False) -> Iterator[Path]:
     """
     recover(target)
     for left in _beside(target, UNFINISHED):
-        if not _is_alive(left.name.rpartition("+")[2]):
+        if not is_alive(left.name.rpartition("+")[2]):
             shutil.rmtree(left)
     folder = target.with_name(f"{target.name}{UNFINISHED}{os.getpid()}")
     try:
@@ -81,17 +82,38 @@ def whole_folder(target: Path, keep: bool = False) -> Iterator[Path]:
             shutil.copytree(target, folder)
         else:
             folder.mkdir(parents=True)
-        yield folder
-        _sync(folder)
-        _swap(folder, target)
+        with named(target):
+            yield folder
+            sync(folder)
+            _swap(folder, target)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Says which file it was, where the system does not: on a full disk.
+
+    Example
+    -------
+    >>> with named(Path("model.bin")):
+    ...     raise OSError(28, "No space left on device")
+    Traceback (most recent call last):
+    ...
+    OSError: [Errno 28] No space left on device: 'model.bin'
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 def recover(target: Path) -> None:
     """Brings back a folder whose replacement was killed between renames."""
     for left in _beside(target, REPLACED):
-        if _is_alive(left.name.rpartition("+")[2]):
+        if is_alive(left.name.rpartition("+")[2]):
             continue
         if target.exists():  # the new one had come
             shutil.rmtree(left)
@@ -122,7 +144,7 @@ def _beside(target: Path, mark: str) -> list[Path]:
     return sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
 
 
-def _is_alive(number: str) -> bool:
+def is_alive(number: str) -> bool:
     """Whether another process of this number runs, on this machine."""
     if not number.isdigit() or int(number) == os.getpid():
         return False
@@ -135,7 +157,7 @@ def _is_alive(number: str) -> bool:
     return True
 
 
-def _sync(folder: Path) -> None:
+def sync(folder: Path) -> None:
     """Makes sure that all of a folder is on the disk."""
     for path in sorted(folder.rglob("*")):
         if path.is_dir():

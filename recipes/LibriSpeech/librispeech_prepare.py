@@ -44,7 +44,9 @@ def prepare_librispeech(
     CorpusError
         If a split is unknown or not there, or an utterance has a problem.
     """
-    for split in missing_splits(csv_folder, splits):
+    for split in missing_splits(
+        csv_folder, splits, data_folder, allow_problems=allow_problems
+    ):
         folder = Path(data_folder, split)
         if split not in SPLITS or not folder.is_dir():
             raise CorpusError(

@@ -75,9 +75,13 @@ class FolderLock:
         self.path.unlink(missing_ok=True)
         self._file.close()
         for folder in self._made:
-            if any(folder.iterdir()):
+            if not folder.exists() or any(folder.iterdir()):
                 break
             folder.rmdir()
+
+    def follow(self, folder: Path) -> None:
+        """Takes note that the folder was renamed."""
+        self.folder, self.path = folder, folder / FILE
 
     def _take(self) -> Optional[io.FileIO]:
         """The locked file; None if it was deleted before it was locked."""

@@ -1,6 +1,7 @@
 """One run: models, data, training, evaluation."""
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Optional
@@ -9,8 +10,9 @@ import torch
 
 import speechbrain as sb
 from dld_brain.audio import dataset as data
+from dld_brain.files.whole import named, whole_file
 from dld_brain.model_folder import copy_weights, load_pretrained
-from dld_brain.run import start
+from dld_brain.run import belongings, start
 from dld_brain.run.checks import Positive, checked
 from dld_brain.run.config import Overrides, compose, load_hparams
 from dld_brain.run.finish import Finish
@@ -140,6 +142,7 @@ class Run:
         )
         #: The models that the run starts from: folders, by role.
         self.folders: dict[str, str] = {}
+        self.folders_held = belongings.Folders()
         self.progress = Progress(
             self.settings.title,
             self.settings.optimisation.number_of_epochs,
@@ -153,7 +156,13 @@ class Run:
 
         What it starts from is trained first where it is not there yet.
         """
+        with self._gives_up_its_folders():
+            return self._prepare()
+
+    def _prepare(self) -> "Run":
+        """Does so, in folders that are held."""
         settings = self.settings
+        self.folders_held.hold(settings)
         if self.is_training:
             self.folders = start.find_models(self.composed, settings, self._run)
         models = {f: load_pretrained(f) for f in self.folders.values()}
@@ -169,11 +178,14 @@ class Run:
             copy_weights(source, self.modules, folder, gates)
         self._make_folder()
         self.csv_folder = self._prepare_data()
-        task = task or start.make_vocabulary(settings, self.csv_folder)
+        task = belongings.kept_vocabulary(
+            settings, task, self.csv_folder, self.is_training
+        )
         # What cannot be decoded as asked is said before training.
         decoding = settings.evaluation.decoding
         task.with_decoding(decoding.name, decoding.options)
-        start.keep_vocabulary(settings, task)
+        if self.is_training:
+            belongings.check_checkpoints(settings, self.csv_folder, teacher)
         seed_everything(settings.start.seed)
         loggers = [self.hparams["train_logger"]]
         logger = settings.start.logger.make(folder=settings.start.output_folder)
@@ -192,11 +204,12 @@ class Run:
 
     def fit(self) -> "Run":
         """Trains, but for an evaluation alone; then averages checkpoints."""
-        if self.is_training:
-            self._keep_what_it_starts_from()
-            self._fit()
-            self.progress.close()
-        self.brain.load_average()
+        with self._gives_up_its_folders():
+            if self.is_training:
+                self._keep_what_it_starts_from()
+                self._fit()
+                self.progress.close()
+            self.brain.load_average()
         return self
 
     def finish(self) -> None:
@@ -205,7 +218,18 @@ class Run:
         scoring = Scoring(
             self.settings, self.brain, self.task, self.csv_folder, command
         )
-        run_on_main(partial(Finish(scoring).run, self.hparams))
+        with self._gives_up_its_folders():
+            run_on_main(partial(Finish(scoring).run, self.hparams))
+        self.folders_held.release()
+
+    @contextlib.contextmanager
+    def _gives_up_its_folders(self) -> Iterator[None]:
+        """Lets others have the folders if anything is raised."""
+        try:
+            yield
+        except BaseException:
+            self.folders_held.release()
+            raise
 
     def _run(self, hparams_file: str, overrides: dict[str, Any]) -> None:
         """Runs another recipe first, with the same options."""
@@ -227,15 +251,17 @@ class Run:
     def _make_folder(self) -> None:
         """Makes the output folder, with what the run was told."""
         folder = self.settings.start.output_folder
-        sb.create_experiment_directory(
-            experiment_directory=folder,
-            save_env_desc=self.is_training,
-            log_config=self.run_opts.log_config or str(LOG_CONFIG),
-        )
+        with named(Path(folder)):
+            sb.create_experiment_directory(
+                experiment_directory=folder,
+                save_env_desc=self.is_training,
+                log_config=self.run_opts.log_config or str(LOG_CONFIG),
+            )
         if self.is_training and if_main_process():
             head = f"# Generated from {self.composed.hparams_file}\n"
             text = head + "# yamllint disable\n" + self.composed.text()
-            Path(folder, "hyperparams.yaml").write_text(text, encoding="utf-8")
+            with whole_file(Path(folder, "hyperparams.yaml")) as path:
+                path.write_text(text, encoding="utf-8")
 
     def _prepare_data(self) -> str:
         """Writes the CSV files of the corpus, or finds those of one's own.
@@ -253,13 +279,15 @@ class Run:
         if told.prepare is None:
             return told.data_folder
         if not told.skip_prep:
-            splits = told.train_splits + told.valid_splits + told.test_splits
+            splits = belongings.splits_to_prepare(
+                self.settings, self.is_training
+            )
             run_on_main(
                 find_preparation(str(told.corpus), told.prepare),
                 kwargs={
                     "data_folder": told.data_folder,
                     "csv_folder": told.csv_folder,
-                    "splits": list(splits),
+                    "splits": splits,
                     **told.corpus_options,
                 },
             )

@@ -8,6 +8,7 @@ from typing import Any, Optional, Union
 
 from dld_brain.audio import dataset as data
 from dld_brain.depth_table import FILE, DepthTable
+from dld_brain.files.whole import whole_file
 from dld_brain.gates.by_depth import FAMILIES
 from dld_brain.gates.gates import Gates
 from dld_brain.model_folder import PretrainedModel, check_pretrained
@@ -174,13 +175,10 @@ def find_vocabulary(
 ) -> Optional[Task]:
     """Takes the task, with its vocabulary, of the models a run starts from.
 
-    The vocabulary is kept in `save_folder`, from where a later evaluation
-    takes it.
-
     Returns
     -------
     Task
-        Or None, if there is neither a model nor an earlier run.
+        Or None, if there is no model.
 
     Raises
     ------
@@ -190,9 +188,6 @@ def find_vocabulary(
     """
     kind = find_task(settings.encoder.task)
     tasks = {folder: model.task for folder, model in models.items()}
-    kept = Path(settings.start.save_folder, kind.file)
-    if kept.is_file():
-        tasks[str(kept)] = kind.load(kept)
     for source, task in tasks.items():
         if type(task) is not kind:
             raise ValueError(
@@ -219,24 +214,26 @@ def keep_teacher_report(folder: str, save_folder: str) -> None:
     """
     report = Path(folder, "depth_report.json")
     if if_main_process() and report.is_file():
-        Path(save_folder).mkdir(parents=True, exist_ok=True)
-        shutil.copy(report, Path(save_folder, "teacher_report.json"))
+        with whole_file(Path(save_folder, "teacher_report.json")) as path:
+            shutil.copy(report, path)
 
 
 def make_vocabulary(settings: Settings, csv_folder: str) -> Task:
     """Makes the task, with a vocabulary of training data."""
-    folder = settings.start.save_folder
-    csv = data.merged_csv(csv_folder, list(settings.data.train_splits), folder)
-    task = find_task(settings.encoder.task).make(
-        folder, csv, settings.data.token_type, settings.encoder.vocab_size
-    )
+    save_folder = settings.start.save_folder
+    splits = list(settings.data.train_splits)
+    csv = data.merged_csv(csv_folder, splits, save_folder)
+    # Of one name always: a tokenizer may name the files it is trained on.
+    folder = Path(save_folder).with_name(".unfinished+vocabulary")
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        task = find_task(settings.encoder.task).make(
+            str(folder),
+            csv,
+            settings.data.token_type,
+            settings.encoder.vocab_size,
+        )
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
     task.check_size(settings.encoder.vocab_size, csv)
     return task
-
-
-def keep_vocabulary(settings: Settings, task: Task) -> None:
-    """Writes the vocabulary of a run beside its checkpoints."""
-    if if_main_process():
-        path = Path(settings.start.save_folder, task.file)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        task.save(path)

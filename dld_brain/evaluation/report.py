@@ -24,6 +24,7 @@ from dld_brain.evaluation.tables import (
     table,
     training_table,
 )
+from dld_brain.files.whole import whole_file, write_text
 from dld_brain.gates.gates import Gates
 from dld_brain.tasks import Task
 
@@ -107,8 +108,8 @@ class Report:
             for name, rows in sets.items():
                 sets[name] = [drop_none(row) for row in rows]
         text = json.dumps(content, indent=2)
-        (path / "depth_report.json").write_text(text + "\n")
-        (path / "depth_report.md").write_text(self.markdown())
+        write_text(path / "depth_report.json", text + "\n")
+        write_text(path / "depth_report.md", self.markdown())
         name, labels = self.metric.lower(), (self.title, self.metric)
         plot_depth(self.sets, path / self.picture, *labels, self.teacher)
         plot_speed(self.sets, path / f"{name}_vs_rtf.png", *labels)
@@ -245,4 +246,5 @@ def write_details(
     for n_layers, gates in chosen.items():
         path = Path(folder, f"{task.metric.lower()}_{name}_n{n_layers}.txt")
         answers = result.answers[gates]
-        task.write_details(path, result.ids, result.references, answers)
+        with whole_file(path) as file:
+            task.write_details(file, result.ids, result.references, answers)

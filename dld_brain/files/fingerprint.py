@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from dld_brain.files.lock import FILE as LOCK
-from dld_brain.files.whole import whole_file
+from dld_brain.files.whole import whole_file, write_text
 
 logger = logging.getLogger(__name__)
 
@@ -236,8 +236,8 @@ def read_record(path: Path) -> Optional[Record]:
 
 def write_record(path: Path, record: Record) -> None:
     """Notes what a file is made of."""
-    with whole_file(_record_of(path)) as unfinished:
-        unfinished.write_text(json.dumps(asdict(record), indent=1) + "\n")
+    text = json.dumps(asdict(record), indent=1)
+    write_text(_record_of(path), text + "\n")
 
 
 def _record_of(path: Path) -> Path:

@@ -51,6 +51,12 @@ def whole_file(target: Path) -> Iterator[Path]:
         path.unlink(missing_ok=True)
 
 
+def write_text(target: Path, text: str) -> None:
+    """Writes a text file, whole, in UTF-8; see `whole_file`."""
+    with whole_file(target) as path:
+        path.write_text(text, encoding="utf-8")
+
+
 @contextlib.contextmanager
 def whole_folder(target: Path, keep: bool = False) -> Iterator[Path]:
     """Gives a folder to write into, which becomes `target` at the end.
@@ -82,10 +88,14 @@ def whole_folder(target: Path, keep: bool = False) -> Iterator[Path]:
             shutil.copytree(target, folder)
         else:
             folder.mkdir(parents=True)
-        with named(target):
+        with named(folder):
             yield folder
             sync(folder)
             _swap(folder, target)
+    except OSError as error:
+        if error.filename == str(folder):  # the one that was written last
+            error.filename = str(target / _newest(folder))
+        raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -108,6 +118,15 @@ def named(path: Path) -> Iterator[None]:
         if error.errno is not None and error.filename is None:
             error.filename = str(path)
         raise
+
+
+def _newest(folder: Path) -> Path:
+    """The file of a folder that was written last, from there."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    newest = max(
+        files, key=lambda path: path.stat().st_mtime_ns, default=folder
+    )
+    return newest.relative_to(folder)
 
 
 def recover(target: Path) -> None:

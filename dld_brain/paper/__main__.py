@@ -18,6 +18,7 @@ from typing import Any, Optional
 from dld_brain.evaluation.plots import picture
 from dld_brain.evaluation.report import deepest
 from dld_brain.evaluation.tables import markdown_table, mean_and_deviation
+from dld_brain.files.whole import write_text
 from dld_brain.paper.finished_runs import (
     Measured,
     Run,
@@ -158,7 +159,7 @@ def write(name: str, folders: list[str], output: str) -> str:
         if name.startswith("figure"):
             draw(Path(output, f"{name}.png"), spec, part, ours)
     text += f"\n{FOOTNOTE}\n"
-    Path(output, f"{name}.md").write_text(text)
+    write_text(Path(output, f"{name}.md"), text)
     return text
 
 

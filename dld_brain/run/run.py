@@ -10,7 +10,7 @@ import torch
 
 import speechbrain as sb
 from dld_brain.audio import dataset as data
-from dld_brain.files.whole import named, whole_file
+from dld_brain.files.whole import named, write_text
 from dld_brain.model_folder import copy_weights, load_pretrained
 from dld_brain.run import belongings, start
 from dld_brain.run.checks import Positive, checked
@@ -260,8 +260,7 @@ class Run:
         if self.is_training and if_main_process():
             head = f"# Generated from {self.composed.hparams_file}\n"
             text = head + "# yamllint disable\n" + self.composed.text()
-            with whole_file(Path(folder, "hyperparams.yaml")) as path:
-                path.write_text(text, encoding="utf-8")
+            write_text(Path(folder, "hyperparams.yaml"), text)
 
     def _prepare_data(self) -> str:
         """Writes the CSV files of the corpus, or finds those of one's own.

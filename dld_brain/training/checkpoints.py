@@ -1,6 +1,7 @@
 """Checkpoints that are whole or are not there."""
 
 import contextlib
+import errno
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -117,10 +118,8 @@ def _disk_errors(path: Path) -> Iterator[None]:
     except RuntimeError as error:
         if "inline_container" not in str(error):
             raise
-        raise OSError(
-            f"{path} cannot be written into: the disk is full, or files may "
-            f"be no larger (ulimit -f)"
-        ) from error
+        reason = "the disk is full, or files may be no larger (ulimit -f)"
+        raise OSError(errno.ENOSPC, reason, str(path)) from error
 
 
 def epoch_file(save_folder: str, epoch: int) -> Path:

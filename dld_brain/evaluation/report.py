@@ -44,7 +44,7 @@ class Report:
     starts_from_model : bool
         Whether it started from a trained model.
     metric : str
-        What depths are compared by: WER or accuracy.
+        What depths are compared by: WER, CER or accuracy.
     higher_is_better : bool
         Whether a higher value of it is the better one.
     teacher : dict of str to float, optional
@@ -184,7 +184,9 @@ class Report:
             )
 
 
-def rates_of_teacher(save_folder: str) -> Optional[dict[str, float]]:
+def rates_of_teacher(
+    save_folder: str, metric: str
+) -> Optional[dict[str, float]]:
     """What the teacher of a run scored at full depth.
 
     Arguments
@@ -202,8 +204,9 @@ def rates_of_teacher(save_folder: str) -> Optional[dict[str, float]]:
         return None
     content = json.loads(path.read_text())
     return {
-        name: deepest(rows)["rates"][content["metric"]]
+        name: deepest(rows)["rates"][metric]
         for name, rows in content["sets"].items()
+        if metric in deepest(rows)["rates"]
     }
 
 

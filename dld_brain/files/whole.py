@@ -94,7 +94,7 @@ def whole_folder(target: Path, keep: bool = False) -> Iterator[Path]:
             _swap(folder, target)
     except OSError as error:
         if error.filename == str(folder):  # the one that was written last
-            error.filename = str(target / _newest(folder))
+            error.filename = str(target / newest(folder))
         raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -120,7 +120,7 @@ def named(path: Path) -> Iterator[None]:
         raise
 
 
-def _newest(folder: Path) -> Path:
+def newest(folder: Path) -> Path:
     """The file of a folder that was written last, from there."""
     files = [path for path in folder.rglob("*") if path.is_file()]
     newest = max(

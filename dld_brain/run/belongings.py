@@ -17,6 +17,7 @@ from dld_brain.model_folder import PretrainedModel, weights_hash
 from dld_brain.run import start
 from dld_brain.run.settings import Settings
 from dld_brain.tasks import Task, find_task
+from dld_brain.tasks.metric import with_default_metric
 from speechbrain.utils.distributed import if_main_process, run_on_main
 
 logger = logging.getLogger(__name__)
@@ -134,6 +135,21 @@ def _keep(
             task = found or start.make_vocabulary(settings, csv_folder)
             task.save(unfinished)
     fingerprint.add_user(path, Path(settings.start.save_folder))
+
+
+def compared_by(settings: Settings, task: Task) -> Task:
+    """The task with the metric of a run."""
+    metric = settings.evaluation.metric
+    if metric is not None:
+        return task.with_metric(metric)
+    task, reason = with_default_metric(task, settings.data.language)
+    if reason and if_main_process():
+        logger.warning(
+            "compared by %s, because %s (--metric=... says otherwise)",
+            task.metric,
+            reason,
+        )
+    return task
 
 
 def check_checkpoints(

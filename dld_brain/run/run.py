@@ -181,6 +181,7 @@ class Run:
         task = belongings.kept_vocabulary(
             settings, task, self.csv_folder, self.is_training
         )
+        task = belongings.compared_by(settings, task)
         # What cannot be decoded as asked is said before training.
         decoding = settings.evaluation.decoding
         task.with_decoding(decoding.name, decoding.options)

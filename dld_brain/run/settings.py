@@ -35,6 +35,7 @@ from dld_brain.tasks import TASKS
 from dld_brain.training.brain import ORDERS
 
 Task = Annotated[str, one_of(*TASKS)]
+METRICS = [name for task in TASKS.values() for name in task.METRICS]
 Closed = Annotated[str, one_of("identity", "norm", "affine")]
 PerDepth = Annotated[str, one_of("none", "bias", "norm", "head")]
 Vocabulary = Annotated[int, at_least(2)]
@@ -131,6 +132,7 @@ class Evaluation:
     """How test sets are scored over depth."""
 
     export_only: bool
+    metric: Optional[Annotated[str, one_of(*METRICS)]]
     test_depths: Depths
     random_draws: Natural
     test_batch_size: Count

@@ -1,5 +1,6 @@
 """Transcription: a posterior for each frame, CTC, word error rate."""
 
+import copy
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -35,8 +36,8 @@ class TranscriptionTask(Task):
     """
 
     column = "wrd"
+    METRICS = {"WER": False, "CER": False}
     metric = "WER"
-    higher_is_better = False
     name = "transcription"
     loss_name = "ctc"
     file = "tokenizer.model"
@@ -171,8 +172,9 @@ class TranscriptionTask(Task):
         self, decoding: str, options: Optional[dict[str, Any]] = None
     ) -> "TranscriptionTask":
         """The same task, decoded in another way."""
-        decoder = make_decoder(decoding, self.vocabulary, options)
-        return type(self)(self.vocabulary, decoder)
+        task = copy.copy(self)
+        task.decoder = make_decoder(decoding, self.vocabulary, options)
+        return task
 
     def decode(self, out: EncoderOutput) -> list[str]:
         """Transcripts.
@@ -188,10 +190,12 @@ class TranscriptionTask(Task):
         """WER and CER by jiwer, %."""
         import jiwer  # which inference has no need of
 
-        return {
-            "WER": 100 * jiwer.wer(references, answers),
-            "CER": 100 * jiwer.cer(references, answers),
-        }
+        return self.own_first(
+            {
+                "WER": 100 * jiwer.wer(references, answers),
+                "CER": 100 * jiwer.cer(references, answers),
+            }
+        )
 
     def write_details(
         self,

@@ -11,7 +11,7 @@ from typing import Optional
 import torch
 
 from dld_brain.files.lock import FolderInUse, FolderLock
-from dld_brain.files.whole import sync, whole_file
+from dld_brain.files.whole import named, newest, sync, whole_file
 from speechbrain.utils.checkpoints import (
     Checkpoint,
     Checkpointer,
@@ -112,14 +112,23 @@ class AtomicCheckpointer(Checkpointer):
 
 @contextlib.contextmanager
 def _disk_errors(path: Path) -> Iterator[None]:
-    """Raises as an OSError what torch.save says of a full disk."""
+    """Names the file that could not be written, also where torch.save failed.
+
+    Which says no more than that a position is unexpected.
+    """
     try:
-        yield
+        with named(path):
+            yield
+    except OSError as error:
+        if error.filename == str(path):
+            error.filename = str(path / newest(path))
+        raise
     except RuntimeError as error:
         if "inline_container" not in str(error):
             raise
         reason = "the disk is full, or files may be no larger (ulimit -f)"
-        raise OSError(errno.ENOSPC, reason, str(path)) from error
+        name = str(path / newest(path))
+        raise OSError(errno.ENOSPC, reason, name) from error
 
 
 def epoch_file(save_folder: str, epoch: int) -> Path:

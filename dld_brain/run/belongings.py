@@ -100,7 +100,8 @@ def kept_vocabulary(
     if found is not None and found.symbols != task.symbols:
         raise ValueError(
             f"all models of a run must have the same {kind.symbol}s, but "
-            f"those of {path} differ from those that it starts from"
+            f"those of {path} differ from those that it starts from; "
+            f"{start.NEW_HEAD}"
         )
     return task
 

@@ -166,7 +166,9 @@ class Run:
         if self.is_training:
             self.folders = start.find_models(self.composed, settings, self._run)
         models = {f: load_pretrained(f) for f in self.folders.values()}
-        task = start.find_vocabulary(settings, models)
+        task = start.find_vocabulary(
+            settings, start.of_the_vocabulary(settings, models, self.folders)
+        )
         teacher = models.get(self.folders.get("teacher", ""))
         if "init_from" in self.folders:
             folder = self.folders["init_from"]
@@ -175,7 +177,9 @@ class Run:
             gates = start.layers_to_start_from(
                 settings.start.init_layers, *sizes
             )
-            copy_weights(source, self.modules, folder, gates)
+            copy_weights(
+                source, self.modules, folder, gates, settings.start.new_head
+            )
         self._make_folder()
         self.csv_folder = self._prepare_data()
         task = belongings.kept_vocabulary(

@@ -93,6 +93,7 @@ class Start:
     save_folder: PathName
     train_log: PathName
     init_from: OptionalPath
+    new_head: bool
     init_layers: Optional[Annotated[object, FAMILY_OR_LAYERS]]
     teacher: OptionalPath
     teacher_overrides: dict
@@ -283,6 +284,11 @@ class Settings:
                     f"`keep_epochs` must be between 1 and `number_of_epochs` "
                     f"({last}), but has {epoch}"
                 )
+        if self.start.new_head and not self.start.init_from:
+            raise ValueError(
+                "`new_head` must be given with `init_from`, the model whose "
+                "head is made anew, but without one it is given"
+            )
         self.losses.distillation.make()
         self.optimisation.schedule.make(lr=self.optimisation.lr)
         check_splits(

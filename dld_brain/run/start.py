@@ -170,6 +170,33 @@ def layers_to_start_from(
     return gates
 
 
+def of_the_vocabulary(
+    settings: Settings,
+    models: dict[str, PretrainedModel],
+    folders: dict[str, str],
+) -> dict[str, PretrainedModel]:
+    """The models whose vocabulary a run has; of one whose body alone is taken
+    it has none.
+
+    Arguments
+    ---------
+    folders : dict of str to str
+        By `teacher` and `init_from`.
+    """
+    if not settings.start.new_head or "init_from" not in folders:
+        return models
+    body = folders["init_from"]
+    others = {f for role, f in folders.items() if role != "init_from"}
+    return {f: m for f, m in models.items() if f != body or f in others}
+
+
+#: What errors about the vocabulary of a model end with.
+NEW_HEAD = (
+    "--new_head=True starts from `init_from` with a head of its own for "
+    "another vocabulary"
+)
+
+
 def find_vocabulary(
     settings: Settings, models: dict[str, PretrainedModel]
 ) -> Optional[Task]:
@@ -192,14 +219,15 @@ def find_vocabulary(
         if type(task) is not kind:
             raise ValueError(
                 f"the model of {source} must be one of "
-                f"{settings.encoder.task}, as this run is, but is of another task"
+                f"{settings.encoder.task}, as this run is, but is of another "
+                f"task; {NEW_HEAD}"
             )
-        task.check_size(settings.encoder.vocab_size, source)
+        task.check_size(settings.encoder.vocab_size, f"{source} ({NEW_HEAD})")
     first = next(iter(tasks.values()), None)
     if any(task.symbols != first.symbols for task in tasks.values()):
         raise ValueError(
             f"all models of a run must have the same {kind.symbol}s, but "
-            f"those of {' and '.join(tasks)} differ"
+            f"those of {' and '.join(tasks)} differ; {NEW_HEAD}"
         )
     return first
 

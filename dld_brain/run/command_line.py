@@ -7,6 +7,7 @@ as YAML; so what is a setting never reaches it.
 
 import logging
 import os
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -118,6 +119,11 @@ def value_of(key: str, text: str) -> Any:
     kind = kind_of(key)
     is_free = kind is None and text.startswith(PATHS)
     if is_path(kind) or is_free:
+        if re.search("<.*>", text):
+            raise ValueError(
+                f"`{key}` must be a path without <...>, which stands for "
+                f"another setting in an hparams file, but is {text!r}"
+            )
         return os.path.expanduser(text)
     if kind is not None and parts(kind)[0] is str:
         is_none = parts(kind)[2] and text in ("", "null")

@@ -285,6 +285,11 @@ def test_a_mapping_and_one_of_its_keys_go_together_in_any_order():
         tree("--corpus_options=a", two)
 
 
+def test_a_path_that_would_be_read_as_a_reference_is_refused():
+    with pytest.raises(ValueError, match="must be a path without <...>"):
+        parse([FILE, "--output_folder=/tmp/<seed>"])
+
+
 def test_layers_may_be_a_list_without_brackets():
     assert value_of("init_layers", "0,4,7") == [0, 4, 7]
     assert value_of("init_layers", "3") == [3]

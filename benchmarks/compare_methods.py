@@ -22,6 +22,7 @@ from jobs import Job, for_updates, longer, mean_passes
 from timing import machine
 from tqdm import tqdm
 
+from dld_brain.files.whole import write_text
 from dld_brain.model_folder import load_pretrained
 from dld_brain.run.config import read_tree
 
@@ -209,9 +210,9 @@ class Comparison:
         ours = self.methods["plus"]["title"]
         if ours in [row.title for row in rows]:
             text += f"\n{ours}, less the others:\n\n{differences(rows, ours)}\n"
-        path.with_suffix(".md").write_text(text)
+        write_text(path.with_suffix(".md"), text)
         content = {"machine": machine(), "rows": [r._asdict() for r in rows]}
-        path.with_suffix(".json").write_text(json.dumps(content, indent=2))
+        write_text(path.with_suffix(".json"), json.dumps(content, indent=2))
         draw(self.drawn(rows), path.with_suffix(".png"), self.options.corpus)
         return text
 

@@ -11,6 +11,7 @@ from typing import Any, Optional
 from comparison import total
 
 from dld_brain.evaluation.tables import mean_and_deviation
+from dld_brain.files.whole import write_text
 
 ROOT = Path(__file__).resolve().parents[1]
 #: What a report must say of its run to be published.
@@ -190,6 +191,5 @@ def write_row(corpus: str, row: dict[str, Any]) -> None:
     """Writes a row where it is published from."""
     path = row_path(corpus, row["row"])
     check_row(row, path)
-    path.parent.mkdir(exist_ok=True)
     text = json.dumps(row, indent=1, ensure_ascii=False)
-    path.write_text(text + "\n")
+    write_text(path, text + "\n")

@@ -22,6 +22,7 @@ from figures import ROOT, add_report, rates, read_row, row_path, write_row
 from published_tables import Spec, make_table, rows_of
 
 from dld_brain.evaluation.plots import picture
+from dld_brain.files.whole import write_text
 
 MARKED = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -89,7 +90,7 @@ def publish(check: bool) -> list[Path]:
         if new != text:
             changed.append(path.relative_to(ROOT))
             if not check:
-                path.write_text(new)
+                write_text(path, new)
     if not check:
         for name, spec in specs["pictures"].items():
             draw(spec, ROOT / name)

@@ -94,7 +94,9 @@ def depths(spec: Spec, rows: list[Spec]) -> str:
     (row,) = rows
     (run,) = row["runs"]
     metric, dagger = row["metric"], " †" if row["source"] == "text" else ""
-    head = [f"n{dagger}", "layers", "parameters", f"{metric} %", "CER %", "RTF"]
+    other = {"WER": "CER", "CER": "WER"}[metric]
+    head = [f"n{dagger}", "layers", "parameters", f"{metric} %", f"{other} %"]
+    head.append("RTF")
     lines = []
     for n, score in run["by_depth"].items():
         layers = score["layers"]
@@ -105,7 +107,7 @@ def depths(spec: Spec, rows: list[Spec]) -> str:
                 "all" if every else ", ".join(map(str, layers)),
                 f"{score['params'] / 1e6:.2f} M",
                 f"{score['rate']:.2f}",
-                f"{score['CER']:.2f}",
+                f"{score[other]:.2f}",
                 f"{score['RTF']:.4f}",
             ]
         )

@@ -16,6 +16,7 @@ from typing import Any
 from load import Load
 from tqdm import tqdm
 
+from dld_brain.files.whole import write_text
 from pretrained_interfaces import calibration
 
 #: Exit status of a benchmark on a machine that had other work.
@@ -107,7 +108,7 @@ def write_result(
         "quiet": load.quiet,
         "rows": rows,
     }
-    Path(path).write_text(json.dumps(content, indent=1) + "\n")
+    write_text(Path(path), json.dumps(content, indent=1) + "\n")
     if load.quiet:
         return 0
     print(

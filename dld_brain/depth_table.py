@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Optional
 
+from dld_brain.files.whole import write_text
 from dld_brain.gates.gates import Gates, whole_number
 
 FILE = "depth_table.json"
@@ -131,7 +132,7 @@ class DepthTable:
     def save(self, folder: str) -> None:
         """Writes depth_table.json."""
         text = json.dumps(asdict(self), indent=2)
-        Path(folder, FILE).write_text(text + "\n")
+        write_text(Path(folder, FILE), text + "\n")
 
     def read(self, path: Any) -> None:
         """Takes over what a file holds, once every row of it was checked.

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 import speechbrain
+from dld_brain.files.whole import write_text
 
 FILE = "calibration.json"
 #: Lengths that are timed, relative to the length asked for: attention grows
@@ -124,7 +125,7 @@ class Calibration:
     def save(self, folder: str) -> None:
         """Writes calibration.json."""
         text = json.dumps(asdict(self), indent=2)
-        Path(folder, FILE).write_text(text + "\n")
+        write_text(Path(folder, FILE), text + "\n")
 
     @classmethod
     def load(cls, folder: str) -> Optional["Calibration"]:

@@ -13,6 +13,7 @@ from dld_brain.audio.preparation import find_clips, report_problems, write_rows
 from dld_brain.audio.reader import read_file
 from dld_brain.audio.references import References, check_references
 from dld_brain.audio.text_files import read_table
+from dld_brain.files.whole import whole_file
 from speechbrain.dataio.batch import PaddedBatch
 from speechbrain.dataio.dataset import DynamicItemDataset
 from speechbrain.dataio.preprocess import AudioNormalizer
@@ -53,7 +54,8 @@ def _merge(files: list[Path], target: Path) -> None:
                     f"{table.path}:{row.number}: {error}"
                 ) from None
             rows.append([cells.get(column, "") for column in columns])
-    write_rows(target, rows)
+    with whole_file(target) as unfinished:
+        write_rows(unfinished, rows)
 
 
 class SpeechDataset(DynamicItemDataset):

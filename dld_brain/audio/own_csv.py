@@ -1,16 +1,10 @@
 """Prepares CSV files of one's own: the check that corpora get."""
 
-import hashlib
-import json
 from pathlib import Path
-from typing import Any, Optional
+from typing import Optional
 
 from dld_brain.audio.csv_files import csv_file, read_rows
-from dld_brain.audio.preparation import write_split
-from dld_brain.files.whole import whole_file
-from speechbrain.utils.logger import get_logger
-
-logger = get_logger(__name__)
+from dld_brain.audio.preparation import missing_splits, write_split
 
 
 def prepare_own(
@@ -43,35 +37,23 @@ def prepare_own(
     CorpusError
         If an utterance has a problem.
     """
-    for split in splits:
-        source = csv_file(data_folder, split)
-        target = Path(csv_folder, source.name)
-        checked = target.with_suffix(".checked.json")
-        content = {
-            "source": str(source.resolve()),
-            "sha256": hashlib.sha256(source.read_bytes()).hexdigest(),
-            "column": column,
-            "decode_audio": decode_audio,
-            "allow_problems": allow_problems,
-        }
-        if target.is_file() and _is_checked(checked, content):
-            logger.info("%s is as it was checked", source)
-            continue
-        rows = read_rows(source, data_folder, column)
+    options = {"column": column}
+    for split in missing_splits(
+        csv_folder,
+        splits,
+        data_folder,
+        allow_problems=allow_problems,
+        decode_audio=decode_audio,
+        **options,
+    ):
+        rows = read_rows(csv_file(data_folder, split), data_folder, column)
         write_split(
-            target,
+            Path(csv_folder, f"{split}.csv"),
             rows.utterances(),
             data_folder,
             rows.problems,
             allow_problems,
             workers,
             decode_audio,
+            options,
         )
-        with whole_file(checked) as path:
-            path.write_text(json.dumps(content), encoding="utf-8")
-
-
-def _is_checked(path: Path, content: dict[str, Any]) -> bool:
-    """Whether a file was checked as it is now."""
-    text = path.read_text("utf-8") if path.is_file() else ""
-    return text == json.dumps(content)

@@ -2,15 +2,15 @@
 
 import csv
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Optional, Union
+from typing import Any, Optional, Union
 
 from dld_brain.audio.clips import Clip, Utterance, find_clip
 from dld_brain.audio.text import normalise
 from dld_brain.audio.text_files import CorpusError
-from dld_brain.files.whole import whole_file
+from dld_brain.files import fingerprint
 from speechbrain.utils.logger import get_logger
 from speechbrain.utils.parallel import get_available_cpu_count, parallel_map
 
@@ -27,6 +27,7 @@ def write_split(
     allow_problems: bool = False,
     workers: Optional[int] = None,
     decode_audio: bool = True,
+    options: Optional[Mapping[str, Any]] = None,
 ) -> None:
     """Reads all audio of a split in parallel and writes its CSV file.
 
@@ -44,6 +45,8 @@ def write_split(
         Files read at once; as many as there are cores if not given.
     decode_audio : bool
         Whether audio is read to its end, and not its header alone.
+    options : mapping, optional
+        What else the file depends on; as `missing_splits` was told.
 
     Raises
     ------
@@ -64,7 +67,10 @@ def write_split(
     if not found:
         raise CorpusError(f"{name}: no utterance found")
     pairs = list(found.values())
-    write_rows(csv_file, rows_of(pairs, data_folder))
+    given = {"allow_problems": allow_problems, "decode_audio": decode_audio}
+    made_of = sources(data_folder, name, {**given, **(options or {})})
+    with fingerprint.remade(csv_file, made_of) as unfinished:
+        write_rows(unfinished, rows_of(pairs, data_folder))
     log_totals(name, pairs)
 
 
@@ -102,10 +108,9 @@ def repeated_ids(utterances: list[Utterance]) -> list[str]:
 
 
 def write_rows(path: Path, rows: list[list[str]]) -> None:
-    """Writes a CSV file, whole."""
-    with whole_file(path) as unfinished:
-        with open(unfinished, "w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows(rows)
+    """Writes a CSV file."""
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(rows)
 
 
 def rows_of(
@@ -201,6 +206,45 @@ def report_problems(
     logger.warning("%s: %s left out", name, count)
 
 
-def missing_splits(csv_folder: str, splits: list[str]) -> list[str]:
-    """Splits whose CSV file is not written yet."""
-    return [s for s in splits if not Path(csv_folder, f"{s}.csv").is_file()]
+def sources(
+    data_folder: str, split: str, options: Mapping[str, Any]
+) -> dict[str, str]:
+    """What the CSV file of a split is made of: files, and settings."""
+    folder = Path(data_folder, split)
+    folder = folder if folder.is_dir() else Path(data_folder)
+    files = fingerprint.digest_of_folder(folder) if folder.is_dir() else ""
+    given = {f"`{key}`": repr(value) for key, value in options.items()}
+    return {"the files of the corpus": files, **given}
+
+
+def missing_splits(
+    csv_folder: str, splits: list[str], data_folder: str, **options: Any
+) -> list[str]:
+    """Splits whose CSV file is not written yet, or no longer belongs.
+
+    Arguments
+    ---------
+    data_folder : str
+        The corpus. Its files are listed; no audio is read.
+    **options : dict
+        What else the files depend on: arguments of the preparation.
+
+    Raises
+    ------
+    CorpusError
+        If a file is none that a preparation wrote, whole.
+    """
+    found = []
+    for split in splits:
+        path = Path(csv_folder, f"{split}.csv")
+        made_of = sources(data_folder, split, options)
+        state = fingerprint.state_of(path, made_of)
+        if state == fingerprint.CHANGED:
+            raise CorpusError(
+                f"{path} must be as the preparation wrote it, but is not "
+                f"(changed by hand, or not whole): delete it to have it made "
+                f"anew, or give --skip_prep=True to take it as it is"
+            )
+        if state != fingerprint.CURRENT:
+            found.append(split)
+    return found

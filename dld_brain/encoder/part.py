@@ -17,6 +17,7 @@ from dld_brain.gates.gates import Gates
 #: What a DynamicEncoder may have beside the weights of the model that it
 #: starts from.
 DEPTH_HEADS, ROUTER = "per_depth.", "router."
+HEAD = "head."
 ADDED = (DEPTH_HEADS, ROUTER, CLOSED)
 
 

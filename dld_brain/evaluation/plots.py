@@ -9,6 +9,7 @@ from typing import Any, Optional, Union
 from dld_brain.evaluation.escalation import EscalationPoint
 from dld_brain.evaluation.routing import RoutingPoint
 from dld_brain.evaluation.scores import DepthScore
+from dld_brain.files.whole import whole_file
 
 #: One for each way of choosing layers.
 STYLES = ("o-", "s--", "^:", "d-.", "v-", "P--", "*:")
@@ -30,7 +31,8 @@ def picture(path: Path, **labels: Any) -> Iterator[Any]:
     yield axes
     axes.set(**labels)
     axes.grid(alpha=0.3)
-    figure.savefig(path, dpi=120)
+    with whole_file(path) as file:
+        figure.savefig(file, dpi=120)
 
 
 def plot_depth(

@@ -24,6 +24,7 @@ from dld_brain.evaluation.tables import (
     table,
     training_table,
 )
+from dld_brain.files.whole import whole_file, write_text
 from dld_brain.gates.gates import Gates
 from dld_brain.tasks import Task
 
@@ -45,7 +46,7 @@ class Report:
     starts_from_model : bool
         Whether it started from a trained model.
     metric : str
-        What depths are compared by: WER or accuracy.
+        What depths are compared by: WER, CER or accuracy.
     higher_is_better : bool
         Whether a higher value of it is the better one.
     teacher : dict of str to float, optional
@@ -111,8 +112,8 @@ class Report:
             for name, rows in sets.items():
                 sets[name] = [drop_none(row) for row in rows]
         text = json.dumps(content, indent=2)
-        (path / "depth_report.json").write_text(text + "\n")
-        (path / "depth_report.md").write_text(self.markdown())
+        write_text(path / "depth_report.json", text + "\n")
+        write_text(path / "depth_report.md", self.markdown())
         name, labels = self.metric.lower(), (self.title, self.metric)
         plot_depth(self.sets, path / self.picture, *labels, self.teacher)
         plot_speed(self.sets, path / f"{name}_vs_rtf.png", *labels)
@@ -187,7 +188,9 @@ class Report:
             )
 
 
-def rates_of_teacher(save_folder: str) -> Optional[dict[str, float]]:
+def rates_of_teacher(
+    save_folder: str, metric: str
+) -> Optional[dict[str, float]]:
     """What the teacher of a run scored at full depth.
 
     Arguments
@@ -205,8 +208,9 @@ def rates_of_teacher(save_folder: str) -> Optional[dict[str, float]]:
         return None
     content = json.loads(path.read_text())
     return {
-        name: deepest(rows)["rates"][content["metric"]]
+        name: deepest(rows)["rates"][metric]
         for name, rows in content["sets"].items()
+        if metric in deepest(rows)["rates"]
     }
 
 
@@ -249,4 +253,5 @@ def write_details(
     for n_layers, gates in chosen.items():
         path = Path(folder, f"{task.metric.lower()}_{name}_n{n_layers}.txt")
         answers = result.answers[gates]
-        task.write_details(path, result.ids, result.references, answers)
+        with whole_file(path) as file:
+            task.write_details(file, result.ids, result.references, answers)

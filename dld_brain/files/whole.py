@@ -37,17 +37,24 @@ def whole_file(target: Path) -> Iterator[Path]:
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     for left in target.parent.glob(f"{UNFINISHED}*+{glob.escape(target.name)}"):
-        if not _is_alive(left.name.split("+")[1]):
+        if not is_alive(left.name.split("+")[1]):
             left.unlink(missing_ok=True)
     path = target.with_name(f"{UNFINISHED}{os.getpid()}+{target.name}")
     try:
-        yield path
-        with open(path, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(path, target)
-        _sync_folder(target.parent)
+        with named(target):
+            yield path
+            with open(path, "rb") as file:
+                os.fsync(file.fileno())
+            os.replace(path, target)
+            _sync_folder(target.parent)
     finally:
         path.unlink(missing_ok=True)
+
+
+def write_text(target: Path, text: str) -> None:
+    """Writes a text file, whole, in UTF-8; see `whole_file`."""
+    with whole_file(target) as path:
+        path.write_text(text, encoding="utf-8")
 
 
 @contextlib.contextmanager
@@ -73,7 +80,7 @@ def whole_folder(target: Path, keep: bool = False) -> Iterator[Path]:
     """
     recover(target)
     for left in _beside(target, UNFINISHED):
-        if not _is_alive(left.name.rpartition("+")[2]):
+        if not is_alive(left.name.rpartition("+")[2]):
             shutil.rmtree(left)
     folder = target.with_name(f"{target.name}{UNFINISHED}{os.getpid()}")
     try:
@@ -81,17 +88,51 @@ def whole_folder(target: Path, keep: bool = False) -> Iterator[Path]:
             shutil.copytree(target, folder)
         else:
             folder.mkdir(parents=True)
-        yield folder
-        _sync(folder)
-        _swap(folder, target)
+        with named(folder):
+            yield folder
+            sync(folder)
+            _swap(folder, target)
+    except OSError as error:
+        if error.filename == str(folder):  # the one that was written last
+            error.filename = str(target / newest(folder))
+        raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Says which file it was, where the system does not: on a full disk.
+
+    Example
+    -------
+    >>> with named(Path("model.bin")):
+    ...     raise OSError(28, "No space left on device")
+    Traceback (most recent call last):
+    ...
+    OSError: [Errno 28] No space left on device: 'model.bin'
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
+        raise
+
+
+def newest(folder: Path) -> Path:
+    """The file of a folder that was written last, from there."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    newest = max(
+        files, key=lambda path: path.stat().st_mtime_ns, default=folder
+    )
+    return newest.relative_to(folder)
 
 
 def recover(target: Path) -> None:
     """Brings back a folder whose replacement was killed between renames."""
     for left in _beside(target, REPLACED):
-        if _is_alive(left.name.rpartition("+")[2]):
+        if is_alive(left.name.rpartition("+")[2]):
             continue
         if target.exists():  # the new one had come
             shutil.rmtree(left)
@@ -122,7 +163,7 @@ def _beside(target: Path, mark: str) -> list[Path]:
     return sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
 
 
-def _is_alive(number: str) -> bool:
+def is_alive(number: str) -> bool:
     """Whether another process of this number runs, on this machine."""
     if not number.isdigit() or int(number) == os.getpid():
         return False
@@ -135,7 +176,7 @@ def _is_alive(number: str) -> bool:
     return True
 
 
-def _sync(folder: Path) -> None:
+def sync(folder: Path) -> None:
     """Makes sure that all of a folder is on the disk."""
     for path in sorted(folder.rglob("*")):
         if path.is_dir():

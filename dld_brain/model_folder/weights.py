@@ -9,7 +9,7 @@ import safetensors
 import safetensors.torch
 import torch
 
-from dld_brain.encoder.part import ADDED, ROUTER, part_state
+from dld_brain.encoder.part import ADDED, DEPTH_HEADS, HEAD, ROUTER, part_state
 from dld_brain.gates.gates import Gates
 from speechbrain.processing.features import InputNormalization
 
@@ -107,6 +107,7 @@ def copy_weights(
     target: Mapping[str, torch.nn.Module],
     name: str,
     gates: Optional[Gates] = None,
+    new_head: bool = False,
 ) -> None:
     """Starts a model from another: weights and feature statistics.
 
@@ -124,6 +125,8 @@ def copy_weights(
         Where the source is from, for the message.
     gates : Gates, optional
         Open where the model has the source's layer; all if not given.
+    new_head : bool
+        Whether the head, and those of depths, stay as they are made.
     """
     state = source["model"].state_dict()
     if gates is not None:
@@ -131,8 +134,16 @@ def copy_weights(
     own = target["model"].state_dict()
     if target["model"].router is None:  # its decisions are in a depth table
         state = {k: v for k, v in state.items() if not k.startswith(ROUTER)}
+    kept = ADDED
+    if new_head:
+        kept = (*ADDED, HEAD)
+        state = {
+            k: v
+            for k, v in state.items()
+            if not k.startswith((HEAD, DEPTH_HEADS))
+        }
     state = {
-        **{k: v for k, v in own.items() if k.startswith(ADDED)},
+        **{k: v for k, v in own.items() if k.startswith(kept)},
         **state,
     }
     try:

@@ -17,7 +17,7 @@ from typing import Any, Optional
 
 from dld_brain.evaluation.report import deepest
 from dld_brain.evaluation.tables import markdown_table
-from dld_brain.files.whole import whole_file
+from dld_brain.files.whole import whole_file, write_text
 from dld_brain.paper.figures import draw_computation, draw_depth
 from dld_brain.paper.finished_runs import (
     Measured,
@@ -133,8 +133,7 @@ def write(name: str, folders: list[str], output: str) -> str:
                     else:
                         draw_depth(path, spec, part, ours)
     text += f"\n{FOOTNOTE}\n"
-    with whole_file(folder / f"{name}.md") as path:
-        path.write_text(text, encoding="utf-8")
+    write_text(folder / f"{name}.md", text)
     return text
 
 

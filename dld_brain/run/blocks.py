@@ -5,7 +5,7 @@ from typing import Any
 from dld_brain.encoder.routers.make import ROUTERS
 from dld_brain.gates.make import SAMPLERS
 from dld_brain.losses import DIVERGENCES
-from dld_brain.run.checks import Weight
+from dld_brain.run.checks import Weight, plain
 from dld_brain.run.choices import Choice
 from dld_brain.run.loggers import LOGGERS
 from dld_brain.search.strategies import STRATEGIES
@@ -72,8 +72,16 @@ def with_blocks(overrides: dict[str, Any]) -> dict[str, Any]:
             part = {option: value} if dot else BLOCKS[name].as_mapping(value)
         elif dot:
             part = {option: value}
+        elif isinstance(value, dict) and name in found:
+            part = value
         else:
             found[name] = value
             continue
-        found[name] = {**found.get(name, {}), **part}
+        before = found.get(name) or {}
+        if not isinstance(before, dict):
+            raise ValueError(
+                f"`{name}` must be a mapping, as `{key}` says, but is "
+                f"{plain(before)!r}"
+            )
+        found[name] = {**before, **part}
     return found

@@ -89,6 +89,12 @@ def is_list(kind: Any) -> bool:
     return get_origin(parts(kind)[0]) is tuple
 
 
+def of_numbers(kind: Any) -> bool:
+    """Whether an annotation is that of a list of numbers."""
+    entries = get_args(parts(kind)[0])
+    return bool(entries) and parts(entries[0])[0] in (int, float)
+
+
 def checked(name: str, value: Any, kind: Any) -> Any:
     """A value as its type has it.
 

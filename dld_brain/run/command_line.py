@@ -5,7 +5,9 @@ SpeechBrain's parser takes a setting for an option that it begins like
 as YAML; so what is a setting never reaches it.
 """
 
+import logging
 import os
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -14,10 +16,22 @@ import ruamel.yaml
 import speechbrain as sb
 from dld_brain.encoder.device import find_device
 from dld_brain.run.blocks import BLOCKS
-from dld_brain.run.checks import is_list, is_path
+from dld_brain.run.checks import PathName, is_list, is_path, of_numbers, parts
 from dld_brain.run.config import read_tree
 from dld_brain.run.settings import KINDS
 from speechbrain.utils.run_opts import RunOptions
+
+logger = logging.getLogger(__name__)
+
+#: SpeechBrain's options; of some, the word alone is all.
+OPTIONS = set(RunOptions.__dataclass_fields__)
+FLAGS = {
+    name
+    for name, field in RunOptions.__dataclass_fields__.items()
+    if field.type in (bool, "bool")
+}
+#: How a path begins, where nothing says that it must be one.
+PATHS = ("/", "./", "../", "~/")
 
 
 def parse(arguments: list[str]) -> tuple[str, RunOptions, dict[str, Any]]:
@@ -34,19 +48,34 @@ def parse(arguments: list[str]) -> tuple[str, RunOptions, dict[str, Any]]:
     {'lr': 0.1, 'gates.p_open': 0.7}
     """
     theirs, ours = [], {}
-    options = set(RunOptions.__dataclass_fields__)
-    rest = iter(with_device(arguments))
-    for argument in rest:
-        key, equals, text = argument.removeprefix("--").partition("=")
-        if not argument.startswith("--") or key in (*options, "help"):
-            theirs.append(argument)
+    hparams_file, *words = with_device(arguments)
+    rest = iter(words)
+    for word in rest:
+        key, equals, text = word.removeprefix("--").partition("=")
+        if not word.startswith("--"):
+            raise ValueError(
+                f"{word!r} belongs to no option: a value with a space in it "
+                f"must be quoted, and an option begins with --"
+            )
+        if key in FLAGS:
+            theirs.append(word)
             continue
         if not equals:
             text = next(rest, None)
             if text is None or text.startswith("--"):
                 raise ValueError(f"`--{key}` must have a value: --{key}=...")
-        ours[key] = value_of(key, text)
-    hparams_file, run_opts, _ = sb.parse_arguments(theirs)
+        if key in OPTIONS:
+            text = os.path.expanduser(text) if key == "log_config" else text
+            theirs.append(f"--{key}={text}")
+            continue
+        value = value_of(key, text)
+        if ours.get(key, value) != value:
+            logger.warning(
+                "--%s is given twice, and the last counts: %s", key, text
+            )
+        ours.pop(key, None)  # the last is behind what it may overrule
+        ours[key] = value
+    _, run_opts, _ = sb.parse_arguments([hparams_file, *theirs])
     return hparams_file, run_opts, ours
 
 
@@ -77,8 +106,8 @@ def with_device(arguments: Iterable[str]) -> list[str]:
 def value_of(key: str, text: str) -> Any:
     """The value that a word of the command line gives a setting.
 
-    Paths are taken as they stand, but for `~`; a list may be words that
-    commas part; all else is YAML.
+    Paths and words are taken as they stand, but for `~` of paths; a list may
+    be words that commas part; all else is YAML.
 
     Example
     -------
@@ -87,15 +116,44 @@ def value_of(key: str, text: str) -> Any:
     >>> value_of("train_splits", "train-clean-100")
     ['train-clean-100']
     """
-    name, _, option = key.partition(".")
-    kind = KINDS.get(key)
-    if is_path(kind) or (name in BLOCKS and option in BLOCKS[name].paths):
+    kind = kind_of(key)
+    is_free = kind is None and text.startswith(PATHS)
+    if is_path(kind) or is_free:
+        if re.search("<.*>", text):
+            raise ValueError(
+                f"`{key}` must be a path without <...>, which stands for "
+                f"another setting in an hparams file, but is {text!r}"
+            )
         return os.path.expanduser(text)
+    if kind is not None and parts(kind)[0] is str:
+        is_none = parts(kind)[2] and text in ("", "null")
+        return None if is_none else text
     if is_list(kind) and not text.lstrip().startswith("["):
         words = [word.strip() for word in text.split(",") if word.strip()]
-        is_number = "depths" in key or "epochs" in key
-        return [_yaml(key, w) for w in words] if is_number else words
+        return [_yaml(key, w) for w in words] if of_numbers(kind) else words
+    if key == "init_layers" and text[:1].isdigit():
+        return _yaml(key, f"[{text}]")
     return _yaml(key, text)
+
+
+def kind_of(key: str) -> Any:
+    """The type of a setting, or of an option of a block; None of no one's.
+
+    Example
+    -------
+    >>> kind_of("gates.p_open"), kind_of("corpus_options.allow_problems")
+    (<class 'float'>, None)
+    """
+    name, _, option = key.partition(".")
+    if name == "teacher_overrides" and option:
+        return kind_of(option)
+    if name not in BLOCKS or not option:
+        return KINDS.get(key)
+    block = BLOCKS[name]
+    if option in block.paths:
+        return PathName
+    kinds = [block.options(maker).get(option) for maker in block.makers]
+    return next((kind for kind in kinds if kind is not None), None)
 
 
 def _yaml(key: str, text: str) -> Any:

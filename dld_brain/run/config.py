@@ -9,6 +9,7 @@ changes in the recipe), corpus, hparams file, command line.
 
 import difflib
 import io
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional, Union
@@ -18,8 +19,9 @@ from hyperpyyaml import load_hyperpyyaml, resolve_references
 from ruamel.yaml.scalarstring import SingleQuotedScalarString
 
 from dld_brain.run.blocks import BLOCKS, with_blocks
+from dld_brain.run.checks import is_path
 from dld_brain.run.places import RECIPES, SHARED, corpora
-from dld_brain.run.settings import Settings
+from dld_brain.run.settings import KINDS, Settings
 
 #: Keys of an hparams file whose value includes a shared file.
 INCLUDES = ("encoder", "recipe")
@@ -225,6 +227,7 @@ def compose(hparams_file: str, overrides: Overrides = None) -> Composed:
                 raise unknown_key(key, tree)
             tree[key] = merged(key, tree[key], value)
             changed.add(key)
+    _expand_homes(tree)
     if tree["trained_on"] is None:
         usual = merged("", weak, corpus_settings(corpus, encoder))
         tree["trained_on"] = training_data(tree, usual["train_splits"])
@@ -252,6 +255,28 @@ def training_data(tree: dict[str, Any], usual: list[str]) -> str:
     name = tree["corpus"] or Path(str(tree["data_folder"])).name
     splits = list(tree["train_splits"])
     return name if splits == list(usual) else f"{name}-{'+'.join(splits)}"
+
+
+def _expand_homes(tree: dict[str, Any]) -> None:
+    """Puts the home folder in the place of `~`, in all that is a path."""
+    for key, value in tree.items():
+        if key in BLOCKS and isinstance(value, dict):
+            names = [name for name in BLOCKS[key].paths if name in value]
+            found = {name: _expanded(value[name]) for name in names}
+            tree[key] = {**value, **found}
+        elif key == "corpus_options" and isinstance(value, dict):
+            tree[key] = {k: _expanded(v) for k, v in value.items()}
+        elif is_path(KINDS.get(key)):
+            tree[key] = _expanded(value)
+
+
+def _expanded(value: Any) -> Any:
+    """A path with the home folder in it; what is none stays."""
+    if tag(value) == "!ref":
+        value.value = os.path.expanduser(value.value)
+    elif isinstance(value, str) and value.startswith("~"):
+        return as_nodes(os.path.expanduser(value))
+    return value
 
 
 def _differences(node: dict[str, Any]) -> dict[str, Any]:

@@ -56,8 +56,8 @@ def find_recipe(word: str) -> str:
     ...
     FileNotFoundError: no hparams file is called quikstart: try quickstart
     """
-    if Path(word).is_file():
-        return word
+    if Path(word).expanduser().is_file():
+        return str(Path(word).expanduser())
     known = recipes()
     name = word.removeprefix("hparams/").removesuffix(".yaml")
     if name in known:

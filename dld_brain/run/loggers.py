@@ -2,15 +2,49 @@
 
 import importlib
 import importlib.util
+import logging
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Optional
 
+from dld_brain.files.whole import named
+from speechbrain.utils.distributed import main_process_only
 from speechbrain.utils.train_logger import (
+    FileTrainLogger,
     TensorboardLogger,
     TrainLogger,
     WandBLogger,
 )
+
+
+class LogFile(logging.FileHandler):
+    """The log of a run; one that can no longer be written ends no run."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Says so, once."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+        elif self.level <= logging.CRITICAL:
+            self.setLevel(logging.CRITICAL + 1)
+            text = f"warning: {self.baseFilename} is not continued: {error}"
+            print(text, file=sys.stderr)
+
+
+class TrainLog(FileTrainLogger):
+    """Writes train_log.txt; a line that a full disk has cut is ended."""
+
+    @main_process_only
+    def log_stats(self, *args: Any, **kwargs: Any) -> None:
+        """Adds a line."""
+        path = Path(self.save_file)
+        with named(path):
+            before = path.read_bytes() if path.is_file() else b""
+            if before and not before.endswith(b"\n"):
+                with open(path, "a", encoding="utf-8") as file:
+                    file.write("\n")
+            super().log_stats(*args, **kwargs)
 
 
 def _check_installed(package: str) -> None:

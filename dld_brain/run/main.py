@@ -1,5 +1,6 @@
 """Training from a command line: what it answers, and with which status."""
 
+import errno
 import logging
 import sys
 from collections.abc import Sequence
@@ -13,6 +14,9 @@ from dld_brain.training.memory import keep_freed_memory
 from speechbrain.utils.distributed import ddp_init_group
 
 logger = logging.getLogger(__name__)
+
+#: What the system says of a disk, a quota or a file that can grow no more.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def prepare(arguments: Sequence[str]) -> Run:
@@ -48,8 +52,9 @@ def main(
 ) -> int:
     """Runs a command line.
 
-    What is wrong with it is one line, before training; what fails in
-    training is raised.
+    What is wrong with it is one line, before training; so is a file that
+    cannot be read or written later: the same command goes on from there.
+    What else fails in training is raised.
 
     Arguments
     ---------
@@ -59,7 +64,8 @@ def main(
     Returns
     -------
     int
-        Exit status: 0, or 2 where the command line cannot be followed.
+        Exit status: 0; 1 where a disk was full, or the system refused a
+        file in training; 2 where the command line cannot be followed.
 
     Example
     -------
@@ -80,8 +86,22 @@ def main(
             return 0
         run = prepare(words)
     except (OSError, ValueError, ImportError) as error:
-        logger.debug("stopped before training", exc_info=True)
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    run.fit().finish()
+        is_full = isinstance(error, OSError) and error.errno in FULL
+        return _stopped(error, 1 if is_full else 2)
+    try:
+        run.fit().finish()
+    except OSError as error:
+        return _stopped(error, 1)
     return 0
+
+
+def _stopped(error: Exception, status: int) -> int:
+    """Says in a line what stopped a run; the log has the whole of it."""
+    logger.debug("stopped", exc_info=error)
+    if str(error).startswith("Unable to configure"):  # logging, which hides why
+        error = error.__cause__ or error
+    *_, last = str(error).strip().split("Original Traceback")
+    if last != str(error).strip():  # of a loader's process
+        last = last.splitlines()[-1]
+    print(f"error: {' '.join(last.split())}", file=sys.stderr)
+    return status

@@ -1,6 +1,7 @@
 """One run: models, data, training, evaluation."""
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from functools import partial
 from math import inf
 from pathlib import Path
@@ -11,12 +12,13 @@ import torch
 import speechbrain as sb
 from dld_brain.audio import dataset as data
 from dld_brain.audio.own_csv import prepare_own
+from dld_brain.files.whole import named, write_text
 from dld_brain.model_folder import (
     PretrainedModel,
     copy_weights,
     load_pretrained,
 )
-from dld_brain.run import hours, start
+from dld_brain.run import belongings, hours, start
 from dld_brain.run.checks import Positive, checked
 from dld_brain.run.config import Composed, Overrides, compose, load_hparams
 from dld_brain.run.finish import Finish
@@ -128,6 +130,7 @@ class Run:
             checked("max_grad_norm", norm, Positive)
         self.overrides = overrides
         self.later = later
+        self.folders_held = belongings.Folders()
         #: Settings that follow from the data that was found.
         self.found: dict[str, Any] = {}
         #: The models that the run starts from: folders, by role.
@@ -169,7 +172,13 @@ class Run:
 
         What it starts from is trained first where it is not there yet.
         """
+        with self._gives_up_its_folders():
+            return self._prepare()
+
+    def _prepare(self) -> "Run":
+        """Does so, in folders that are held."""
         models = start.named_models(self.settings)
+        self.folders_held.hold(self.settings)
         self._make_folder()
         self._leave_out_absent_splits()
         self.csv_folder = self._prepare_data()
@@ -180,7 +189,9 @@ class Run:
             self.folders = start.find_models(self.composed, settings, self._run)
         others = set(self.folders.values()) - set(models)
         models |= {folder: load_pretrained(folder) for folder in others}
-        task = start.find_vocabulary(settings, models)
+        task = start.find_vocabulary(
+            settings, start.of_the_vocabulary(settings, models, self.folders)
+        )
         teacher = models.get(self.folders.get("teacher", ""))
         if "init_from" in self.folders:
             folder = self.folders["init_from"]
@@ -189,14 +200,20 @@ class Run:
             gates = start.layers_to_start_from(
                 settings.start.init_layers, *sizes
             )
-            copy_weights(source, self.modules, folder, gates)
-        task = task or start.make_vocabulary(settings, self.csv_folder)
+            copy_weights(
+                source, self.modules, folder, gates, settings.start.new_head
+            )
+        task = belongings.kept_vocabulary(
+            settings, task, self.csv_folder, self.is_training
+        )
+        task = belongings.compared_by(settings, task)
         task = task.with_text_case(settings.data.text_case)
         # What cannot be decoded, or spelled, is said before training.
         start.check_test_speech(settings, self.csv_folder, task)
         decoding = settings.evaluation.decoding
         task.with_decoding(decoding.name, decoding.options)
-        start.keep_vocabulary(settings, task)
+        if self.is_training:
+            belongings.check_checkpoints(settings, self.csv_folder, teacher)
         seed_everything(settings.start.seed)
         loggers = [self.hparams["train_logger"]]
         logger = settings.start.logger.make(folder=settings.start.output_folder)
@@ -215,11 +232,12 @@ class Run:
 
     def fit(self) -> "Run":
         """Trains, but for an evaluation alone; then averages checkpoints."""
-        if self.is_training:
-            self._keep_what_it_starts_from()
-            self._fit()
-            self.progress.close()
-        self.brain.load_average()
+        with self._gives_up_its_folders():
+            if self.is_training:
+                self._keep_what_it_starts_from()
+                self._fit()
+                self.progress.close()
+            self.brain.load_average()
         return self
 
     def finish(self) -> None:
@@ -228,7 +246,18 @@ class Run:
         scoring = Scoring(
             self.settings, self.brain, self.task, self.csv_folder, command
         )
-        run_on_main(partial(Finish(scoring).run, self.hparams))
+        with self._gives_up_its_folders():
+            run_on_main(partial(Finish(scoring).run, self.hparams))
+        self.folders_held.release()
+
+    @contextlib.contextmanager
+    def _gives_up_its_folders(self) -> Iterator[None]:
+        """Lets others have the folders if anything is raised."""
+        try:
+            yield
+        except BaseException:
+            self.folders_held.release()
+            raise
 
     def _run(self, hparams_file: str, overrides: dict[str, Any]) -> None:
         """Runs another recipe first, with the same options."""
@@ -285,11 +314,12 @@ class Run:
     def _make_folder(self) -> None:
         """Makes the output folder, with its log."""
         folder = self.settings.start.output_folder
-        sb.create_experiment_directory(
-            experiment_directory=folder,
-            save_env_desc=self.is_training,
-            log_config=self.run_opts.log_config or str(LOG_CONFIG),
-        )
+        with named(Path(folder)):
+            sb.create_experiment_directory(
+                experiment_directory=folder,
+                save_env_desc=self.is_training,
+                log_config=self.run_opts.log_config or str(LOG_CONFIG),
+            )
 
     def _keep_what_it_is_told(self) -> None:
         """Writes the settings of a training into its folder."""
@@ -297,7 +327,7 @@ class Run:
         if self.is_training and if_main_process():
             head = f"# Generated from {self.composed.hparams_file}\n"
             text = head + "# yamllint disable\n" + self.composed.text()
-            Path(folder, "hyperparams.yaml").write_text(text, encoding="utf-8")
+            write_text(Path(folder, "hyperparams.yaml"), text)
 
     def _prepare_data(self) -> str:
         """Writes the CSV files of the corpus, or finds those of one's own.
@@ -319,12 +349,13 @@ class Run:
         else:
             task = find_task(self.settings.encoder.task)
             prepare = partial(prepare_own, column=task.column)
+        splits = belongings.splits_to_prepare(self.settings, self.is_training)
         run_on_main(
             prepare,
             kwargs={
                 "data_folder": told.data_folder,
                 "csv_folder": told.csv_folder,
-                "splits": self.settings.splits,
+                "splits": splits,
                 **told.corpus_options,
             },
         )

@@ -236,7 +236,9 @@ class Scoring:
             "starts_from_model": bool(settings.start.init_from),
             "metric": self.task.metric,
             "higher_is_better": self.task.higher_is_better,
-            "teacher": report.rates_of_teacher(settings.start.save_folder),
+            "teacher": report.rates_of_teacher(
+                settings.start.save_folder, self.task.metric
+            ),
             "training": brain.last_meta().get("training"),
             "gates_seen": brain.gates_seen(),
         }

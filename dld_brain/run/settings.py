@@ -36,6 +36,7 @@ from dld_brain.tasks import TASKS
 from dld_brain.training.brain import ORDERS
 
 Task = Annotated[str, one_of(*TASKS)]
+METRICS = [name for task in TASKS.values() for name in task.METRICS]
 Closed = Annotated[str, one_of("identity", "norm", "affine")]
 PerDepth = Annotated[str, one_of("none", "bias", "norm", "head")]
 Vocabulary = Annotated[int, at_least(2)]
@@ -104,6 +105,7 @@ class Start:
     save_folder: PathName
     train_log: PathName
     init_from: OptionalPath
+    new_head: bool
     init_layers: Optional[Annotated[object, FAMILY_OR_LAYERS]]
     teacher: OptionalPath
     teacher_overrides: dict
@@ -143,6 +145,7 @@ class Evaluation:
     """How test sets are scored over depth."""
 
     export_only: bool
+    metric: Optional[Annotated[str, one_of(*METRICS)]]
     test_depths: Depths
     random_draws: Natural
     test_batch_size: Count
@@ -197,7 +200,7 @@ class WavLMSizes:
 
     sample_rate: Count
     normalize_wav: bool
-    source: Optional[str]
+    source: OptionalPath  # or the name of a model on the hub
     config: dict
     n_total: Optional[Count]
     closed: Closed
@@ -300,6 +303,11 @@ class Settings:
                     f"`keep_epochs` must be between 1 and `number_of_epochs` "
                     f"({last}), but has {epoch}"
                 )
+        if self.start.new_head and not self.start.init_from:
+            raise ValueError(
+                "`new_head` must be given with `init_from`, the model whose "
+                "head is made anew, but without one it is given"
+            )
         self.losses.distillation.make()
         self.optimisation.schedule.make(lr=self.optimisation.lr)
         check_splits(

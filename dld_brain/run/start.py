@@ -9,6 +9,7 @@ from typing import Any, Optional, Union
 
 from dld_brain.audio import dataset as data
 from dld_brain.depth_table import FILE, DepthTable
+from dld_brain.files.whole import whole_file
 from dld_brain.gates.by_depth import FAMILIES
 from dld_brain.gates.gates import Gates
 from dld_brain.model_folder import (
@@ -215,18 +216,42 @@ def layers_to_start_from(
     return gates
 
 
+def of_the_vocabulary(
+    settings: Settings,
+    models: dict[str, PretrainedModel],
+    folders: dict[str, str],
+) -> dict[str, PretrainedModel]:
+    """The models whose vocabulary a run has; of one whose body alone is taken
+    it has none.
+
+    Arguments
+    ---------
+    folders : dict of str to str
+        By `teacher` and `init_from`.
+    """
+    if not settings.start.new_head or "init_from" not in folders:
+        return models
+    body = folders["init_from"]
+    others = {f for role, f in folders.items() if role != "init_from"}
+    return {f: m for f, m in models.items() if f != body or f in others}
+
+
+#: What errors about the vocabulary of a model end with.
+NEW_HEAD = (
+    "--new_head=True starts from `init_from` with a head of its own for "
+    "another vocabulary"
+)
+
+
 def find_vocabulary(
     settings: Settings, models: dict[str, PretrainedModel]
 ) -> Optional[Task]:
     """Takes the task, with its vocabulary, of the models a run starts from.
 
-    The vocabulary is kept in `save_folder`, from where a later evaluation
-    takes it.
-
     Returns
     -------
     Task
-        Or None, if there is neither a model nor an earlier run.
+        Or None, if there is no model.
 
     Raises
     ------
@@ -236,21 +261,19 @@ def find_vocabulary(
     """
     kind = find_task(settings.encoder.task)
     tasks = {folder: model.task for folder, model in models.items()}
-    kept = Path(settings.start.save_folder, kind.file)
-    if kept.is_file():
-        tasks[str(kept)] = kind.load(kept)
     for source, task in tasks.items():
         if type(task) is not kind:
             raise ValueError(
                 f"the model of {source} must be one of "
-                f"{settings.encoder.task}, as this run is, but is of another task"
+                f"{settings.encoder.task}, as this run is, but is of another "
+                f"task; {NEW_HEAD}"
             )
-        task.check_size(settings.encoder.vocab_size, source)
+        task.check_size(settings.encoder.vocab_size, f"{source} ({NEW_HEAD})")
     first = next(iter(tasks.values()), None)
     if any(task.symbols != first.symbols for task in tasks.values()):
         raise ValueError(
             f"all models of a run must have the same {kind.symbol}s, but "
-            f"those of {' and '.join(tasks)} differ"
+            f"those of {' and '.join(tasks)} differ; {NEW_HEAD}"
         )
     return first
 
@@ -265,19 +288,23 @@ def keep_teacher_report(folder: str, save_folder: str) -> None:
     """
     report = Path(folder, "depth_report.json")
     if if_main_process() and report.is_file():
-        Path(save_folder).mkdir(parents=True, exist_ok=True)
-        shutil.copy(report, Path(save_folder, "teacher_report.json"))
+        with whole_file(Path(save_folder, "teacher_report.json")) as path:
+            shutil.copy(report, path)
 
 
-def make_vocabulary(settings: Settings, csv_folder: str) -> Task:
-    """Makes the task, with a vocabulary of training data."""
-    folder = settings.start.save_folder
-    told = settings.data
-    csv = data.merged_csv(csv_folder, told.train_splits, folder)
+def make_vocabulary(settings: Settings, csv: str) -> Task:
+    """Makes the task, with a vocabulary of a CSV file of training data."""
+    save_folder, told = settings.start.save_folder, settings.data
+    # Of one name always: a tokenizer may name the files it is trained on.
+    folder = Path(save_folder).with_name(".unfinished+vocabulary")
+    shutil.rmtree(folder, ignore_errors=True)
     size = settings.encoder.vocab_size
-    task = find_task(settings.encoder.task).make(
-        folder, csv, told.token_type, size, told.text_case
-    )
+    try:
+        task = find_task(settings.encoder.task).make(
+            str(folder), csv, told.token_type, size, told.text_case
+        )
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
     task.check_size(size, csv)
     return task
 
@@ -291,11 +318,3 @@ def check_test_speech(settings: Settings, csv_folder: str, task: Task) -> None:
             task,
             settings.data.max_unspellable,
         )
-
-
-def keep_vocabulary(settings: Settings, task: Task) -> None:
-    """Writes the vocabulary of a run beside its checkpoints."""
-    if if_main_process():
-        path = Path(settings.start.save_folder, task.file)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        task.save(path)

@@ -6,6 +6,7 @@ layers, or 341 full passes.
 """
 
 import json
+import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Optional
@@ -15,8 +16,12 @@ from tqdm import tqdm
 
 from dld_brain.audio.features import extract
 from dld_brain.audio.lengths import absolute_lengths
+from dld_brain.files.fingerprint import digest
+from dld_brain.files.whole import write_text
 from dld_brain.gates.gates import Gates
 from dld_brain.tasks import Task
+
+logger = logging.getLogger(__name__)
 
 #: Sets between two saves.
 CHUNK = 256
@@ -52,10 +57,10 @@ class LayerScores:
         `compute_features`, `normalize` and `model`, in eval mode.
     path : str, optional
         JSON file that scores are kept in, so that an interrupted search
-        goes on where it was.
+        goes on where it was. Those of other weights or other speech are
+        set aside.
     model_hash : str
-        Names the weights: scores of others in the file are set aside, as
-        are those of another number of utterances.
+        Names the weights.
     """
 
     def __init__(
@@ -69,10 +74,16 @@ class LayerScores:
         self.model = modules["model"]
         self.n_total = self.model.n_total
         self.task = task
-        self.batches = [self._stem(modules, batch) for batch in batches]
-        self.n_utterances = sum(len(batch.x) for batch in self.batches)
+        self.batches: list[Stemmed] = []
+        speech = []
+        for batch in batches:
+            self.batches.append(self._stem(modules, batch))
+            wavs, wav_lens = batch.sig
+            samples = (wav_lens * wavs.shape[1]).round().tolist()
+            speech += zip(batch.id, batch.reference, samples)
+        self.n_utterances = len(speech)
         self.path = None if path is None else Path(path)
-        self.key = f"{model_hash} {self.n_utterances}"
+        self.key = digest(model_hash, task.name, speech)
         self.scores: dict[Gates, float] = self._load()
 
     @torch.no_grad()
@@ -126,20 +137,25 @@ class LayerScores:
         """Reads what an interrupted search has left."""
         if self.path is None or not self.path.is_file():
             return {}
-        content = json.loads(self.path.read_text())
-        if content.get("key") != self.key:
+        try:
+            content = json.loads(self.path.read_text())
+            key = content["key"]
+            scores = {tuple(s): float(loss) for s, loss in content["scores"]}
+        except (ValueError, KeyError, TypeError):
+            key, scores = "", {}
+        if key != self.key:
+            logger.warning(
+                "%s is made anew: it is of other weights or other speech, "
+                "or not whole",
+                self.path,
+            )
             return {}
-        return {
-            Gates(tuple(layers), self.n_total): loss
-            for layers, loss in content["scores"]
-        }
+        return {Gates(s, self.n_total): loss for s, loss in scores.items()}
 
     def _save(self) -> None:
-        """Writes the scores; whole, or not at all."""
+        """Writes the scores."""
         if self.path is None:
             return
         scores = [(g.layers, loss) for g, loss in self.scores.items()]
         content = {"key": self.key, "scores": scores}
-        part = self.path.with_suffix(".part")
-        part.write_text(json.dumps(content))
-        part.replace(self.path)
+        write_text(self.path, json.dumps(content))

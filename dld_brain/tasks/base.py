@@ -28,10 +28,11 @@ class Task(ABC):
 
     #: Column of the CSV files that has the reference.
     column: str
-    #: What models, layers and depths are compared by: a key of `rates`.
+    #: What models, layers and depths can be compared by, and whether a
+    #: higher value of it is the better one.
+    METRICS: dict[str, bool]
+    #: What they are compared by.
     metric: str
-    #: Whether a higher value of it is the better one.
-    higher_is_better: bool
     #: What the loss is called in logs.
     loss_name: str
     #: Where the vocabulary is kept beside the checkpoints of a run.
@@ -175,6 +176,32 @@ class Task(ABC):
         answers: list[str],
     ) -> None:
         """Writes what was right and wrong, by SpeechBrain's statistics."""
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Whether a higher value of the metric is the better one."""
+        return self.METRICS[self.metric]
+
+    def with_metric(self, metric: str) -> "Task":
+        """The same task, compared by another metric.
+
+        Raises
+        ------
+        ValueError
+            If it has no such metric.
+        """
+        if metric not in self.METRICS:
+            raise ValueError(
+                f"`metric` of a {self.name} must be one of "
+                f"{', '.join(self.METRICS)}, but is {metric!r}"
+            )
+        task = copy.copy(self)
+        task.metric = metric
+        return task
+
+    def own_first(self, rates: Rates) -> Rates:
+        """Rates in the order of the reports: the task's own metric first."""
+        return {self.metric: rates[self.metric], **rates}
 
     def error(self, rate: float) -> float:
         """The metric, turned so that less is better.

@@ -33,8 +33,8 @@ class ClassificationTask(Task):
     """
 
     column = "intent"
+    METRICS = {"accuracy": True}
     metric = "accuracy"
-    higher_is_better = True
     name = "classification"
     loss_name = "cross_entropy"
     file = "label_encoder.txt"

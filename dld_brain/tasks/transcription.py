@@ -1,7 +1,7 @@
 """Transcription: a posterior for each frame, CTC, word error rate."""
 
+import copy
 from collections.abc import Sequence
-from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Optional
@@ -17,7 +17,6 @@ from dld_brain.files.whole import whole_file
 from dld_brain.losses import BLANK_ID
 from dld_brain.tasks.base import Rates, Task
 from dld_brain.tasks.decode import Decoder, make_decoder
-from speechbrain.utils.distributed import run_on_main
 
 
 class TranscriptionTask(Task):
@@ -40,8 +39,8 @@ class TranscriptionTask(Task):
     """
 
     column = "wrd"
+    METRICS = {"WER": False, "CER": False}
     metric = "WER"
-    higher_is_better = False
     name = "transcription"
     loss_name = "ctc"
     file = "tokenizer.model"
@@ -92,7 +91,7 @@ class TranscriptionTask(Task):
         ]
         size = {} if token_type == "char" else {"vocab_size": vocab_size}
         try:
-            run_on_main(partial(_train, path, texts, token_type, **size))
+            _train(path, texts, token_type, **size)
         except RuntimeError as error:  # SentencePiece's own, with its reason
             raise ValueError(
                 f"no {token_type} tokenizer of `vocab_size` {vocab_size} can be "
@@ -214,8 +213,9 @@ class TranscriptionTask(Task):
         self, decoding: str, options: Optional[dict[str, Any]] = None
     ) -> "TranscriptionTask":
         """The same task, decoded in another way."""
-        decoder = make_decoder(decoding, self.vocabulary, options)
-        return type(self)(self.vocabulary, decoder, self.text_case)
+        task = copy.copy(self)
+        task.decoder = make_decoder(decoding, self.vocabulary, options)
+        return task
 
     def decode(self, out: EncoderOutput) -> list[str]:
         """Transcripts.
@@ -232,7 +232,9 @@ class TranscriptionTask(Task):
         import jiwer  # which inference has no need of
 
         pair = [[*map(self.text, texts)] for texts in (references, answers)]
-        return {"WER": 100 * jiwer.wer(*pair), "CER": 100 * jiwer.cer(*pair)}
+        return self.own_first(
+            {"WER": 100 * jiwer.wer(*pair), "CER": 100 * jiwer.cer(*pair)}
+        )
 
     def write_details(
         self,

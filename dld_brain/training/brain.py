@@ -24,8 +24,9 @@ from dld_brain.training.clock import (
 from dld_brain.training.loop import Loop
 from dld_brain.training.stage_stats import StageStats
 
-#: What ranks the checkpoints that are kept and averaged.
-ORDERS = {"best": {"min_key": "error"}, "last": {"max_key": "steps"}}
+#: What ranks the checkpoints that are kept and averaged; the best by the
+#: metric of the run.
+ORDERS = {"best": {"min_key": "error {metric}"}, "last": {"max_key": "steps"}}
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,10 @@ class DLDBrain(Loop):
             self.teacher.to(self.device).eval().requires_grad_(False)
         self.n_total = self.modules.model.n_total
         self.valid_depths = valid_depths or [self.n_total]
-        self.order = ORDERS[keeping.averaged]
+        self.order = {
+            order: key.format(metric=task.metric)
+            for order, key in ORDERS[keeping.averaged].items()
+        }
         self.stats = StageStats(self.task, self.valid_depths)
         self.clock = TrainingClock()
         self.clock.spent.device = device_name(self.device)
@@ -338,11 +342,17 @@ class DLDBrain(Loop):
         self.progress.end_epoch(
             epoch, f"{self.task.metric} {rate:.1f} % on validation speech"
         )
-        error = self.task.error(rate)
+        errors = {
+            f"error {metric}": self.task.with_metric(metric).error(
+                stats[metric]
+            )
+            for metric in self.task.METRICS
+            if metric in stats
+        }
         self.checkpointer.save_and_keep_only(
             meta={
                 **meta,
-                "error": error,
+                **errors,
                 "training": asdict(self.clock.spent),
             },
             **{f"{key}s": [value] for key, value in self.order.items()},

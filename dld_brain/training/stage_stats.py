@@ -81,8 +81,8 @@ class StageStats:
         -------
         dict
             Losses in nats an utterance, seconds, `impossible` if there
-            were any, and the task's metric, %: the mean over the depths,
-            and each.
+            were any, and the task's metrics, %: the mean of each over the
+            depths, and its own at each.
         """
         stats = {"loss": float(loss)}
         for name, count in self.counts.items():
@@ -99,14 +99,14 @@ class StageStats:
                 "is none of training data",
                 self.sums["impossible"],
             )
-        metric = self.task.metric
         rates = {
-            n_layers: self.task.rates(*pairs)[metric]
+            n_layers: self.task.rates(*pairs)
             for n_layers, pairs in self.pairs.items()
             if pairs[0]
         }
-        if rates:
-            stats[metric] = sum(rates.values()) / len(rates)
+        for metric in next(iter(rates.values()), {}):
+            stats[metric] = sum(r[metric] for r in rates.values()) / len(rates)
         if len(rates) > 1:
-            stats.update({f"{metric} n={n}": r for n, r in rates.items()})
+            own = self.task.metric
+            stats.update({f"{own} n={n}": r[own] for n, r in rates.items()})
         return stats

@@ -14,6 +14,7 @@ from dld_brain.audio.preparation import (
     write_split,
 )
 from dld_brain.audio.text_files import read_lines
+from dld_brain.files.whole import whole_file
 
 #: Endings of the audio, in the order in which they are looked for.
 ENDINGS = (".wav", ".flac", ".sph", ".raw")
@@ -23,6 +24,8 @@ LINE = re.compile(r"^(?:<s>)?\s*(?P<text>.*?)\s*(?:</s>)?\s*\((?P<id>\S+)\)$")
 VALID_EVERY = 10
 #: Headerless audio of AN4: 16-bit, big endian, one channel.
 RAW = {"rate": 16000, "dtype": ">i2"}
+#: Bytes before the samples of a .wav file of 16 bits.
+WAV_HEADER = 44
 
 
 def prepare_an4(
@@ -55,7 +58,13 @@ def prepare_an4(
         If a split is unknown, a list is missing or an utterance has a
         problem.
     """
-    for split in missing_splits(csv_folder, splits):
+    for split in missing_splits(
+        csv_folder,
+        splits,
+        data_folder,
+        allow_problems=allow_problems,
+        decode_audio=decode_audio,
+    ):
         if split not in ("train", "valid", "train-all", "test"):
             raise CorpusError(
                 f"split {split!r} must be one of train, valid, train-all, "
@@ -167,8 +176,9 @@ def find_audio(stem: Path, audio_folder: Path) -> Path:
     if audio.suffix != ".raw":
         return audio
     wav = audio_folder / f"{stem.name}.wav"
-    if not wav.is_file():
-        audio_folder.mkdir(parents=True, exist_ok=True)
+    size = audio.stat().st_size + WAV_HEADER
+    if not (wav.is_file() and wav.stat().st_size == size):
         samples = np.fromfile(audio, dtype=RAW["dtype"]).astype(np.int16)
-        soundfile.write(wav, samples, RAW["rate"])
+        with whole_file(wav) as unfinished:
+            soundfile.write(unfinished, samples, RAW["rate"])
     return wav

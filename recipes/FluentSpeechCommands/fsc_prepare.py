@@ -44,7 +44,13 @@ def prepare_fsc(
     CorpusError
         If a split is unknown or has no list, or an utterance has a problem.
     """
-    for split in missing_splits(csv_folder, splits):
+    for split in missing_splits(
+        csv_folder,
+        splits,
+        data_folder,
+        allow_problems=allow_problems,
+        decode_audio=decode_audio,
+    ):
         path = Path(data_folder, "data", f"{split}_data.csv")
         if split not in SPLITS or not path.is_file():
             raise CorpusError(

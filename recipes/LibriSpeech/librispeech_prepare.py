@@ -44,7 +44,13 @@ def prepare_librispeech(
     CorpusError
         If a split is not there, or an utterance has a problem.
     """
-    for split in missing_splits(csv_folder, splits):
+    for split in missing_splits(
+        csv_folder,
+        splits,
+        data_folder,
+        allow_problems=allow_problems,
+        decode_audio=decode_audio,
+    ):
         folder = Path(data_folder, split)
         if not folder.is_dir():
             raise CorpusError(

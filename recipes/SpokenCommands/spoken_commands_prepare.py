@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from dld_brain.audio.preparation import Utterance, missing_splits, write_split
 from dld_brain.audio.text_files import read_lines
+from dld_brain.files.whole import whole_folder
 
 from .espeak import Espeak, Speech
 from .grammar import sentence
@@ -58,17 +59,22 @@ def prepare_spoken_commands(
         If the folder holds a corpus that was made with other numbers.
     """
     counts = {**UTTERANCES, **(utterances or {})}
-    for split in missing_splits(csv_folder, splits):
+    options = {"seed": seed, "utterances": counts, "codes": codes}
+    for split in missing_splits(
+        csv_folder,
+        splits,
+        data_folder,
+        allow_problems=allow_problems,
+        decode_audio=decode_audio,
+        **options,
+    ):
         folder = Path(data_folder, split)
-        settings = {
-            "seed": seed,
-            "utterances": counts[split],
-            "codes": codes,
-        }
+        settings = {**options, "utterances": counts[split]}
         made = folder / "made.json"
         if not made.is_file():
-            make_split(folder, split, **settings)
-            made.write_text(json.dumps(settings))
+            with whole_folder(folder) as unfinished:
+                make_split(unfinished, split, **settings)
+                (unfinished / made.name).write_text(json.dumps(settings))
         elif json.loads(made.read_text()) != settings:
             raise ValueError(
                 f"{folder} must be made with {settings}, but was made with "
@@ -80,6 +86,7 @@ def prepare_spoken_commands(
             data_folder,
             allow_problems=allow_problems,
             decode_audio=decode_audio,
+            options=options,
         )
 
 
@@ -95,7 +102,6 @@ def make_split(
     """
     espeak = Espeak()
     voices = split_variants(espeak.variants(), seed)[split]
-    folder.mkdir(parents=True, exist_ok=True)
     lines = []
     for i in tqdm(range(utterances), desc=f"SpokenCommands, {split}"):
         rng = np.random.default_rng([seed, SPLIT_KEYS[split], i])

@@ -125,7 +125,13 @@ def prepare_tedlium3(
     CorpusError
         If a split is unknown or not there, or a segment has a problem.
     """
-    for split in missing_splits(csv_folder, splits):
+    for split in missing_splits(
+        csv_folder,
+        splits,
+        data_folder,
+        allow_problems=allow_problems,
+        decode_audio=decode_audio,
+    ):
         folder = Path(data_folder, "legacy", split)
         check_split(split, folder)
         utterances, problems = find_utterances(folder)

@@ -9,6 +9,7 @@ from common import rows, transcription
 
 from dld_brain.audio.dataset import make_dataset
 from dld_brain.audio.preparation import CorpusError
+from dld_brain.files import fingerprint
 from recipes.AN4.an4_prepare import LINE, prepare_an4
 from recipes.FluentSpeechCommands.fsc_prepare import prepare_fsc
 from recipes.LibriSpeech.librispeech_prepare import prepare_librispeech
@@ -82,12 +83,80 @@ def test_problems_are_left_out_if_allowed(librispeech, tmp_path):
 def test_preparation_goes_on_with_the_splits_that_are_missing(
     librispeech, tmp_path
 ):
-    done = tmp_path / "dev-clean.csv"
-    done.write_text("as it was")
-    splits = ["dev-clean", "test-clean"]
-    prepare_librispeech(str(librispeech), str(tmp_path), splits)
-    assert done.read_text() == "as it was"
+    arguments = str(librispeech), str(tmp_path)
+    prepare_librispeech(*arguments, ["dev-clean"])
+    done = (tmp_path / "dev-clean.csv").stat()
+    prepare_librispeech(*arguments, ["dev-clean", "test-clean"])
+    assert (tmp_path / "dev-clean.csv").stat() == done
     assert len(rows(tmp_path / "test-clean.csv")) == 1
+
+
+def add_utterance(librispeech, name="4-7-0001"):
+    """Adds an utterance to a split of LibriSpeech."""
+    folder = librispeech / "train-clean-100/4/7"
+    shutil.copy(folder / "4-7-0000.flac", folder / f"{name}.flac")
+    with open(folder / "4-7.trans.txt", "a") as file:
+        file.write(f"{name} GO\n")
+
+
+def test_a_corpus_that_has_changed_is_prepared_anew_and_it_is_said(
+    librispeech, tmp_path, caplog
+):
+    arguments = str(librispeech), str(tmp_path), ["train-clean-100"]
+    prepare_librispeech(*arguments)
+    add_utterance(librispeech)
+    prepare_librispeech(*arguments)
+    assert len(rows(tmp_path / "train-clean-100.csv")) == 4
+    assert "train-clean-100.csv is made anew: the files of the" in caplog.text
+    # Letters for others, in files of the same size.
+    path = librispeech / "train-clean-100/4/7/4-7.trans.txt"
+    path.write_text(path.read_text().replace(" GO", " NO"))
+    prepare_librispeech(*arguments)
+    assert rows(tmp_path / "train-clean-100.csv")[-1]["wrd"] == "NO"
+
+
+def test_options_of_the_preparation_count_as_its_sources(librispeech, tmp_path):
+    break_audio(librispeech)
+    arguments = str(librispeech), str(tmp_path), ["train-clean-100"]
+    prepare_librispeech(*arguments, allow_problems=True)
+    with pytest.raises(CorpusError, match="train-clean-100: 3 problems"):
+        prepare_librispeech(*arguments)
+
+
+def test_speech_that_checkpoints_were_trained_with_stays(
+    librispeech, tmp_path, caplog
+):
+    csv = tmp_path / "csv/train-clean-100.csv"
+    arguments = str(librispeech), str(csv.parent), ["train-clean-100"]
+    prepare_librispeech(*arguments)
+    fingerprint.add_user(csv, tmp_path / "save")
+    (tmp_path / "save/CKPT+1").mkdir(parents=True)
+    before = csv.read_text()
+    # A corpus that was touched, and gives the same, is no reason to stop.
+    (librispeech / "train-clean-100/README.txt").write_text("hello")
+    prepare_librispeech(*arguments)
+    add_utterance(librispeech)
+    with pytest.raises(ValueError, match="must stay as it is, because the ch"):
+        prepare_librispeech(*arguments)
+    assert csv.read_text() == before
+    shutil.rmtree(tmp_path / "save/CKPT+1")
+    prepare_librispeech(*arguments)
+    assert len(rows(csv)) == 4
+
+
+@pytest.mark.parametrize("text", ["ID,duration,wav,spk_id,wrd\n", None])
+def test_csv_files_that_somebody_else_wrote_are_not_written_over(
+    text, librispeech, tmp_path
+):
+    csv = tmp_path / "dev-clean.csv"
+    arguments = str(librispeech), str(tmp_path), ["dev-clean"]
+    if text is None:  # changed since
+        prepare_librispeech(*arguments)
+        text = csv.read_text()[:-9]
+    csv.write_text(text)
+    with pytest.raises(ValueError, match="dev-clean.csv must be .*skip_prep"):
+        prepare_librispeech(*arguments)
+    assert csv.read_text() == text
 
 
 def test_an_unknown_split_is_refused(librispeech, tmp_path):

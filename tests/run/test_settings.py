@@ -1,11 +1,14 @@
 """What a setting may be, and how it is said: on the command line, in YAML."""
 
+from pathlib import Path
+
 import pytest
 
 from dld_brain.run.command_line import parse, value_of
 from dld_brain.run.config import compose
 from dld_brain.run.main import train as main
 
+SHARED = str(Path("hparams/shared").resolve())
 FILE = "hparams/conformer_dld.yaml"
 BASE = ["--data_folder=x", "--device=cpu"]
 WHOLE = "must be a whole number"
@@ -222,6 +225,75 @@ def test_a_path_stays_what_it_is(name):
 def test_a_home_folder_is_expanded(monkeypatch):
     monkeypatch.setenv("HOME", "/home/me")
     assert tree("--teacher=~/m")["teacher"] == "/home/me/m"
+
+
+@pytest.mark.parametrize(
+    "name", ["/tmp/exp #3", "/tmp/run: two", "2024", "[a]", "a=b", "~/exp", " "]
+)
+@pytest.mark.parametrize(
+    "key", ["data_folder", "csv_folder", "gates.table", "logger.project"]
+)
+def test_paths_and_words_are_taken_as_they_stand(key, name, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    expected = (
+        name if key == "logger.project" else name.replace("~", "/home/me")
+    )
+    for flags in ([f"--{key}={name}"], [f"--{key}", name]):
+        assert parse([FILE, *flags])[2] == {key: expected}
+
+
+def test_paths_within_mappings_and_files_have_the_home_folder(
+    monkeypatch, tmp_path
+):
+    monkeypatch.setenv("HOME", "/home/me")
+    found = tree(
+        "--gates={sampler: uniform, table: ~/m}",
+        "--corpus_options={noise: ~/noise, share: 0.5}",
+        "--teacher_overrides.output_folder=~/t #1",
+        "--csv_folder=~/csv",
+    )
+    assert found["gates"]["table"] == "/home/me/m"
+    assert found["corpus_options"] == {"noise": "/home/me/noise", "share": 0.5}
+    assert found["teacher_overrides"] == {"output_folder": "/home/me/t #1"}
+    assert found["csv_folder"] == "/home/me/csv"
+    assert tree("--corpus_options.noise=/a #1")["corpus_options"] == {
+        "noise": "/a #1"
+    }
+    path = tmp_path / "mine.yaml"
+    text = Path(FILE).read_text().replace("include:shared", "include:" + SHARED)
+    path.write_text(text.replace("!ref results/", "!ref ~/results/"))
+    found = compose(str(path), {"data_folder": "x"}).resolved()
+    assert found["save_folder"].startswith("/home/me/results/")
+
+
+def test_what_stands_beside_the_options_is_said(caplog):
+    with pytest.raises(ValueError, match="'3' belongs to no option: a value"):
+        main([FILE, "--output_folder=/tmp/exp", "3"])
+    with pytest.raises(ValueError, match="'-lr=1' belongs to no option"):
+        main([FILE, "-lr=1"])
+    assert parse([FILE, "--lr=1", "--lr=1"])[2] == {"lr": 1}
+    assert not caplog.text
+    assert parse([FILE, "--lr=1", "--seed=3", "--lr=2"])[2]["lr"] == 2
+    assert "--lr is given twice, and the last counts: 2" in caplog.text
+
+
+def test_a_mapping_and_one_of_its_keys_go_together_in_any_order():
+    one, two = "--corpus_options={a: 1}", "--corpus_options.b=2"
+    for flags in ((one, two), (two, one)):
+        assert tree(*flags)["corpus_options"] == {"a": 1, "b": 2}
+    with pytest.raises(ValueError, match="`corpus_options` must be a mapping"):
+        tree("--corpus_options=a", two)
+
+
+def test_a_path_that_would_be_read_as_a_reference_is_refused():
+    with pytest.raises(ValueError, match="must be a path without <...>"):
+        parse([FILE, "--output_folder=/tmp/<seed>"])
+
+
+def test_layers_may_be_a_list_without_brackets():
+    assert value_of("init_layers", "0,4,7") == [0, 4, 7]
+    assert value_of("init_layers", "3") == [3]
+    assert value_of("init_layers", "even") == "even"
 
 
 def test_a_list_is_words():

@@ -137,6 +137,40 @@ def test_two_models_with_other_tokens_are_refused(pretrained, tmp_path):
         main(["hparams/conformer_rd.yaml", *options])
 
 
+def test_another_vocabulary_gets_a_new_head_on_request(pretrained, tmp_path):
+    data = shutil.copytree("tests/samples/AN4", tmp_path / "an4")
+    transcripts = data / "etc/an4_train.transcription"
+    transcripts.write_text(transcripts.read_text().replace("X", "ZQ"))
+    options = [
+        "hparams/conformer_rd.yaml",
+        *small(
+            data_folder=data,
+            vocab_size=12,
+            init_from=pretrained,
+            output_folder=tmp_path / "run/1",
+            lr=1e-30,
+            number_of_epochs=1,
+            per_depth="bias",
+        ),
+    ]
+    with pytest.raises(ValueError, match="must be 11.*--new_head=True"):
+        main(options)
+    main([*options, "--new_head=True"])
+    before = load_pretrained(str(pretrained))
+    after = load_pretrained(f"{tmp_path}/run/1/pretrained")
+    assert {"Z", "Q"} < set(
+        after.task.symbols
+    ) and "X" not in after.task.symbols
+    found = after.modules["model"].state_dict()
+    assert found["head.weight"].shape[0] == 12
+    for name, weight in before.modules["model"].state_dict().items():
+        if not name.startswith("head."):
+            assert torch.equal(weight, found[name]), name
+    for name, norm in before.modules["normalize"]._statistics_dict().items():
+        own = after.modules["normalize"]._statistics_dict()[name]
+        assert torch.equal(torch.as_tensor(norm), torch.as_tensor(own))
+
+
 def test_csv_files_of_ones_own_need_no_preparation(pretrained, tmp_path):
     sample = REPOSITORY / "tests/samples/AN4/wav/an4_clstk/mccc/an4-mccc-b"
     row = f"{sample}.flac,me,ENTER SIX\n"

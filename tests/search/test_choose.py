@@ -85,7 +85,7 @@ def test_the_mean_is_over_utterances_not_batches():
     assert LayerScores(modules, TASK, parts)(sets) == pytest.approx(whole)
 
 
-def test_an_interrupted_search_goes_on(tmp_path):
+def test_an_interrupted_search_goes_on(tmp_path, caplog):
     modules = tiny_modules()
     batches = [batch_of(noise(2))]
     path = str(tmp_path / "scores.json")
@@ -97,6 +97,13 @@ def test_an_interrupted_search_goes_on(tmp_path):
     assert again(sets[1:]) == {sets[1]: first[sets[1]]}
     other = LayerScores(modules, TASK, batches, path, "another's")
     assert other.scores == {}  # of other weights
+    caplog.clear()
+    LayerScores(modules, TASK, [batch_of(noise(2, seed=1))], path, "mine")
+    assert not caplog.text  # the same names, words and lengths
+    fewer = LayerScores(modules, TASK, [batch_of(noise(1))], path, "mine")
+    assert fewer.scores == {} and "scores.json is made anew" in caplog.text
+    Path(path).write_text(Path(path).read_text()[:-9])
+    assert LayerScores(modules, TASK, batches, path, "mine").scores == {}
 
 
 def loss_of(gates):

@@ -45,6 +45,35 @@ def test_a_run_killed_while_it_writes_resumes_from_the_one_before(
     assert not half.exists()
 
 
+def test_two_that_save_at_once_leave_each_other_alone(tmp_path, model):
+    one = AtomicCheckpointer(tmp_path)
+    other = AtomicCheckpointer(tmp_path, {"model": model})
+
+    def while_the_other_saves(obj, path):
+        other.save_checkpoint(meta={"saved": 2})
+        torch.save(obj.state_dict(), path)
+
+    one.add_recoverable("model", model, custom_save_hook=while_the_other_saves)
+    one.save_checkpoint(meta={"saved": 1})
+    found = other.list_checkpoints()
+    assert sorted(c.meta["saved"] for c in found) == [1, 2]
+    assert all(c.paramfiles["model"].is_file() for c in found)
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {c.path.name for c in found}
+
+
+def test_what_cannot_be_written_is_a_line(tmp_path, model):
+    # What torch.save raises when a file may grow no further.
+    def full_disk(*_):
+        raise RuntimeError("[enforce fail at inline_container.cc:672] . unex")
+
+    checkpointer = AtomicCheckpointer(tmp_path, {"model": model})
+    checkpointer.custom_save_hooks["model"] = full_disk
+    with pytest.raises(OSError, match=f"the disk is full.*{tmp_path}"):
+        checkpointer.save_checkpoint()
+    assert not list(tmp_path.iterdir())
+
+
 def test_saved_files_are_where_the_checkpoint_says(tmp_path, model):
     checkpointer = AtomicCheckpointer(tmp_path, {"model": model})
     checkpoint = checkpointer.save_checkpoint(name="last", meta={"WER": 1.0})

@@ -22,7 +22,11 @@ def trained(folder, **settings):
             weight.data += 1.0
         brain.optimizer_step = epoch
         brain.train_stats = {"loss": 1.0}
-        brain.stats.summary = lambda loss, rate=rate: {"loss": 1, "WER": rate}
+        brain.stats.summary = lambda loss, rate=rate: {
+            "loss": 1,
+            "WER": rate,
+            "CER": 50.0 - rate,  # of characters, the first is the best
+        }
         brain.on_stage_end(sb.Stage.VALID, 1.0, epoch)
     brain.load_average()
     return {float(w.detach().mean()) for w in brain.modules.model.parameters()}
@@ -41,3 +45,7 @@ def trained(folder, **settings):
 def test_the_model_is_the_mean_of(averaged, n, expected, tmp_path):
     settings = {"averaged": averaged, "avg_checkpoints": n}
     assert trained(tmp_path, **settings) == {expected}
+
+
+def test_the_best_are_those_by_the_metric_of_the_run(tmp_path):
+    assert trained(tmp_path, metric="CER", avg_checkpoints=1) == {1.0}

@@ -82,6 +82,7 @@ def make_brain(
             hparams["wav_augment"], hparams["fea_augment"]
         ),
         epoch_counter=hparams["epoch_counter"],
+        seed=settings.start.seed,
         sample_rate=settings.encoder.sample_rate,
         valid_depths=list(optimisation.valid_depths),
         **{**arguments, **changes},

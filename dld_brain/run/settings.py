@@ -32,7 +32,7 @@ from dld_brain.run.choices import Block
 from dld_brain.search.choose import check_splits
 from dld_brain.search.strategies import STRATEGIES, check_strategy
 from dld_brain.tasks import TASKS
-from dld_brain.training.brain import ORDERS
+from dld_brain.training.checkpoints import ORDERS
 
 Task = Annotated[str, one_of(*TASKS)]
 Closed = Annotated[str, one_of("identity", "norm", "affine")]

@@ -3,9 +3,11 @@
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, NamedTuple, Optional, Union
 
 import torch
+import yaml
 
 import speechbrain as sb
 from dld_brain.audio.features import extract
@@ -14,7 +16,12 @@ from dld_brain.encoder.encoder import EncoderOutput
 from dld_brain.gates.sampler import GatedRun, GateSampler, with_intermediate
 from dld_brain.losses import Divergence
 from dld_brain.tasks import Task
-from dld_brain.training.checkpoints import average_weights, keep_epoch
+from dld_brain.training.checkpoints import (
+    ORDERS,
+    average_weights,
+    is_scored,
+    keep_epoch,
+)
 from dld_brain.training.clock import (
     TrainingClock,
     device_name,
@@ -22,10 +29,17 @@ from dld_brain.training.clock import (
     peak_bytes,
 )
 from dld_brain.training.loop import Loop
+from dld_brain.training.nonfinite import named, nonfinite_ids
+from dld_brain.training.stage_log import StageLog
 from dld_brain.training.stage_stats import StageStats
+from speechbrain.utils.checkpoints import (
+    mark_as_loader,
+    mark_as_saver,
+    register_checkpoint_hooks,
+)
+from speechbrain.utils.logger import get_logger
 
-#: What ranks the checkpoints that are kept and averaged.
-ORDERS = {"best": {"min_key": "error"}, "last": {"max_key": "steps"}}
+logger = get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -88,6 +102,7 @@ class Predictions(NamedTuple):
     teacher: Optional[EncoderOutput] = None
 
 
+@register_checkpoint_hooks
 class DLDBrain(Loop):
     """Trains a dynamic encoder: L = task L_task + teacher KL, weighted (DLD).
 
@@ -149,7 +164,7 @@ class DLDBrain(Loop):
         self.epoch_counter = epoch_counter
         self.sample_rate = sample_rate
         self.augmentation = augmentation or Augmentation()
-        self.train_loggers = train_loggers
+        self.log = StageLog(train_loggers)
         self.gate_sampler = gate_sampler
         self.distill = divergence
         self.task = task
@@ -160,6 +175,8 @@ class DLDBrain(Loop):
         self.valid_depths = valid_depths or [self.n_total]
         self.order = ORDERS[keeping.averaged]
         self.stats = StageStats(self.task, self.valid_depths)
+        #: What the epoch that is resumed had counted.
+        self.counted: dict[str, dict[str, float]] = {}
         self.clock = TrainingClock()
         self.clock.spent.device = device_name(self.device)
         if self.checkpointer is not None:
@@ -243,9 +260,23 @@ class DLDBrain(Loop):
             for run, out in predictions.students:
                 answers = self.task.decode(out)
                 self.stats.score(run.depth, answers, batch.reference)
-        loss = torch.stack(losses).sum(0).mean()
+        losses = torch.stack(losses).sum(0)
+        self._note(batch.id, losses, stage)
+        loss = losses.mean()
         loss = loss + self.off_budget([out for _, out in predictions.students])
         return loss * self.share_of_batch(len(targets), stage)
+
+    def _note(
+        self, ids: Sequence[str], losses: torch.Tensor, stage: sb.Stage
+    ) -> None:
+        """Remembers whose loss is not finite; in validation, says so."""
+        if stage == sb.Stage.TRAIN:
+            self.group.add(ids, losses)
+        elif found := nonfinite_ids(ids, losses):
+            logger.warning(
+                "the validation loss of %s is not finite: left out of its mean",
+                named(found),
+            )
 
     def distilled(
         self, run: GatedRun, out: EncoderOutput, predictions: Predictions
@@ -299,19 +330,31 @@ class DLDBrain(Loop):
         """Starts the counts of a stage."""
         self.stats = StageStats(self.task, self.valid_depths)
         if stage == sb.Stage.TRAIN:
+            self.stats.go_on_from(self.counted)
+            self.counted = {}
             self.clock.start()
 
     def on_fit_batch_end(
         self, batch: Any, outputs: Predictions, loss: Any, should_step: bool
     ) -> None:
-        """Counts what the batch took."""
+        """Notes what the batch takes."""
         wavs, wav_lens = batch.sig
         seconds = wav_lens.sum() * wavs.shape[1] / self.sample_rate
         runs = [run for run, _ in outputs.students]
         n_teacher = 0 if self.teacher is None else self.teacher.n_total
         passes = layer_passes(runs, self.n_total, n_teacher)
-        self.clock.count_batch(self.sum_over_ranks(seconds), passes)
+        self.group.audio_seconds += self.sum_over_ranks(seconds)
+        self.group.layer_passes += passes
         self.progress.batch()
+
+    def on_step_end(self, is_taken: bool) -> None:
+        """Counts what the batches of a step took."""
+        if is_taken:
+            counts = self.group.audio_seconds, self.group.layer_passes
+            self.clock.count_batch(*counts)
+        else:
+            self.clock.count_skipped()
+            self.stats.add_skipped()
 
     def on_stage_end(
         self, stage: sb.Stage, stage_loss: float, epoch: Optional[int] = None
@@ -331,35 +374,58 @@ class DLDBrain(Loop):
             "steps": self.optimizer_step,
             "lr": self.optimizer.param_groups[0]["lr"],
         }
-        for train_logger in self.train_loggers:
-            train_logger.log_stats(meta, self.train_stats, stats)
         rate = stats[self.task.metric]
         self.progress.end_epoch(
             epoch, f"{self.task.metric} {rate:.1f} % on validation speech"
-        )
-        error = self.task.error(rate)
-        self.checkpointer.save_and_keep_only(
-            meta={
-                **meta,
-                "error": error,
-                "training": asdict(self.clock.spent),
-            },
-            **{f"{key}s": [value] for key, value in self.order.items()},
-            num_to_keep=self.keeping.n,
-            # SpeechBrain appends to its default list at each call, and
-            # sorts all checkpoints by each entry of it.
-            importance_keys=[],
         )
         if epoch in self.keeping.epochs:
             keep_epoch(
                 self.keeping.folder, epoch, self.plain_modules()["model"]
             )
+        entry = {"meta": meta, "train": self.train_stats, "valid": stats}
+        self.checkpointer.save_and_keep_only(
+            meta={
+                **meta,
+                "error": self.task.error(rate),
+                "training": asdict(self.clock.spent),
+                "log": entry,
+            },
+            # SpeechBrain appends to its default list at each call, and
+            # sorts all checkpoints by each entry of it.
+            importance_keys=[self.order],
+            num_to_keep=self.keeping.n,
+        )
+        self.log.write(entry)
+
+    def on_fit_start(self) -> None:
+        """Resumes; logs the last epoch where a kill kept it from the log."""
+        super().on_fit_start()
+        entry = self.checkpointer and self.last_meta().get("log")
+        if entry:
+            self.log.complete(entry)
+
+    @mark_as_saver
+    def _save(self, path: Any) -> None:
+        """Saves where an epoch is, and what it has counted so far."""
+        super()._save(path)
+        with open(path, "a", encoding="utf-8") as file:
+            yaml.safe_dump({"stats": self.stats.counted()}, file)
+
+    @mark_as_loader
+    def _recover(self, path: Any, end_of_epoch: bool) -> None:
+        """Loads where an epoch is."""
+        super()._recover(path, end_of_epoch)
+        if not end_of_epoch:
+            text = Path(path).read_text(encoding="utf-8")
+            self.counted = yaml.safe_load(text)["stats"]
 
     def load_average(self) -> None:
         """Loads the mean of the best, or last, checkpoints into the model."""
         n = self.keeping.n
-        state = average_weights(self.checkpointer, "model", n, **self.order)
-        self.checkpointer.recover_if_possible(**self.order)
+        state = average_weights(self.checkpointer, "model", n, self.order)
+        self.checkpointer.recover_if_possible(
+            self.order, ckpt_predicate=is_scored
+        )
         self.plain_modules()["model"].load_state_dict(state, strict=True)
 
     def gates_seen(self) -> Optional[dict[int, int]]:

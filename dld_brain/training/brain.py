@@ -1,5 +1,6 @@
 """DLDBrain: DLD's forward pass and loss in SpeechBrain's loop."""
 
+import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -388,7 +389,7 @@ class DLDBrain(Loop):
                 **meta,
                 "error": self.task.error(rate),
                 "training": asdict(self.clock.spent),
-                "log": entry,
+                "log": json.dumps(entry),  # YAML would sort the keys
             },
             # SpeechBrain appends to its default list at each call, and
             # sorts all checkpoints by each entry of it.
@@ -402,7 +403,7 @@ class DLDBrain(Loop):
         super().on_fit_start()
         entry = self.checkpointer and self.last_meta().get("log")
         if entry:
-            self.log.complete(entry)
+            self.log.complete(json.loads(entry))
 
     @mark_as_saver
     def _save(self, path: Any) -> None:

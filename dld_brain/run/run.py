@@ -79,7 +79,9 @@ def make_brain(
             settings.start.save_folder,
         ),
         augmentation=Augmentation(
-            hparams["wav_augment"], hparams["fea_augment"]
+            hparams["wav_augment"],
+            hparams["fea_augment"],
+            settings.data.no_speech,
         ),
         epoch_counter=hparams["epoch_counter"],
         seed=settings.start.seed,

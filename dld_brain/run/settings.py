@@ -81,6 +81,7 @@ class Data:
     max_time_drops: Count
     max_freq_drop: DropLength
     max_freq_drops: Count
+    no_speech: Share
 
 
 @dataclass(frozen=True)
@@ -283,6 +284,11 @@ class Settings:
                 )
         self.losses.distillation.make()
         self.optimisation.schedule.make(lr=self.optimisation.lr)
+        if self.data.no_speech and not TASKS[self.encoder.task].has_silence:
+            raise ValueError(
+                f"`no_speech` must be 0 for `task` {self.encoder.task}, which "
+                f"has no answer to silence, but is {self.data.no_speech}"
+            )
         check_splits(
             list(self.search.search_splits), list(self.data.test_splits)
         )

@@ -27,6 +27,8 @@ class Task(ABC):
     metric: str
     #: Whether a higher value of it is the better one.
     higher_is_better: bool
+    #: Whether an answer can be no word at all: what silence is trained to.
+    has_silence: bool
     #: What the loss is called in logs.
     loss_name: str
     #: Where the vocabulary is kept beside the checkpoints of a run.

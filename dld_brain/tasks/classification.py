@@ -36,6 +36,7 @@ class ClassificationTask(Task):
     metric = "accuracy"
     higher_is_better = True
     name = "classification"
+    has_silence = False
     loss_name = "cross_entropy"
     file = "label_encoder.txt"
     symbol = "label"

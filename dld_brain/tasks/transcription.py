@@ -38,6 +38,7 @@ class TranscriptionTask(Task):
     metric = "WER"
     higher_is_better = False
     name = "transcription"
+    has_silence = True
     loss_name = "ctc"
     file = "tokenizer.model"
     symbol = "token"

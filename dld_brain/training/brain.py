@@ -13,6 +13,7 @@ import yaml
 import speechbrain as sb
 from dld_brain.audio.features import extract
 from dld_brain.audio.lengths import absolute_lengths
+from dld_brain.audio.no_speech import mix_in
 from dld_brain.encoder.encoder import EncoderOutput
 from dld_brain.gates.sampler import GatedRun, GateSampler, with_intermediate
 from dld_brain.losses import Divergence
@@ -33,6 +34,7 @@ from dld_brain.training.loop import Loop
 from dld_brain.training.nonfinite import named, nonfinite_ids
 from dld_brain.training.stage_log import StageLog
 from dld_brain.training.stage_stats import StageStats
+from speechbrain.dataio.batch import PaddedData
 from speechbrain.utils.checkpoints import (
     mark_as_loader,
     mark_as_saver,
@@ -82,10 +84,18 @@ class Keeping:
 
 
 class Augmentation(NamedTuple):
-    """SpeechBrain's augmenters of waveforms and of features."""
+    """SpeechBrain's augmenters of waveforms and of features.
+
+    Arguments
+    ---------
+    no_speech : float
+        Share of the utterances in whose place there is none; see
+        dld_brain.audio.no_speech.
+    """
 
     wav: Optional[Callable] = None
     feats: Optional[Callable] = None
+    no_speech: float = 0.0
 
 
 class Predictions(NamedTuple):
@@ -101,6 +111,11 @@ class Predictions(NamedTuple):
 
     students: list[tuple[GatedRun, EncoderOutput]]
     teacher: Optional[EncoderOutput] = None
+
+
+def has_words(batch: Any) -> torch.Tensor:
+    """Which utterances of a batch have a target at all, [B]."""
+    return batch.targets.lengths > 0
 
 
 @register_checkpoint_hooks
@@ -174,7 +189,7 @@ class DLDBrain(Loop):
             self.teacher.to(self.device).eval().requires_grad_(False)
         self.n_total = self.modules.model.n_total
         self.valid_depths = valid_depths or [self.n_total]
-        self.order = ORDERS[keeping.averaged]
+        self.order = ORDERS[keeping.averaged](task.metric)
         self.stats = StageStats(self.task, self.valid_depths)
         #: What the epoch that is resumed had counted.
         self.counted: dict[str, dict[str, float]] = {}
@@ -219,7 +234,9 @@ class DLDBrain(Loop):
         if is_training and self.augmentation.wav is not None:
             wavs, wav_lens = self.augmentation.wav(wavs, wav_lens)
         epoch = self.epoch_counter.current
-        feats, lengths = extract(self.modules, wavs, wav_lens, epoch)
+        feats, lengths = extract(
+            self.modules, wavs, wav_lens, epoch, has_words(batch)
+        )
         if is_training and self.augmentation.feats is not None:
             rel_lens = lengths / feats.shape[1]
             feats, _ = self.augmentation.feats(feats, rel_lens)
@@ -252,7 +269,9 @@ class DLDBrain(Loop):
             self.stats.add(self.task.loss_name, loss)
             loss = self.weights.task * loss
             if run.is_taught:
-                loss = loss + self.distilled(run, out, predictions)
+                taught = self.distilled(run, out, predictions)
+                # What a teacher says to silence is not to be learnt.
+                loss = loss + taught * has_words(batch)
             losses.append(run.weight * loss)
         self.stats.add_impossible(
             self.task.n_impossible(out, targets, target_lengths)
@@ -335,6 +354,17 @@ class DLDBrain(Loop):
             self.counted = {}
             self.clock.start()
 
+    def on_fit_batch_start(self, batch: Any, should_step: bool) -> None:
+        """Mixes in what is no speech, with no word to say."""
+        if not self.augmentation.no_speech:
+            return
+        (wavs, wav_lens), (targets, target_lens) = batch.sig, batch.targets
+        wavs, is_kept = mix_in(
+            wavs, wav_lens, self.augmentation.no_speech, self.rng()
+        )
+        batch.sig = PaddedData(wavs, wav_lens)
+        batch.targets = PaddedData(targets, target_lens * is_kept)
+
     def on_fit_batch_end(
         self, batch: Any, outputs: Predictions, loss: Any, should_step: bool
     ) -> None:
@@ -387,7 +417,7 @@ class DLDBrain(Loop):
         self.checkpointer.save_and_keep_only(
             meta={
                 **meta,
-                "error": self.task.error(rate),
+                f"error {self.task.metric}": self.task.error(rate),
                 "training": asdict(self.clock.spent),
                 "log": json.dumps(entry),  # YAML would sort the keys
             },

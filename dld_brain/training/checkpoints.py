@@ -3,6 +3,7 @@
 import math
 import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Optional
@@ -23,12 +24,19 @@ logger = get_logger(__name__)
 
 #: What a checkpoint is worth: the higher, the better.
 Order = Callable[[Checkpoint], Any]
-#: What ranks the checkpoints that are kept and averaged. No two are equal:
-#: else which are kept would be a matter of how a folder lists its files.
-ORDERS: dict[str, Order] = {
-    "best": lambda c: (-c.meta.get("error", math.inf), _steps(c)),
-    "last": lambda c: _steps(c),
+#: What ranks the checkpoints that are kept and averaged, by the metric that
+#: models are compared by. No two are equal: else which are kept would be a
+#: matter of how a folder lists its files.
+ORDERS: dict[str, Callable[[str], Order]] = {
+    "best": lambda metric: partial(_success, metric),
+    "last": lambda metric: _steps,
 }
+
+
+def _success(metric: str, checkpoint: Checkpoint) -> tuple[float, int]:
+    """How few errors validation had; of equal ones, the last is the best."""
+    error = checkpoint.meta.get(f"error {metric}", math.inf)
+    return -error, _steps(checkpoint)
 
 
 def _steps(checkpoint: Checkpoint) -> int:
@@ -210,4 +218,4 @@ def average_weights(
 
 def is_scored(checkpoint: Checkpoint) -> bool:
     """Whether it is of the end of an epoch, behind validation."""
-    return "error" in checkpoint.meta
+    return "steps" in checkpoint.meta

@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-N_EPOCHS = 3
+N_EPOCHS = 2
 #: What must be equal, of the folder of a run.
 FILES = (
     "teacher/1/pretrained/model.safetensors",
@@ -44,7 +44,7 @@ class Kill:
     Arguments
     ---------
     moment : float
-        Share of the time that the run takes.
+        Share of the processor time that the run takes.
     stage : str
         One of `STAGES`: what the kill cut off.
     fault : str
@@ -78,7 +78,7 @@ def train_and_export(folder: Path) -> None:
         "random_draws": 1,
         "output_folder": f"{folder}/student/1",
         "teacher_overrides": f"{{number_of_epochs: {N_EPOCHS}, batch_size: 1, "
-        f"output_folder: {folder}/teacher/1}}",
+        f"export_only: True, output_folder: {folder}/teacher/1}}",
         "ckpt_interval_minutes": 0,
         "ckpt_interval_steps": 1,
     }
@@ -101,23 +101,41 @@ def _quietly(work: Callable[[Path], None], folder: Path) -> None:
     work(folder)
 
 
-def run(folder: Path, kill_after: float = float("inf")) -> tuple[int, float]:
-    """Runs in a process of its own, which is killed after some seconds.
+def run(folder: Path, kill_at: float = float("inf")) -> tuple[int, float]:
+    """Runs in a process of its own.
+
+    Arguments
+    ---------
+    kill_at : float
+        Seconds of its processor time at which it is killed: of the clock's,
+        the load of the machine would decide where a kill falls.
 
     Returns
     -------
     tuple of int and float
-        Exit status, -9 of one that was killed, and seconds.
+        Exit status, -9 of one that was killed, and processor seconds.
     """
     # Forked: what is imported is there, and kills hit what a run does.
     context = multiprocessing.get_context("fork")
     process = context.Process(target=_quietly, args=(train_and_export, folder))
-    started = time.monotonic()
     process.start()
-    process.join(None if kill_after == float("inf") else kill_after)
+    spent = 0.0
+    while process.is_alive() and spent < kill_at:
+        time.sleep(0.005)
+        spent = _processor_seconds(process.pid, spent)
     process.kill()
     process.join()
-    return process.exitcode, time.monotonic() - started
+    return process.exitcode, spent
+
+
+def _processor_seconds(pid: int, before: float) -> float:
+    """What a process has used; `before` where it is gone. See proc(5)."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2]
+    except OSError:
+        return before
+    user, system = fields.split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 def stage_of(folder: Path) -> str:
@@ -158,7 +176,7 @@ def kill(folder: Path, expected: Path, moment: float, seconds: float) -> Kill:
     Arguments
     ---------
     moment : float
-        Share of the time that the run takes.
+        Share of the processor time that the run takes.
     seconds : float
         That time; where a run is through before, the moment comes sooner.
     """

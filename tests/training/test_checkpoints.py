@@ -62,15 +62,15 @@ def test_the_best_checkpoints_are_averaged(tmp_path, model):
     checkpointer = AtomicCheckpointer(tmp_path, {"model": model})
     for value, wer in ((1.0, 9.0), (2.0, 3.0), (4.0, 5.0)):
         model.weight.data.fill_(value)
-        checkpointer.save_checkpoint(meta={"error": wer, "steps": value})
-    average = average_weights(checkpointer, "model", 2, ORDERS["best"])
+        checkpointer.save_checkpoint(meta={"error WER": wer, "steps": value})
+    average = average_weights(checkpointer, "model", 2, ORDERS["best"]("WER"))
     assert torch.equal(average["weight"], torch.full((2, 2), 3.0))
 
 
 def test_averaging_nothing_says_what_to_do(tmp_path, model):
     checkpointer = AtomicCheckpointer(tmp_path, {"model": model})
     with pytest.raises(ValueError, match="train first, without --test_only"):
-        average_weights(checkpointer, "model", 2, ORDERS["best"])
+        average_weights(checkpointer, "model", 2, ORDERS["best"]("WER"))
 
 
 @pytest.mark.parametrize(

@@ -171,7 +171,7 @@ def test_the_newest_finite_checkpoint_is_resumed_and_averaged(tmp_path, caplog):
     checkpointer = AtomicCheckpointer(tmp_path, {"model": model})
     for steps in (1, 2, 3):
         torch.nn.init.constant_(model.weight, steps)
-        meta = {"steps": steps, "error": 9.0 - steps}
+        meta = {"steps": steps, "error WER": 9.0 - steps}
         saved = checkpointer.save_checkpoint(meta=meta)
     torch.save(
         dict.fromkeys(model.state_dict(), torch.tensor(NAN)),
@@ -181,7 +181,7 @@ def test_the_newest_finite_checkpoint_is_resumed_and_averaged(tmp_path, caplog):
     assert found.meta["steps"] == 2 and model.weight[0, 0] == 2
     assert f"resumes from {found.path}" in caplog.text
     assert "2 of 2 tensors are not" in caplog.text
-    average = average_weights(checkpointer, "model", 3, ORDERS["best"])
+    average = average_weights(checkpointer, "model", 3, ORDERS["best"]("WER"))
     assert torch.equal(average["weight"], torch.full((2, 2), 1.5))
     for checkpoint in checkpointer.list_checkpoints():
         checkpoint.paramfiles["model"].write_bytes(b"half")

@@ -78,7 +78,8 @@ def train_and_export(folder: Path) -> None:
         "random_draws": 1,
         "output_folder": f"{folder}/student/1",
         "teacher_overrides": f"{{number_of_epochs: {N_EPOCHS}, batch_size: 1, "
-        f"export_only: True, output_folder: {folder}/teacher/1}}",
+        f"layer_importance: False, random_draws: 0, "
+        f"output_folder: {folder}/teacher/1}}",
         "ckpt_interval_minutes": 0,
         "ckpt_interval_steps": 1,
     }

@@ -67,6 +67,10 @@ def test_a_budget_decides_the_depth_of_a_file(calibrated):
         ({"depth": Escalate(1.0, ladder=[1, 9])}, "between 1 and 3, but is 9"),
         ({"depth": Escalate(1.0, start=9)}, "between 1 and 3, but is 9"),
         ({"depth": Escalate(1.0, start=0)}, "between 1 and 3, but is 0"),
+        (
+            {"depth": Escalate(min_confidence=0.9)},
+            "`min_confidence` needs a confidence that was fitted, but depth 1",
+        ),
         ({"depth": Routed()}, "Routed.. needs a model whose router looks"),
     ],
 )

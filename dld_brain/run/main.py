@@ -59,7 +59,8 @@ def main(
     Returns
     -------
     int
-        Exit status: 0, or 2 where the command line cannot be followed.
+        Exit status: 0; 1 where losses were no finite numbers, again and
+        again; 2 where the command line cannot be followed.
 
     Example
     -------
@@ -83,5 +84,10 @@ def main(
         logger.debug("stopped before training", exc_info=True)
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
-    run.fit().finish()
+    try:
+        run.fit().finish()
+    except FloatingPointError as error:  # says what to try
+        logger.debug("stopped in training", exc_info=True)
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     return 0

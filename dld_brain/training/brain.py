@@ -477,5 +477,6 @@ class DLDBrain(Loop):
 
     def last_meta(self) -> dict[str, Any]:
         """What the checkpoint of the last epoch says of itself."""
-        found = [c.meta for c in self.checkpointer.list_checkpoints()]
-        return max(found, key=lambda meta: meta.get("steps", -1), default={})
+        found = self.checkpointer.list_checkpoints()
+        last = max(found, key=ORDERS["last"](self.task.metric), default=None)
+        return last.meta if last else {}

@@ -29,19 +29,20 @@ Order = Callable[[Checkpoint], Any]
 #: matter of how a folder lists its files.
 ORDERS: dict[str, Callable[[str], Order]] = {
     "best": lambda metric: partial(_success, metric),
-    "last": lambda metric: _steps,
+    "last": lambda metric: _progress,
 }
 
 
-def _success(metric: str, checkpoint: Checkpoint) -> tuple[float, int]:
+def _success(metric: str, checkpoint: Checkpoint) -> tuple[float, ...]:
     """How few errors validation had; of equal ones, the last is the best."""
     error = checkpoint.meta.get(f"error {metric}", math.inf)
-    return -error, _steps(checkpoint)
+    return -error, *_progress(checkpoint)
 
 
-def _steps(checkpoint: Checkpoint) -> int:
-    """Optimizer steps of an epoch's checkpoint; -1 of one within an epoch."""
-    return checkpoint.meta.get("steps", -1)
+def _progress(checkpoint: Checkpoint) -> tuple[int, int]:
+    """Steps and epochs; -1 of a checkpoint within an epoch."""
+    meta = checkpoint.meta
+    return meta.get("steps", -1), meta.get("epoch", -1)
 
 
 class AtomicCheckpointer(Checkpointer):

@@ -6,6 +6,7 @@ names.
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Optional
@@ -14,6 +15,20 @@ from dld_brain.files.whole import write_text
 from dld_brain.gates.gates import Gates, whole_number
 
 FILE = "depth_table.json"
+#: Probabilities are kept so far from 0 and 1: single precision has no nearer.
+NEAREST = 1e-6
+
+
+def logit_of(probability: float) -> float:
+    """log(p / (1 - p)), finite for 0 and 1, too.
+
+    Example
+    -------
+    >>> round(logit_of(0.5), 1), round(logit_of(1.0), 1)
+    (0.0, 13.8)
+    """
+    p = min(max(probability, NEAREST), 1 - NEAREST)
+    return math.log(p / (1 - p))
 
 
 @dataclass
@@ -31,6 +46,9 @@ class DepthRow:
     dev_rate : float, optional
         The task's metric (WER, or accuracy) on the whole development
         speech, %.
+    confidence_slope, confidence_offset : float, optional
+        What makes a confidence of the mean probability of an answer; see
+        `confidence`.
     """
 
     n_layers: int
@@ -42,6 +60,37 @@ class DepthRow:
     dev_loss_mean: Optional[float] = None
     dev_loss_std: Optional[float] = None
     dev_rate: Optional[float] = None
+    confidence_slope: Optional[float] = None
+    confidence_offset: Optional[float] = None
+
+    def confidence(self, probability: float) -> float:
+        """The share of an answer that is to be expected to be right.
+
+        Platt's scale: logit(confidence) = slope * logit(probability) +
+        offset, fitted on development speech; see
+        dld_brain.evaluation.confidence.
+
+        Arguments
+        ---------
+        probability : float
+            Mean probability of the likeliest token, in [0, 1].
+
+        Returns
+        -------
+        float
+            In (0, 1); the probability itself of a depth without a scale.
+
+        Example
+        -------
+        >>> row = DepthRow(1, [0], 9, 1e8, 36)
+        >>> row.confidence_slope, row.confidence_offset = 1.0, -2.0
+        >>> round(row.confidence(0.99), 2)
+        0.93
+        """
+        if self.confidence_slope is None or self.confidence_offset is None:
+            return probability
+        logit = self.confidence_slope * logit_of(probability)
+        return (1 + math.tanh((logit + self.confidence_offset) / 2)) / 2
 
     def check(self) -> None:
         """Raises unless it is a depth that can be run.
@@ -66,6 +115,7 @@ class DepthRow:
             )
         values = [self.macs_per_second, self.dev_loss, self.dev_loss_mean]
         values += [self.dev_loss_std, self.dev_rate]
+        values += [self.confidence_slope, self.confidence_offset]
         given = [x for x in values if x is not None]
         if self.macs_per_second is None or not all(map(math.isfinite, given)):
             raise ValueError(f"depth {self.n_layers}: numbers must be finite")
@@ -119,6 +169,19 @@ class DepthTable:
     def gates(self, n_layers: int, n_total: int) -> Gates:
         """Gates of a depth, in a stack of `n_total` layers."""
         return Gates(self.layers(n_layers), n_total)
+
+    def confidence(self, layers: Sequence[int], probability: float) -> float:
+        """The confidence in an answer of some layers; see `DepthRow`.
+
+        Arguments
+        ---------
+        layers : sequence of int
+            Those that ran; of others than the table's, it is the probability.
+        """
+        for row in self.rows:
+            if row.layers == list(layers):
+                return row.confidence(probability)
+        return probability
 
     def check_model(self, model: str) -> None:
         """Raises unless the table is of these weights."""

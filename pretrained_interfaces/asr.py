@@ -127,13 +127,14 @@ class DynamicEncoderASR(Calibrated, DynamicDepth, EncoderASR):
         with self.inference_ctx:
             step = plan(feats, lengths)
         (text,) = self.task.decode(step.out)
+        layers, probability = step.gates.layers, mean_confidence(step.out)
         return Transcription(
             text=text,
             n_layers=step.gates.depth,
-            layers=step.gates.layers,
+            layers=layers,
             audio_seconds=seconds,
             compute_seconds=time.perf_counter() - started,
-            confidence=float(mean_confidence(step.out)),
+            confidence=self.table.confidence(layers, float(probability)),
             entropy=float(mean_entropy(step.out)),
             layers_computed=step.n_computed,
         )

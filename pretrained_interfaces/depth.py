@@ -4,7 +4,6 @@ Whatever is given as `depth` is one of these, and says itself which layers
 run; what does not go together cannot be written.
 """
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Optional, Union
 
 import torch
 
+from dld_brain.depth_table import DepthTable
 from dld_brain.encoder.deepen import Step, deepen, default_ladder
 from dld_brain.encoder.encoder import DynamicEncoder
 from dld_brain.encoder.routers.of_input import InputRouter
@@ -20,7 +20,7 @@ from dld_brain.gates.gates import (
     Gates,
     Routed as RoutedRun,
 )
-from dld_brain.tasks.confidence import mean_entropy
+from dld_brain.tasks.confidence import mean_confidence, mean_entropy
 
 if TYPE_CHECKING:
     from pretrained_interfaces.calibrated import Calibrated
@@ -62,7 +62,7 @@ class Fixed(Depth):
     def plan(self, model: "Calibrated", seconds: float) -> Plan:
         """See `Depth.plan`."""
         rungs = [model.gates(self.n_layers)]
-        return partial(_climb, model.mods.model, rungs, math.inf)
+        return partial(_climb, model.mods.model, rungs, lambda step: True)
 
 
 @dataclass(frozen=True)
@@ -131,9 +131,11 @@ class Escalate(Depth):
 
     Arguments
     ---------
-    max_entropy : float
+    max_entropy : float, optional
         An answer is sure enough if the mean entropy of its posterior is no
         higher, nats per frame.
+    min_confidence : float, optional
+        Or if its confidence is no lower, in (0, 1); see `Transcription`.
     start : int, optional
         The first depth; a third of the layers if not given.
     ladder : sequence of int, optional
@@ -141,11 +143,17 @@ class Escalate(Depth):
         the deepest.
     """
 
-    max_entropy: float
+    max_entropy: Optional[float] = None
     start: Optional[int] = None
     ladder: Optional[Sequence[int]] = None
+    min_confidence: Optional[float] = None
 
     def __post_init__(self) -> None:
+        if (self.max_entropy is None) == (self.min_confidence is None):
+            raise ValueError(
+                "give either `max_entropy` or `min_confidence`, which say "
+                "when an answer is sure enough"
+            )
         if self.start is not None and self.ladder is not None:
             raise ValueError(
                 "give `ladder` or `start`, which is its first depth, not both"
@@ -169,12 +177,30 @@ class Escalate(Depth):
 
     def check(self, model: "Calibrated") -> None:
         """See `Depth.check`."""
-        self.rungs(model)
+        rungs = self.rungs(model)
+        if self.min_confidence is not None:
+            of_layers = {tuple(row.layers): row for row in model.table.rows}
+            for gates in rungs:
+                row = of_layers.get(gates.layers)
+                if row is None or row.confidence_slope is None:
+                    raise ValueError(
+                        f"`min_confidence` needs a confidence that was fitted, "
+                        f"but depth {gates.depth} has none: evaluate the "
+                        f"model (train.py --test_only), or give `max_entropy`"
+                    )
 
     def plan(self, model: "Calibrated", seconds: float) -> Plan:
         """See `Depth.plan`."""
-        rungs = self.rungs(model)
-        return partial(_climb, model.mods.model, rungs, self.max_entropy)
+        is_sure = partial(self._is_sure, model.table)
+        return partial(_climb, model.mods.model, self.rungs(model), is_sure)
+
+    def _is_sure(self, table: DepthTable, step: Step) -> bool:
+        """Whether an answer is sure enough."""
+        if self.max_entropy is not None:
+            return float(mean_entropy(step.out)) <= self.max_entropy
+        probability = float(mean_confidence(step.out))
+        found = table.confidence(step.gates.layers, probability)
+        return found >= self.min_confidence
 
 
 @dataclass(frozen=True)
@@ -261,7 +287,7 @@ def choose_depth(
 def _climb(
     model: DynamicEncoder,
     rungs: Sequence[Gates],
-    max_entropy: float,
+    is_sure: Callable[[Step], bool],
     feats: torch.Tensor,
     lengths: torch.Tensor,
 ) -> Step:
@@ -270,8 +296,7 @@ def _climb(
     x, lengths = model.stem(feats, lengths)
     for step in deepen(model, x, lengths, rungs):
         n_computed += step.n_computed
-        is_last = step.gates == rungs[-1]
-        if is_last or float(mean_entropy(step.out)) <= max_entropy:
+        if step.gates == rungs[-1] or is_sure(step):
             break
     return step._replace(n_computed=n_computed)
 

@@ -9,10 +9,18 @@ from typing import Optional
 
 import torch
 from torch import nn
+from torch.distributed import ReduceOp
 
 from dld_brain.audio.lengths import absolute_lengths
 from speechbrain.lobes.features import Fbank
-from speechbrain.processing.features import InputNormalization
+from speechbrain.processing.features import (
+    InputNormalization,
+    combine_gaussian_statistics,
+    combine_gaussian_statistics_distributed,
+    gaussian_statistics,
+    make_padding_mask,
+)
+from speechbrain.utils.distributed import ddp_all_reduce
 
 
 class LogMel(Fbank):
@@ -115,6 +123,9 @@ class Waveform(nn.Module):
 class FeatureNorm(InputNormalization):
     """SpeechBrain's normalisation: by the training speech, or by utterance.
 
+    What is no speech, or no finite number, is not learnt from: one such
+    utterance would make the statistics of all NaN.
+
     Of waveforms ("sentence", over the valid samples): whether is a matter
     of what the encoder was pretrained with: WavLM-base without, WavLM-large
     with. SpeechBrain's wrapper of WavLM counts padding among the samples.
@@ -150,6 +161,7 @@ class FeatureNorm(InputNormalization):
         x: torch.Tensor,
         lengths: Optional[torch.Tensor] = None,
         epoch: Optional[int] = None,
+        is_speech: Optional[torch.Tensor] = None,
     ) -> torch.Tensor:
         """Normalises.
 
@@ -161,13 +173,46 @@ class FeatureNorm(InputNormalization):
             Valid frames relative to T, [B].
         epoch : int, optional
             Epoch of training.
+        is_speech : torch.Tensor, optional
+            Which utterances are learnt from, [B]; all if not given.
 
         Returns
         -------
         torch.Tensor
             [B, T, F].
         """
-        return super().forward(x, lengths, epoch) if self.enabled else x
+        if not self.enabled:
+            return x
+        if self.norm_type == "global" and self._should_update(epoch):
+            self._learn(x, lengths, is_speech)
+        # `update_until_epoch` is past: SpeechBrain's own learns no more.
+        return super().forward(x, lengths, self.update_until_epoch)
+
+    def _learn(
+        self,
+        x: torch.Tensor,
+        lengths: Optional[torch.Tensor],
+        is_speech: Optional[torch.Tensor],
+    ) -> None:
+        """Adds a batch to the statistics, in step with the other ranks."""
+        is_finite = x.isfinite().all(dim=2).all(dim=1)  # [B, T, F] -> [B]
+        counted = is_finite if is_speech is None else is_finite & is_speech
+        x = x.masked_fill(~is_finite[:, None, None], 0.0)
+        mask = make_padding_mask(x, lengths) & counted[:, None, None]
+        if self.count == 0:
+            self.glob_mean = x.new_zeros(x.shape[2])
+            self.glob_std = x.new_ones(x.shape[2])
+        n_frames = int(mask.sum())
+        total = torch.tensor(n_frames, device=x.device)
+        if not int(ddp_all_reduce(total, ReduceOp.SUM)):
+            return
+        nothing = (0, torch.zeros_like(x[0, 0]), torch.zeros_like(x[0, 0]))
+        new = gaussian_statistics(x, mask, (0, 1)) if n_frames else nothing
+        known = (self.count, self.glob_mean, self.glob_std.square())
+        self.count, self.glob_mean, var = combine_gaussian_statistics(
+            known, combine_gaussian_statistics_distributed(new)
+        )
+        self.glob_std = var.sqrt()
 
 
 def extract(
@@ -175,6 +220,7 @@ def extract(
     wavs: torch.Tensor,
     wav_lens: torch.Tensor,
     epoch: Optional[int] = None,
+    is_speech: Optional[torch.Tensor] = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The front of the arrow: audio [B, S] -> features [B, T, F].
 
@@ -186,6 +232,8 @@ def extract(
         Lengths relative to S, [B], in (0, 1].
     epoch : int, optional
         Epoch of training: the normaliser learns in the first.
+    is_speech : torch.Tensor, optional
+        Which utterances it learns from, [B]; all if not given.
 
     Returns
     -------
@@ -194,7 +242,8 @@ def extract(
     """
     feats, lengths = modules["compute_features"](wavs, wav_lens)
     rel_lens = lengths / feats.shape[1]
-    return modules["normalize"](feats, rel_lens, epoch=epoch), lengths
+    normalize = modules["normalize"]
+    return normalize(feats, rel_lens, epoch, is_speech), lengths
 
 
 def min_samples(modules: Mapping[str, nn.Module]) -> int:

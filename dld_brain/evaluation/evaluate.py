@@ -23,7 +23,7 @@ from dld_brain.evaluation.scores import (
 )
 from dld_brain.gates.gates import Gates
 from dld_brain.tasks import Task
-from dld_brain.tasks.confidence import mean_entropy
+from dld_brain.tasks.confidence import mean_confidence, mean_entropy
 
 
 def default_depths(n_total: int) -> list[int]:
@@ -112,6 +112,7 @@ class DepthEvaluation:
                     answers = self.task.decode(out)
                 result.answers[gates] += answers
                 result.entropies[gates] += mean_entropy(out).tolist()
+                result.probabilities[gates] += mean_confidence(out).tolist()
             self.answer_randomly(result, x, lengths)
             result.ids += batch.id
             result.references += batch.reference

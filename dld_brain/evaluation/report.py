@@ -17,6 +17,7 @@ from dld_brain.evaluation.plots import (
 from dld_brain.evaluation.routing import RoutingPoint
 from dld_brain.evaluation.scores import Answers, DepthScore
 from dld_brain.evaluation.tables import (
+    confidence_table,
     escalation_table,
     importance_table,
     parts_table,
@@ -158,6 +159,13 @@ class Report:
             yield table(scores)
             yield "Where the work is (features count as stem, decoding as head):"
             yield parts_table(scores)
+            if any(score.ece is not None for score in scores):
+                yield (
+                    "Confidence is the share of the answer that is to be "
+                    "expected to be right, fitted on development speech. How "
+                    "far it is off (expected calibration error, 10 bins):"
+                )
+                yield confidence_table(scores)
         for epoch, sets in (self.epochs or {}).items():
             for name, scores in sets.items():
                 yield f"## Epoch {epoch}: {name}"

@@ -38,6 +38,9 @@ class DepthScore:
         (decoding included).
     std : float, optional
         Standard deviation of the task's metric over the draws.
+    ece, ece_raw : float, optional
+        Expected calibration error of the confidence, and of the mean
+        probability that it is made of, %; see `confidence`.
     """
 
     n_layers: int
@@ -51,6 +54,8 @@ class DepthScore:
     rtf_parts: Optional[dict[str, float]] = None
     std: Optional[float] = None
     draws: Optional[int] = None
+    ece: Optional[float] = None
+    ece_raw: Optional[float] = None
 
     @property
     def rate(self) -> float:
@@ -71,6 +76,9 @@ class Answers:
     entropies : dict
         By the gates of the run, the mean entropy of each utterance's
         posterior, nats per frame.
+    probabilities : dict
+        By the gates of the run, the mean probability of the likeliest
+        token, of each utterance.
     seconds : dict
         By (part, gates) the compute time, s; that of the stem, which all
         depths share, by ("stem", None).
@@ -87,6 +95,9 @@ class Answers:
         default_factory=lambda: defaultdict(list)
     )
     entropies: dict[Gates, list[float]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+    probabilities: dict[Gates, list[float]] = field(
         default_factory=lambda: defaultdict(list)
     )
     seconds: dict[Any, float] = field(

@@ -102,6 +102,26 @@ def parts_table(rows: list[DepthScore]) -> str:
     return markdown_table(head, lines)
 
 
+def confidence_table(rows: list[DepthScore]) -> str:
+    """Shows how far confidence is off, before and after it is fitted.
+
+    Example
+    -------
+    >>> row = DepthScore(2, [0, 11], "even", 9, 3e9, {"WER": 3.0})
+    >>> row.ece_raw, row.ece = 21.5, 4.25
+    >>> print(confidence_table([row]).splitlines()[-1])
+    | 2 | even | 21.5 | 4.2 |
+    """
+    return markdown_table(
+        ["n", "chosen", "ECE % of the mean probability", "of the confidence"],
+        [
+            [str(r.n_layers), r.selection, f"{r.ece_raw:.1f}", f"{r.ece:.1f}"]
+            for r in rows
+            if r.ece is not None
+        ],
+    )
+
+
 def training_table(training: dict[str, Any]) -> str:
     """Shows what a training took, alone and with those it started from.
 

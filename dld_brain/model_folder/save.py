@@ -11,6 +11,7 @@ import torch
 
 import dld_brain
 from dld_brain.depth_table import DepthTable
+from dld_brain.files.finite import check_finite, state_of
 from dld_brain.files.whole import whole_folder
 from dld_brain.model_folder.card import write_card
 from dld_brain.model_folder.manifest import read_json, write_manifest
@@ -50,6 +51,8 @@ def save_model(
     training : mapping, optional
         What it was trained on; see `dld_brain.run.finish`.
     """
+    for name in ("model", "normalize"):
+        check_finite(state_of(modules[name]), f"{folder}: {name}")
     with whole_folder(Path(folder)) as path:
         text = describe(modules["model"], task, settings, training or {})
         (path / "hyperparams.yaml").write_text(text, encoding="utf-8")

@@ -29,8 +29,7 @@ from dld_brain.paper.finished_runs import (
     of_the_table,
     read_runs,
 )
-from dld_brain.paper.published import DATA, FOOTNOTE, Published
-from dld_brain.run.config import read_tree
+from dld_brain.paper.published import FOOTNOTE, Published, read_paper
 from dld_brain.training.clock import with_before
 
 #: Of a training: a count, the unit it is shown in, and how.
@@ -111,7 +110,7 @@ def sections(
 
 def write(name: str, folders: list[str], output: str) -> str:
     """Writes a table or a figure."""
-    spec, folder = read_tree(DATA)[name], Path(output)
+    spec, folder = read_paper()[name], Path(output)
     runs = read_runs(folders)
     text = f"# {spec['heading']}: {spec['title']}, {spec['metric']} in %\n"
     by_epoch = spec.get("by_epoch", False)
@@ -146,7 +145,7 @@ def main(arguments: Optional[list[str]] = None) -> int:
         Those of the process if not given.
     """
     parser = argparse.ArgumentParser(prog="python -m dld_brain.paper")
-    parser.add_argument("name", choices=list(read_tree(DATA)))
+    parser.add_argument("name", choices=list(read_paper()))
     parser.add_argument(
         "--runs", nargs="+", required=True, help="output folders of runs"
     )

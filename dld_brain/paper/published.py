@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Optional
 
+import yaml
+
 from dld_brain.evaluation.tables import mean_and_deviation
 
 DATA = Path(__file__).with_name("paper.yaml")
@@ -17,6 +19,11 @@ FOOTNOTE = (
     'dld_brain/paper/paper.yaml has the arithmetic. "ours": the paper has '
     "no such row."
 )
+
+
+def read_paper() -> dict[str, Any]:
+    """What paper.yaml holds, by the name of a table or figure."""
+    return yaml.safe_load(DATA.read_text(encoding="utf-8"))
 
 
 class Published(NamedTuple):

@@ -57,8 +57,15 @@ class Finish:
         save_model(pretrained, modules, self.task, table, encoder, training)
         if self.settings.evaluation.export_only:
             return
+        table = self.scoring.with_confidence(chooser, table)
         found = self.scoring.evaluate(chooser, table)
-        add_report(pretrained, self.task, table, found.write)
+
+        def write(folder: str) -> None:
+            """Adds to the model's folder what was found."""
+            table.save(folder)
+            found.write(folder)
+
+        add_report(pretrained, self.task, table, write)
         found.write(output_folder)
         self.print_end(found, pretrained)
 

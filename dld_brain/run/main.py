@@ -64,8 +64,9 @@ def main(
     Returns
     -------
     int
-        Exit status: 0; 1 where a disk was full, or the system refused a
-        file in training; 2 where the command line cannot be followed.
+        Exit status: 0; 1 where a disk was full, the system refused a file
+        in training, or losses were no finite numbers again and again; 2
+        where the command line cannot be followed.
 
     Example
     -------
@@ -90,7 +91,7 @@ def main(
         return _stopped(error, 1 if is_full else 2)
     try:
         run.fit().finish()
-    except OSError as error:
+    except (OSError, FloatingPointError) as error:  # says what to try
         return _stopped(error, 1)
     return 0
 

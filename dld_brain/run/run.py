@@ -90,8 +90,10 @@ def make_brain(
         augmentation=Augmentation(
             hparams["wav_augment"] if settings.data.speed_perturb else None,
             hparams["fea_augment"] if settings.data.feature_drops else None,
+            settings.data.no_speech,
         ),
         epoch_counter=hparams["epoch_counter"],
+        seed=settings.start.seed,
         sample_rate=settings.encoder.sample_rate,
         valid_depths=list(optimisation.valid_depths),
         **{**arguments, **changes},

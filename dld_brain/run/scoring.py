@@ -11,6 +11,7 @@ from dld_brain.depth_table import DepthTable
 from dld_brain.encoder.deepen import default_ladder
 from dld_brain.encoder.routers.of_input import InputRouter
 from dld_brain.evaluation import report
+from dld_brain.evaluation.confidence import add_errors, with_scales
 from dld_brain.evaluation.escalation import EscalationPoint, escalation_curve
 from dld_brain.evaluation.evaluate import DepthEvaluation, default_depths
 from dld_brain.evaluation.routing import RoutingPoint, routing_curve
@@ -19,12 +20,16 @@ from dld_brain.gates.gates import Gates
 from dld_brain.model_folder import commit, load_state_strictly
 from dld_brain.run.record import training_speech
 from dld_brain.run.settings import Settings
-from dld_brain.search.choose import LayerChooser
+from dld_brain.search.choose import LayerChooser, some_of
 from dld_brain.tasks import Task
 from dld_brain.training.brain import DLDBrain
 from dld_brain.training.checkpoints import epoch_file
 from dld_brain.training.clock import machine
 from speechbrain.dataio.dataloader import make_dataloader
+
+#: Of development speech, for confidence: two numbers a depth need no more,
+#: and every depth answers them all.
+MOST_UTTERANCES = 500
 
 
 class SetScores(NamedTuple):
@@ -155,12 +160,26 @@ class Scoring:
             t.strategy: {n: t.gates(n, n_total) for n in depths} for t in tables
         }
 
+    def with_confidence(
+        self, chooser: LayerChooser, table: DepthTable
+    ) -> DepthTable:
+        """The table with what makes confidence, of development speech."""
+        n_total = self.brain.n_total
+        gates = {n: table.gates(n, n_total) for n in table.depths}
+        part = some_of(chooser.dataset, MOST_UTTERANCES)
+        size = self.settings.evaluation.test_batch_size
+        loader = make_dataloader(part, batch_size=size)
+        evaluation = self.make_evaluation({table.strategy: gates})
+        result = evaluation.answer(loader, "confidence")
+        return with_scales(table, result, self.task)
+
     def score_set(
         self,
         evaluation: DepthEvaluation,
         loader: Any,
         name: str,
         gates: Mapping[int, Gates],
+        table: DepthTable,
     ) -> SetScores:
         """Scores a test set, and writes what was right and wrong in it.
 
@@ -168,14 +187,18 @@ class Scoring:
         ---------
         gates : mapping of int to Gates
             Of the depth table, by depth.
+        table : DepthTable
+            With what makes confidence.
         """
         result = evaluation.answer(loader, name)
         folder, depths = self.settings.start.output_folder, list(gates)
         report.write_details(folder, name, self.task, gates, result)
         rungs = [gates[n] for n in default_ladder(depths[0], depths)]
         is_routed = isinstance(evaluation.model.router, InputRouter)
+        scores = evaluation.scores(result)
+        add_errors(scores, table, result, self.task, self.brain.n_total)
         return SetScores(
-            evaluation.scores(result),
+            scores,
             escalation_curve(result, rungs, self.task),
             self.task.unknown(result.references),
             routing_curve(evaluation, loader, name) if is_routed else None,
@@ -198,7 +221,7 @@ class Scoring:
         )
         loaders, gates = self.test_sets(), chosen[table.strategy]
         found = {
-            name: self.score_set(evaluation, loader, name, gates)
+            name: self.score_set(evaluation, loader, name, gates, table)
             for name, loader in loaders.items()
         }
         return report.Report(

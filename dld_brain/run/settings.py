@@ -33,7 +33,7 @@ from dld_brain.run.choices import Block
 from dld_brain.search.choose import check_splits
 from dld_brain.search.strategies import STRATEGIES, check_strategy
 from dld_brain.tasks import TASKS
-from dld_brain.training.brain import ORDERS
+from dld_brain.training.checkpoints import ORDERS
 
 Task = Annotated[str, one_of(*TASKS)]
 METRICS = [name for task in TASKS.values() for name in task.METRICS]
@@ -89,6 +89,7 @@ class Data:
     max_time_drops: Count
     max_freq_drop: DropLength
     max_freq_drops: Count
+    no_speech: Share
 
     @property
     def is_decoded(self) -> bool:
@@ -310,6 +311,11 @@ class Settings:
             )
         self.losses.distillation.make()
         self.optimisation.schedule.make(lr=self.optimisation.lr)
+        if self.data.no_speech and not TASKS[self.encoder.task].has_silence:
+            raise ValueError(
+                f"`no_speech` must be 0 for `task` {self.encoder.task}, which "
+                f"has no answer to silence, but is {self.data.no_speech}"
+            )
         check_splits(
             list(self.search.search_splits), list(self.data.test_splits)
         )

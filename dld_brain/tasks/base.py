@@ -33,6 +33,8 @@ class Task(ABC):
     METRICS: dict[str, bool]
     #: What they are compared by.
     metric: str
+    #: Whether an answer can be no word at all: what silence is trained to.
+    has_silence: bool
     #: What the loss is called in logs.
     loss_name: str
     #: Where the vocabulary is kept beside the checkpoints of a run.
@@ -212,6 +214,29 @@ class Task(ABC):
             Value of the metric, %.
         """
         return 100.0 - rate if self.higher_is_better else rate
+
+    def correctness(
+        self, references: Sequence[str], answers: Sequence[str]
+    ) -> list[float]:
+        """How right each answer is: what a confidence is to foretell.
+
+        Returns
+        -------
+        list of float
+            1 - WER (or CER) of each utterance and at least 0: about the
+            share of its words that are right; of labels, 1 or 0. Where there
+            is no word to say, 1 if none is said.
+        """
+        return [
+            max(0.0, 1 - self._error_of(*pair) / 100)
+            for pair in zip(references, answers)
+        ]
+
+    def _error_of(self, reference: str, answer: str) -> float:
+        """Error of an utterance, %."""
+        if not reference.strip():  # of no word, no rate is a share
+            return 100.0 if answer.strip() else 0.0
+        return self.error(self.rates([reference], [answer])[self.metric])
 
     def check_size(self, size: int, source: str) -> None:
         """Raises unless the model's head has an output for each symbol.

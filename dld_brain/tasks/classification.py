@@ -36,6 +36,7 @@ class ClassificationTask(Task):
     METRICS = {"accuracy": True}
     metric = "accuracy"
     name = "classification"
+    has_silence = False
     loss_name = "cross_entropy"
     file = "label_encoder.txt"
     symbol = "label"

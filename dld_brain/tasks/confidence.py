@@ -1,4 +1,9 @@
-"""How sure an output is."""
+"""How sure an output is, before it is calibrated.
+
+What an interface gives as confidence is `DepthTable.confidence` of the mean
+probability: the share of the words that are to be expected to be right, or
+how likely a label is.
+"""
 
 import torch
 
@@ -37,7 +42,7 @@ def mean_entropy(out: EncoderOutput) -> torch.Tensor:
     >>> mean_entropy(EncoderOutput(log_probs, torch.tensor([1])))
     tensor([0.6931])
     """
-    entropy = -(out.log_probs.exp() * out.log_probs).sum(-1)
+    entropy = torch.special.entr(out.log_probs.exp()).sum(-1)  # 0 log 0 = 0
     return mean_over_frames(entropy, out.lengths)
 
 

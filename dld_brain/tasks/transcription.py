@@ -42,6 +42,7 @@ class TranscriptionTask(Task):
     METRICS = {"WER": False, "CER": False}
     metric = "WER"
     name = "transcription"
+    has_silence = True
     loss_name = "ctc"
     file = "tokenizer.model"
     symbol = "token"

@@ -1,20 +1,29 @@
 """DLDBrain: DLD's forward pass and loss in SpeechBrain's loop."""
 
+import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, NamedTuple, Optional, Union
 
 import torch
+import yaml
 
 import speechbrain as sb
 from dld_brain.audio.features import extract
 from dld_brain.audio.lengths import absolute_lengths
+from dld_brain.audio.no_speech import mix_in
 from dld_brain.encoder.encoder import EncoderOutput
 from dld_brain.gates.sampler import GatedRun, GateSampler, with_intermediate
 from dld_brain.losses import Divergence
 from dld_brain.tasks import Task
-from dld_brain.training.checkpoints import average_weights, keep_epoch
+from dld_brain.training.checkpoints import (
+    ORDERS,
+    average_weights,
+    is_scored,
+    keep_epoch,
+)
 from dld_brain.training.clock import (
     TrainingClock,
     device_name,
@@ -22,11 +31,18 @@ from dld_brain.training.clock import (
     peak_bytes,
 )
 from dld_brain.training.loop import Loop
+from dld_brain.training.nonfinite import named, nonfinite_ids
+from dld_brain.training.stage_log import StageLog
 from dld_brain.training.stage_stats import StageStats
+from speechbrain.dataio.batch import PaddedData
+from speechbrain.utils.checkpoints import (
+    mark_as_loader,
+    mark_as_saver,
+    register_checkpoint_hooks,
+)
+from speechbrain.utils.logger import get_logger
 
-#: What ranks the checkpoints that are kept and averaged; the best by the
-#: metric of the run.
-ORDERS = {"best": {"min_key": "error {metric}"}, "last": {"max_key": "steps"}}
+logger = get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -68,10 +84,18 @@ class Keeping:
 
 
 class Augmentation(NamedTuple):
-    """SpeechBrain's augmenters of waveforms and of features."""
+    """SpeechBrain's augmenters of waveforms and of features.
+
+    Arguments
+    ---------
+    no_speech : float
+        Share of the utterances in whose place there is none; see
+        dld_brain.audio.no_speech.
+    """
 
     wav: Optional[Callable] = None
     feats: Optional[Callable] = None
+    no_speech: float = 0.0
 
 
 class Predictions(NamedTuple):
@@ -89,6 +113,12 @@ class Predictions(NamedTuple):
     teacher: Optional[EncoderOutput] = None
 
 
+def has_words(batch: Any) -> torch.Tensor:
+    """Which utterances of a batch have a target at all, [B]."""
+    return batch.targets.lengths > 0
+
+
+@register_checkpoint_hooks
 class DLDBrain(Loop):
     """Trains a dynamic encoder: L = task L_task + teacher KL, weighted (DLD).
 
@@ -150,7 +180,7 @@ class DLDBrain(Loop):
         self.epoch_counter = epoch_counter
         self.sample_rate = sample_rate
         self.augmentation = augmentation or Augmentation()
-        self.train_loggers = train_loggers
+        self.log = StageLog(train_loggers)
         self.gate_sampler = gate_sampler
         self.distill = divergence
         self.task = task
@@ -159,11 +189,10 @@ class DLDBrain(Loop):
             self.teacher.to(self.device).eval().requires_grad_(False)
         self.n_total = self.modules.model.n_total
         self.valid_depths = valid_depths or [self.n_total]
-        self.order = {
-            order: key.format(metric=task.metric)
-            for order, key in ORDERS[keeping.averaged].items()
-        }
+        self.order = ORDERS[keeping.averaged](task.metric)
         self.stats = StageStats(self.task, self.valid_depths)
+        #: What the epoch that is resumed had counted.
+        self.counted: dict[str, dict[str, float]] = {}
         self.clock = TrainingClock()
         self.clock.spent.device = device_name(self.device)
         if self.checkpointer is not None:
@@ -205,7 +234,9 @@ class DLDBrain(Loop):
         if is_training and self.augmentation.wav is not None:
             wavs, wav_lens = self.augmentation.wav(wavs, wav_lens)
         epoch = self.epoch_counter.current
-        feats, lengths = extract(self.modules, wavs, wav_lens, epoch)
+        feats, lengths = extract(
+            self.modules, wavs, wav_lens, epoch, has_words(batch)
+        )
         if is_training and self.augmentation.feats is not None:
             rel_lens = lengths / feats.shape[1]
             feats, _ = self.augmentation.feats(feats, rel_lens)
@@ -238,7 +269,9 @@ class DLDBrain(Loop):
             self.stats.add(self.task.loss_name, loss)
             loss = self.weights.task * loss
             if run.is_taught:
-                loss = loss + self.distilled(run, out, predictions)
+                taught = self.distilled(run, out, predictions)
+                # What a teacher says to silence is not to be learnt.
+                loss = loss + taught * has_words(batch)
             losses.append(run.weight * loss)
         self.stats.add_impossible(
             self.task.n_impossible(out, targets, target_lengths)
@@ -247,9 +280,23 @@ class DLDBrain(Loop):
             for run, out in predictions.students:
                 answers = self.task.decode(out)
                 self.stats.score(run.depth, answers, batch.reference)
-        loss = torch.stack(losses).sum(0).mean()
+        losses = torch.stack(losses).sum(0)
+        self._note(batch.id, losses, stage)
+        loss = losses.mean()
         loss = loss + self.off_budget([out for _, out in predictions.students])
         return loss * self.share_of_batch(len(targets), stage)
+
+    def _note(
+        self, ids: Sequence[str], losses: torch.Tensor, stage: sb.Stage
+    ) -> None:
+        """Remembers whose loss is not finite; in validation, says so."""
+        if stage == sb.Stage.TRAIN:
+            self.group.add(ids, losses)
+        elif found := nonfinite_ids(ids, losses):
+            logger.warning(
+                "the validation loss of %s is not finite: left out of its mean",
+                named(found),
+            )
 
     def distilled(
         self, run: GatedRun, out: EncoderOutput, predictions: Predictions
@@ -304,19 +351,42 @@ class DLDBrain(Loop):
         self.stats = StageStats(self.task, self.valid_depths)
         if stage == sb.Stage.TRAIN:
             self.lr_scheduler.plan(self.n_updates())
+            self.stats.go_on_from(self.counted)
+            self.counted = {}
             self.clock.start()
+
+    def on_fit_batch_start(self, batch: Any, should_step: bool) -> None:
+        """Mixes in what is no speech, with no word to say."""
+        if not self.augmentation.no_speech:
+            return
+        (wavs, wav_lens), (targets, target_lens) = batch.sig, batch.targets
+        wavs, is_kept = mix_in(
+            wavs, wav_lens, self.augmentation.no_speech, self.rng()
+        )
+        batch.sig = PaddedData(wavs, wav_lens)
+        batch.targets = PaddedData(targets, target_lens * is_kept)
 
     def on_fit_batch_end(
         self, batch: Any, outputs: Predictions, loss: Any, should_step: bool
     ) -> None:
-        """Counts what the batch took."""
+        """Notes what the batch takes."""
         wavs, wav_lens = batch.sig
         seconds = wav_lens.sum() * wavs.shape[1] / self.sample_rate
         runs = [run for run, _ in outputs.students]
         n_teacher = 0 if self.teacher is None else self.teacher.n_total
         passes = layer_passes(runs, self.n_total, n_teacher)
-        self.clock.count_batch(self.sum_over_ranks(seconds), passes)
+        self.group.audio_seconds += self.sum_over_ranks(seconds)
+        self.group.layer_passes += passes
         self.progress.batch()
+
+    def on_step_end(self, is_taken: bool) -> None:
+        """Counts what the batches of a step took."""
+        if is_taken:
+            counts = self.group.audio_seconds, self.group.layer_passes
+            self.clock.count_batch(*counts)
+        else:
+            self.clock.count_skipped()
+            self.stats.add_skipped()
 
     def on_stage_end(
         self, stage: sb.Stage, stage_loss: float, epoch: Optional[int] = None
@@ -336,41 +406,68 @@ class DLDBrain(Loop):
             "steps": self.optimizer_step,
             "lr": self.optimizer.param_groups[0]["lr"],
         }
-        for train_logger in self.train_loggers:
-            train_logger.log_stats(meta, self.train_stats, stats)
         rate = stats[self.task.metric]
         self.progress.end_epoch(
             epoch, f"{self.task.metric} {rate:.1f} % on validation speech"
         )
-        errors = {
+        if epoch in self.keeping.epochs:
+            keep_epoch(
+                self.keeping.folder, epoch, self.plain_modules()["model"]
+            )
+        entry = {"meta": meta, "train": self.train_stats, "valid": stats}
+        self.checkpointer.save_and_keep_only(
+            meta={
+                **meta,
+                **self.errors(stats),
+                "training": asdict(self.clock.spent),
+                "log": json.dumps(entry),  # YAML would sort the keys
+            },
+            # SpeechBrain appends to its default list at each call, and
+            # sorts all checkpoints by each entry of it.
+            importance_keys=[self.order],
+            num_to_keep=self.keeping.n,
+        )
+        self.log.write(entry)
+
+    def errors(self, stats: dict[str, float]) -> dict[str, float]:
+        """What ranks a checkpoint, by each metric that was measured."""
+        return {
             f"error {metric}": self.task.with_metric(metric).error(
                 stats[metric]
             )
             for metric in self.task.METRICS
             if metric in stats
         }
-        self.checkpointer.save_and_keep_only(
-            meta={
-                **meta,
-                **errors,
-                "training": asdict(self.clock.spent),
-            },
-            **{f"{key}s": [value] for key, value in self.order.items()},
-            num_to_keep=self.keeping.n,
-            # SpeechBrain appends to its default list at each call, and
-            # sorts all checkpoints by each entry of it.
-            importance_keys=[],
-        )
-        if epoch in self.keeping.epochs:
-            keep_epoch(
-                self.keeping.folder, epoch, self.plain_modules()["model"]
-            )
+
+    def on_fit_start(self) -> None:
+        """Resumes; logs the last epoch where a kill kept it from the log."""
+        super().on_fit_start()
+        entry = self.checkpointer and self.last_meta().get("log")
+        if entry:
+            self.log.complete(json.loads(entry))
+
+    @mark_as_saver
+    def _save(self, path: Any) -> None:
+        """Saves where an epoch is, and what it has counted so far."""
+        super()._save(path)
+        with open(path, "a", encoding="utf-8") as file:
+            yaml.safe_dump({"stats": self.stats.counted()}, file)
+
+    @mark_as_loader
+    def _recover(self, path: Any, end_of_epoch: bool) -> None:
+        """Loads where an epoch is."""
+        super()._recover(path, end_of_epoch)
+        if not end_of_epoch:
+            text = Path(path).read_text(encoding="utf-8")
+            self.counted = yaml.safe_load(text)["stats"]
 
     def load_average(self) -> None:
         """Loads the mean of the best, or last, checkpoints into the model."""
         n = self.keeping.n
-        state = average_weights(self.checkpointer, "model", n, **self.order)
-        self.checkpointer.recover_if_possible(**self.order)
+        state = average_weights(self.checkpointer, "model", n, self.order)
+        self.checkpointer.recover_if_possible(
+            self.order, ckpt_predicate=is_scored
+        )
         self.plain_modules()["model"].load_state_dict(state, strict=True)
 
     def gates_seen(self) -> Optional[dict[int, int]]:
@@ -391,5 +488,6 @@ class DLDBrain(Loop):
 
     def last_meta(self) -> dict[str, Any]:
         """What the checkpoint of the last epoch says of itself."""
-        found = [c.meta for c in self.checkpointer.list_checkpoints()]
-        return max(found, key=lambda meta: meta.get("steps", -1), default={})
+        found = self.checkpointer.list_checkpoints()
+        last = max(found, key=ORDERS["last"](self.task.metric), default=None)
+        return last.meta if last else {}

@@ -1,15 +1,19 @@
-"""Checkpoints that are whole or are not there."""
+"""Checkpoints that are whole and finite, or are not there."""
 
 import contextlib
 import errno
+import math
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 import torch
 
+from dld_brain.files.finite import check_finite, check_finite_file, state_of
 from dld_brain.files.lock import FolderInUse, FolderLock
 from dld_brain.files.whole import named, newest, sync, whole_file
 from speechbrain.utils.checkpoints import (
@@ -18,6 +22,31 @@ from speechbrain.utils.checkpoints import (
     average_checkpoints,
 )
 from speechbrain.utils.distributed import if_main_process
+from speechbrain.utils.logger import get_logger
+
+logger = get_logger(__name__)
+
+#: What a checkpoint is worth: the higher, the better.
+Order = Callable[[Checkpoint], Any]
+#: What ranks the checkpoints that are kept and averaged, by the metric that
+#: models are compared by. No two are equal: else which are kept would be a
+#: matter of how a folder lists its files.
+ORDERS: dict[str, Callable[[str], Order]] = {
+    "best": lambda metric: partial(_success, metric),
+    "last": lambda metric: _progress,
+}
+
+
+def _success(metric: str, checkpoint: Checkpoint) -> tuple[float, ...]:
+    """How few errors validation had; of equal ones, the last is the best."""
+    error = checkpoint.meta.get(f"error {metric}", math.inf)
+    return -error, *_progress(checkpoint)
+
+
+def _progress(checkpoint: Checkpoint) -> tuple[int, int]:
+    """Steps and epochs; -1 of a checkpoint within an epoch."""
+    meta = checkpoint.meta
+    return meta.get("steps", -1), meta.get("epoch", -1)
 
 
 class AtomicCheckpointer(Checkpointer):
@@ -27,7 +56,8 @@ class AtomicCheckpointer(Checkpointer):
     (a killed job, a full disk) is its newest checkpoint, and recovery dies
     of it. Here a checkpoint is written under another name, synced, and
     renamed in one atomic step, once it is whole; while it is written it is
-    locked, so that another process that saves here leaves it alone.
+    locked, so that another process that saves here leaves it alone. What is
+    not finite is not written, and is passed over when a training is resumed.
 
     Example
     -------
@@ -56,7 +86,12 @@ class AtomicCheckpointer(Checkpointer):
         ------
         OSError
             If it cannot be written; what was written of it is deleted.
+        ValueError
+            If weights, statistics or what the optimizer keeps are not
+            finite; nothing is written.
         """
+        for name, thing in self.recoverables.items():
+            check_finite(state_of(thing), f"`{name}` of a checkpoint")
         self._sweep()
         try:
             with _disk_errors(self.checkpoints_dir):
@@ -74,6 +109,55 @@ class AtomicCheckpointer(Checkpointer):
         self._release()
         files = {k: path / f.name for k, f in checkpoint.paramfiles.items()}
         return Checkpoint(path, checkpoint.meta, files)
+
+    def recover_if_possible(
+        self, importance_key: Optional[Order] = None, **choice: Any
+    ) -> Optional[Checkpoint]:
+        """Loads the first checkpoint that is finite: by default, the newest.
+
+        Arguments
+        ---------
+        **choice : dict
+            See `Checkpointer.find_checkpoints`.
+
+        Returns
+        -------
+        Checkpoint
+            Or None where there is none.
+
+        Raises
+        ------
+        ValueError
+            If there are some, and none is finite.
+        """
+        found = self.find_checkpoints(importance_key, **choice)
+        for checkpoint in self.finite(found):
+            if checkpoint != found[0]:
+                logger.warning(
+                    "resumes from %s, the newest that is finite",
+                    checkpoint.path,
+                )
+            self.load_checkpoint(checkpoint)
+            return checkpoint
+        if found:
+            raise ValueError(
+                f"{self.checkpoints_dir} must hold a finite checkpoint, but "
+                f"none of its {len(found)} is: delete it to train anew"
+            )
+        return None
+
+    def finite(self, checkpoints: list[Checkpoint]) -> Iterator[Checkpoint]:
+        """Those of some checkpoints that can be read and are finite."""
+        names = [n for n, x in self.recoverables.items() if state_of(x)]
+        for checkpoint in checkpoints:
+            try:
+                for name in names:
+                    if name in checkpoint.paramfiles:
+                        check_finite_file(checkpoint.paramfiles[name])
+            except ValueError as error:
+                logger.warning("a checkpoint is passed over: %s", error)
+            else:
+                yield checkpoint
 
     def _sweep(self) -> None:
         """Deletes what an interrupted save has left behind."""
@@ -157,26 +241,34 @@ def keep_epoch(save_folder: str, epoch: int, model: torch.nn.Module) -> None:
     """
     if not if_main_process():
         return
+    check_finite(model.state_dict(), f"the model of epoch {epoch}")
     path = epoch_file(save_folder, epoch)
     with whole_file(path) as unfinished, _disk_errors(path):
         torch.save(model.state_dict(), unfinished)
 
 
 def average_weights(
-    checkpointer: Checkpointer, name: str, n: int, **order: str
+    checkpointer: AtomicCheckpointer, name: str, n: int, order: Order
 ) -> dict[str, torch.Tensor]:
-    """Averages the weights of some checkpoints.
+    """Averages the weights of the first checkpoints of epochs.
 
-    Arguments
-    ---------
-    **order : str
-        min_key or max_key: the meta key that ranks them.
+    Raises
+    ------
+    ValueError
+        If there is none that is finite.
     """
-    checkpoints = checkpointer.find_checkpoints(max_num_checkpoints=n, **order)
+    of_epochs = checkpointer.find_checkpoints(order, ckpt_predicate=is_scored)
+    checkpoints = list(islice(checkpointer.finite(of_epochs), n))
     if not checkpoints:
-        (key,) = order.values()
         raise ValueError(
-            f"{checkpointer.checkpoints_dir} must hold a checkpoint with "
-            f"{key}, but has none: train first, without --test_only"
+            f"{checkpointer.checkpoints_dir} must hold the finite checkpoint "
+            f"of an epoch, but has none: train first, without --test_only"
         )
-    return average_checkpoints(checkpoints, name)
+    average = average_checkpoints(checkpoints, name)
+    check_finite(average, f"the mean of {len(checkpoints)} checkpoints")
+    return average
+
+
+def is_scored(checkpoint: Checkpoint) -> bool:
+    """Whether it is of the end of an epoch, behind validation."""
+    return "steps" in checkpoint.meta

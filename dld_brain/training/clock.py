@@ -32,6 +32,9 @@ class Training:
     ---------
     seconds : float
         Wall-clock, validation included, s.
+    skipped : int
+        Steps whose loss or gradient was not finite: their time counts, and
+        nothing else.
     audio_hours : float
         Audio that the model was trained on, repetitions counted, h.
     layer_passes : float
@@ -47,6 +50,7 @@ class Training:
     seconds: float = 0.0
     epochs: int = 0
     steps: int = 0
+    skipped: int = 0
     audio_hours: float = 0.0
     layer_passes: float = 0.0
     peak_bytes: int = 0
@@ -177,8 +181,13 @@ class TrainingClock:
             self.spent.seconds += now - self._since
         self._since = now
 
+    def count_skipped(self) -> None:
+        """Counts a step that was not taken."""
+        self.spent.skipped += 1
+        self.lap()
+
     def count_batch(self, audio_seconds: float, layer_passes: float) -> None:
-        """Counts a batch of training.
+        """Counts a batch of training, or those of a step.
 
         Arguments
         ---------

@@ -1,12 +1,15 @@
 """SpeechBrain's training loop, without the defects that bite us."""
 
+import random
 from collections.abc import Callable, Mapping
 from math import ceil
 from typing import Any, Optional
 
+import numpy as np
 import torch
 
 import speechbrain as sb
+from dld_brain.training.nonfinite import Group, Patience
 from dld_brain.training.progress import Progress
 from speechbrain.utils.distributed import ddp_all_reduce
 
@@ -23,6 +26,13 @@ class Loop(sb.Brain):
       model may have one of their own;
     - `--optimizer_step_limit`, which it leaves a string, is a number;
     - `share_of_batch` makes the mean over ranks one over utterances;
+    - a step whose loss or gradient is not finite is skipped whole, on all
+      ranks; `--nonfinite_patience` counts those in a row, not those of an
+      epoch, and `--skip_nonfinite_grads`, which steps on the rest, does
+      nothing;
+    - each batch seeds the generators that dropout and augmentation draw
+      from, so that a resumed run goes on as if it had not stopped; a
+      checkpoint within an epoch waits for the end of a step;
     - one bar runs over the whole training, not one over each epoch;
     - DDP is told that parameters may be unused: a closed layer has no
       gradient.
@@ -36,6 +46,8 @@ class Loop(sb.Brain):
         by the name of a child of `modules.model`.
     progress : Progress, optional
         The bar of the run.
+    seed : int
+        Key of what batches draw, beside epoch, batch and rank.
     **kwargs : dict
         Forwarded to `speechbrain.Brain`.
     """
@@ -46,6 +58,7 @@ class Loop(sb.Brain):
         schedule: Callable[[torch.optim.Optimizer], None],
         lr_factors: Optional[Mapping[str, float]] = None,
         progress: Optional[Progress] = None,
+        seed: int = 0,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
@@ -55,7 +68,11 @@ class Loop(sb.Brain):
         self.lr_scheduler = schedule
         self.lr_factors = dict(lr_factors or {})
         self.progress = progress or Progress("training", 1, 1.0, is_shown=False)
+        self.seed = seed
         self.n_train_batches = 0
+        self.epoch = 1
+        self.group = Group()
+        self.patience = Patience(self.nonfinite_patience)
 
     def init_optimizers(self) -> None:
         """Makes the optimizer, of a group for each learning rate."""
@@ -87,18 +104,19 @@ class Loop(sb.Brain):
         should_step = self.step % factor == 0 or is_last
         group_start = (self.step - 1) // factor * factor
         group_size = min(factor, self.n_train_batches - group_start)
+        if self.step == group_start + 1:
+            self.group = Group()
+        self.seed_generators()
         self.on_fit_batch_start(batch, should_step)
         with self.no_sync(not should_step):
             with self.training_ctx:
                 outputs = self.compute_forward(batch, sb.Stage.TRAIN)
                 loss = self.compute_objectives(outputs, batch, sb.Stage.TRAIN)
-            scaled_loss = self.scaler.scale(loss / group_size)
-            self.check_loss_isfinite(scaled_loss)
-            scaled_loss.backward()
-        if should_step:
-            self.set_learning_rates()
-            self.optimizers_step()
+            self.group.is_finite &= bool(loss.isfinite())
+            self.scaler.scale(loss / group_size).backward()
         self.on_fit_batch_end(batch, outputs, loss, should_step)
+        if should_step:
+            self.optimizers_step()
         return loss.detach().cpu()
 
     def n_updates(self) -> int:
@@ -107,6 +125,23 @@ class Loop(sb.Brain):
         n_updates = steps * self.epoch_counter.limit
         return min(n_updates, self.optimizer_step_limit or n_updates)
 
+    def rng(self) -> np.random.Generator:
+        """A generator of this batch alone, on this rank."""
+        is_one = not self.distributed_launch
+        rank = 0 if is_one else torch.distributed.get_rank()
+        return np.random.default_rng([self.seed, rank, self.epoch, self.step])
+
+    def seed_generators(self) -> None:
+        """Seeds what dropout and SpeechBrain's augmenters draw from.
+
+        By what this batch is, not by what was drawn before it: a run that
+        resumes here, whatever its workers, draws the same.
+        """
+        python, numpy, pytorch = self.rng().integers(2**32, size=3).tolist()
+        random.seed(python)
+        np.random.seed(numpy)
+        torch.manual_seed(pytorch)  # of all devices
+
     def set_learning_rates(self) -> None:
         """Sets the scheduled rate; of a group, times its `lr_factor`."""
         self.lr_scheduler(self.optimizer)
@@ -114,9 +149,11 @@ class Loop(sb.Brain):
             group["lr"] *= group.get("lr_factor", 1.0)
 
     def optimizers_step(self) -> None:
-        """Clips all parameter groups together and steps.
+        """Clips all parameter groups together and steps, if all is finite.
 
-        SpeechBrain's own clips the first group of each optimizer only.
+        SpeechBrain's own clips the first group of each optimizer only. A
+        step that is skipped leaves weights, optimizer, schedule, count of
+        steps and clock as they are.
         """
         parameters = [
             parameter
@@ -124,16 +161,48 @@ class Loop(sb.Brain):
             for parameter in group["params"]
         ]
         self.scaler.unscale_(self.optimizer)
-        torch.nn.utils.clip_grad_norm_(parameters, self.max_grad_norm)
-        if not self.scaler.is_enabled() and self.skip_nonfinite_grads:
-            self.check_gradients()
-        self.scaler.step(self.optimizer)
+        norm = torch.nn.utils.clip_grad_norm_(parameters, self.max_grad_norm)
+        is_finite = self.group.is_finite and bool(norm.isfinite())
+        if self.sum_over_ranks(not is_finite) == 0:
+            self.set_learning_rates()
+            self.scaler.step(self.optimizer)
+            self.optimizer_step += 1
+            self.patience.taken()
+            self.on_step_end(is_taken=True)
+        else:
+            self.on_step_end(is_taken=False)
+            self._skip_step()
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
-        self.optimizer_step += 1
+
+    def on_step_end(self, is_taken: bool) -> None:
+        """Called behind a step of `group`, or where it was skipped."""
+
+    def _skip_step(self) -> None:
+        """Names a step that is not taken; too many in a row are an error."""
+        is_scaled = self.scaler.is_enabled() and self.scaler.get_scale() > 1
+        if is_scaled and not self.sum_over_ranks(not self.group.is_finite):
+            return  # GradScaler looks for its scale so: nothing is wrong
+        self.patience.skipped(
+            self.group.to_blame(),
+            f"the weights are still those of step {self.optimizer_step}; try "
+            f"a lower --lr (here {self.optimizer.param_groups[0]['lr']:g}), "
+            f"a lower --max_grad_norm, --precision=fp32 or bf16 (here "
+            f"{self.precision})",
+        )
+
+    def _should_save_intra_epoch_ckpt(self, *args: Any) -> bool:
+        """Whether it is time, between two optimizer steps.
+
+        SpeechBrain's own may save within a group of batches, whose
+        gradients no checkpoint holds.
+        """
+        factor = self.grad_accumulation_factor
+        is_between = self.step % factor == 0
+        return is_between and super()._should_save_intra_epoch_ckpt(*args)
 
     def _fit_train(self, train_set: Any, epoch: int, enable: bool) -> None:
-        self.n_train_batches = len(train_set)
+        self.n_train_batches, self.epoch = len(train_set), epoch
         self.progress.start_epoch(epoch, len(train_set))
         super()._fit_train(train_set, epoch, enable=False)
 

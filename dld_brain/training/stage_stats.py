@@ -1,6 +1,7 @@
 """What is counted and logged of a stage of training."""
 
 import logging
+import math
 import time
 from collections import Counter
 
@@ -43,19 +44,34 @@ class StageStats:
         }
 
     def add(self, name: str, losses: torch.Tensor) -> None:
-        """Adds the losses of a batch.
+        """Adds the losses of a batch; those that are not finite, not.
 
         Arguments
         ---------
         losses : torch.Tensor
             Of each utterance, [B].
         """
-        self.sums[name] += float(losses.detach().sum())
+        losses = losses.detach()
+        losses = losses[losses.isfinite()]
+        self.sums[name] += float(losses.sum())
         self.counts[name] += len(losses)
+
+    def add_skipped(self) -> None:
+        """Counts a step that was not taken."""
+        self.sums["skipped"] += 1
 
     def add_impossible(self, n_utterances: int) -> None:
         """Counts utterances that no loss can be computed of."""
         self.sums["impossible"] += n_utterances
+
+    def counted(self) -> dict[str, dict[str, float]]:
+        """What a checkpoint within the stage keeps of it."""
+        return {"sums": dict(self.sums), "counts": dict(self.counts)}
+
+    def go_on_from(self, counted: dict[str, dict[str, float]]) -> None:
+        """Adds what the stage had counted before it was interrupted."""
+        self.sums.update(counted.get("sums", {}))
+        self.counts.update(counted.get("counts", {}))
 
     def score(
         self,
@@ -80,14 +96,16 @@ class StageStats:
         Returns
         -------
         dict
-            Losses in nats an utterance, seconds, `impossible` if there
-            were any, and the task's metrics, %: the mean of each over the
-            depths, and its own at each.
+            Losses in nats an utterance, seconds, `impossible` utterances
+            and `skipped` steps if there were any, and the task's metrics,
+            %: the mean of each over the depths, and its own at each.
         """
         stats = {"loss": float(loss)}
         for name, count in self.counts.items():
-            stats[name] = self.sums[name] / count
+            stats[name] = self.sums[name] / count if count else math.nan
         stats["seconds"] = time.monotonic() - self.started
+        if self.sums["skipped"]:
+            stats["skipped"] = self.sums["skipped"]
         if self.sums["impossible"]:
             stats["impossible"] = self.sums["impossible"]
             n_utterances = max(self.counts.values(), default=1)

@@ -7,8 +7,7 @@ import pytest
 
 from dld_brain.paper.__main__ import main
 from dld_brain.paper.finished_runs import read_runs
-from dld_brain.paper.published import DATA
-from dld_brain.run.config import read_tree
+from dld_brain.paper.published import read_paper
 
 SPENT = {"seconds": 7200.0, "epochs": 4, "steps": 9, "audio_hours": 5.0}
 SPENT |= {"layer_passes": 1.0, "device": "cpu"}
@@ -239,7 +238,7 @@ def test_figure_2_is_wer_against_computation(make_run, tmp_path, monkeypatch):
 
 def test_every_table_can_be_made_of_no_fitting_run(make_run, tmp_path):
     run = make_run("conformer_dld", 1, {2: 1.0}, corpus="AN4")
-    for name in read_tree(DATA):
+    for name in read_paper():
         assert main([name, "--runs", run, "--output", str(tmp_path)]) == 0
         assert "| 1.00 " not in (tmp_path / f"{name}.md").read_text()
 
@@ -263,7 +262,7 @@ def test_a_report_that_hides_its_speech_is_refused(make_run, capsys):
 
 def test_what_the_paper_says_agrees_with_itself():
     """The differences in its text: 2.25 at n = 12, teacher 0.53 better."""
-    data = read_tree(DATA)
+    data = read_paper()
     paper = data["table1"]["sets"][0]["paper"]
     assert round(paper["RDsc"][12] - paper["DLD"][12], 2) == 2.25
     assert round(paper["DLD"][12] - paper["M_ref"][12], 2) == 0.53
@@ -284,7 +283,7 @@ def test_what_the_paper_says_agrees_with_itself():
 
 
 def test_the_costs_of_figure_2_are_those_of_wavlm_base():
-    costs = read_tree(DATA)["figure2"]["costs"]
+    costs = read_paper()["figure2"]["costs"]
     for n, cost in costs.items():
         assert abs(cost["gmacs"] - (2.709 + n / 12 * 4.702)) < 0.01
         assert abs(cost["mparams"] - (9.34 + n * 7.0885)) < 0.1

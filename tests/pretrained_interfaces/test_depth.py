@@ -1,5 +1,6 @@
 """How deep: a number, a budget, a doubt, a router; and what is none."""
 
+import numpy as np
 import pytest
 import torch
 from common import by_hand, tiny_modules, with_own_heads
@@ -131,6 +132,22 @@ def test_going_deeper_gives_what_each_depth_gives_alone(kind):
         torch.testing.assert_close(step.out.log_probs, alone.log_probs)
     # Layer 0 is taken over, then nothing behind the first that differs.
     assert [step.n_computed for step in steps] == [2, 2, 3, 0]
+
+
+def test_confidence_decides_whether_to_go_deeper(asr):
+    for row, offset in zip(asr.table.rows, (-5.0, 5.0, 5.0), strict=True):
+        row.confidence_slope, row.confidence_offset = 0.0, offset
+    found = asr.transcribe(SPEECH, Escalate(min_confidence=0.9, start=1))
+    assert found.n_layers > 1
+    assert found.confidence == pytest.approx(1 / (1 + np.exp(-5.0)))
+    found = asr.transcribe(SPEECH, Escalate(min_confidence=0.001, start=1))
+    assert found.n_layers == 1
+    asr.table.rows[0].confidence_slope = None
+    with pytest.raises(ValueError, match="depth 1 has none: evaluate the mod"):
+        asr.transcribe("not even read", Escalate(min_confidence=0.9, start=1))
+    for both in ({}, {"max_entropy": 1.0, "min_confidence": 0.5}):
+        with pytest.raises(ValueError, match="either `max_entropy` or `min_"):
+            Escalate(**both)
 
 
 def test_going_deeper_computes_no_more_than_it_says():

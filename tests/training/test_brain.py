@@ -98,7 +98,7 @@ def test_layers_that_runs_share_are_computed_once(no_step):
     brain.fit_batch(batch_of(noise(2)))
     gates = [run.gates for run in SandwichGates(4, seed=3)(0)]
     assert len(calls) == layers_computed(gates) < sum(g.depth for g in gates)
-    assert brain.clock.spent.layer_passes == 3 * len(calls)
+    assert brain.group.layer_passes == 3 * len(calls)
 
 
 def test_the_teacher_runs_at_full_depth_without_gradient(no_step):

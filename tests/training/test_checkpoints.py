@@ -6,7 +6,11 @@ import pytest
 import torch
 
 from dld_brain.model_folder import load_state_strictly
-from dld_brain.training.checkpoints import AtomicCheckpointer, average_weights
+from dld_brain.training.checkpoints import (
+    ORDERS,
+    AtomicCheckpointer,
+    average_weights,
+)
 
 
 @pytest.fixture
@@ -87,15 +91,15 @@ def test_the_best_checkpoints_are_averaged(tmp_path, model):
     checkpointer = AtomicCheckpointer(tmp_path, {"model": model})
     for value, wer in ((1.0, 9.0), (2.0, 3.0), (4.0, 5.0)):
         model.weight.data.fill_(value)
-        checkpointer.save_checkpoint(meta={"WER": wer})
-    average = average_weights(checkpointer, "model", 2, min_key="WER")
+        checkpointer.save_checkpoint(meta={"error WER": wer, "steps": value})
+    average = average_weights(checkpointer, "model", 2, ORDERS["best"]("WER"))
     assert torch.equal(average["weight"], torch.full((2, 2), 3.0))
 
 
 def test_averaging_nothing_says_what_to_do(tmp_path, model):
     checkpointer = AtomicCheckpointer(tmp_path, {"model": model})
     with pytest.raises(ValueError, match="train first, without --test_only"):
-        average_weights(checkpointer, "model", 2, min_key="WER")
+        average_weights(checkpointer, "model", 2, ORDERS["best"]("WER"))
 
 
 @pytest.mark.parametrize(

@@ -69,8 +69,8 @@ def make_brain(method, run_opts=None):
     return start(brain, n_batches=N_STEPS)
 
 
-def worker(rank: int, port: int, folder: str, method: str) -> None:
-    """One rank, with two of three utterances, or the third alone."""
+def join(rank: int, port: int) -> None:
+    """Makes this process one of two ranks."""
     os.environ.update(
         RANK=str(rank),
         LOCAL_RANK=str(rank),
@@ -80,6 +80,11 @@ def worker(rank: int, port: int, folder: str, method: str) -> None:
     )
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo")
+
+
+def worker(rank: int, port: int, folder: str, method: str) -> None:
+    """One rank, with two of three utterances, or the third alone."""
+    join(rank, port)
     torch.rand(rank * 7)  # ranks whose global generators have drifted apart
     brain = make_brain(
         method, {"distributed_launch": True, "distributed_backend": "gloo"}
@@ -88,6 +93,51 @@ def worker(rank: int, port: int, folder: str, method: str) -> None:
     batches = [noise(3, seed=step)[part] for step in range(N_STEPS)]
     torch.save(train_steps(brain, batches), f"{folder}/rank{rank}.pt")
     torch.distributed.destroy_process_group()
+
+
+def spoiled_worker(rank: int, port: int, folder: str) -> None:
+    """One rank of three steps; in the second, rank 1 has a NaN sample.
+
+    The normaliser learns.
+    """
+    join(rank, port)
+    modules = tiny_modules()
+    norm = modules["normalize"]
+    norm.count, norm.update_until_epoch = 0, 2
+    options = {"distributed_launch": True, "distributed_backend": "gloo"}
+    brain = start(tiny_brain(modules=modules, run_opts=options), n_batches=3)
+    blamed = []
+    brain.patience.skipped = lambda ids, advice: blamed.append(ids)
+    for brain.step in (1, 2, 3):
+        (utterance,) = noise(1, seed=brain.step + 10 * rank)
+        utterance["id"] = f"step {brain.step}, rank {rank}"
+        if (brain.step, rank) == (2, 1):
+            utterance["sig"][100] = torch.nan
+        brain.fit_batch(batch_of([utterance]))
+    found = {
+        "weights": list(brain.modules.model.state_dict().values()),
+        "statistics": norm._statistics_dict(),
+        "steps": brain.optimizer_step,
+        "blamed": blamed,
+    }
+    torch.save(found, f"{folder}/rank{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
+def test_all_ranks_skip_a_step_together(tmp_path):
+    mp.start_processes(
+        spoiled_worker,
+        args=(free_port(), str(tmp_path)),
+        nprocs=2,
+        start_method="spawn",
+    )
+    first, second = (torch.load(tmp_path / f"rank{r}.pt") for r in range(2))
+    for found in (first, second):
+        assert found.pop("blamed") == [["step 2, rank 1"]]
+        assert found["steps"] == 2
+    torch.testing.assert_close(first, second, rtol=0, atol=0)
+    for tensor in (*first["weights"], first["statistics"]["glob_std"]):
+        assert tensor.isfinite().all()
 
 
 @pytest.fixture(scope="module", params=METHODS)

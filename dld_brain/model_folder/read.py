@@ -2,6 +2,7 @@
 
 import inspect
 import logging
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Optional
@@ -14,8 +15,9 @@ from dld_brain.depth_table import (
     FILE as TABLE,
     DepthTable,
 )
+from dld_brain.files import manifest
 from dld_brain.files.whole import recover
-from dld_brain.model_folder import manifest, safe_yaml
+from dld_brain.model_folder import safe_yaml
 from dld_brain.model_folder.loader import FILES, ModelLoader
 from dld_brain.model_folder.weights import MODEL
 from dld_brain.tasks import Task
@@ -60,13 +62,14 @@ def check_pretrained(folder: str, hparams_file: str = HPARAMS) -> Path:
     FileNotFoundError: nowhere/pretrained must hold a trained model, but ...
     """
     path = Path(folder)
-    recover(path)
+    if os.path.isdir(path.parent):  # also of a name that is too long
+        recover(path)
     needed = (hparams_file, *FILES[1:], manifest.FILE)
-    missing = [f for f in needed if not (path / f).is_file()]
+    missing = [f for f in needed if not os.path.isfile(path / f)]
     if missing:
         state = "lacks " + ", ".join(missing)
-        if not path.is_dir():
-            state = "does not exist"
+        if not os.path.isdir(path):
+            state = f"{os.path.abspath(path)} does not exist"
         raise FileNotFoundError(
             f"{folder} must hold a trained model, but {state}: give the "
             f"folder `pretrained` of a finished run"
@@ -82,6 +85,7 @@ def load_pretrained(
     overrides: Optional[Mapping[str, Any]] = None,
     overrides_must_match: bool = True,
     trust_code: bool = False,
+    is_alone: bool = True,
 ) -> PretrainedModel:
     """Reads a model, strictly, on the CPU; runs no code that it names.
 
@@ -93,15 +97,20 @@ def load_pretrained(
         What the caller changes in hyperparams.yaml; trusted.
     trust_code : bool
         Whether hyperparams.yaml may name any code, which then runs.
+    is_alone : bool
+        Whether a file that the manifest does not name is an error.
 
     Raises
     ------
     FileNotFoundError
         If there is no such folder, or a file of it is missing.
     ValueError
-        If a file was changed, does not fit, or asks for more than data.
+        If a file was changed or added, does not fit, or asks for more than
+        data.
     """
     path = check_pretrained(folder, hparams_file)
+    needed = (hparams_file, *FILES[1:])
+    files = manifest.check_manifest(path, needed, is_alone=is_alone)
     content = (path / hparams_file).read_bytes()
     tree = None
     if trust_code:
@@ -110,13 +119,12 @@ def load_pretrained(
     else:
         tree = safe_yaml.read_yaml(content, str(path / hparams_file))
         text = safe_yaml.canonical(tree)
-    files = manifest.check_manifest(path, (hparams_file, *FILES[1:]))
     table = DepthTable()
     table.read(path / TABLE)
     table.check_model(files[MODEL].sha256)
     changes = dict(overrides or {})
     if n_layers is not None:
-        table.layers(n_layers)
+        n_layers = len(table.layers(n_layers))  # an int, whatever was given
         changes |= {"n_total": n_layers, "router": "none"}
     if tree is not None:
         check_tree(tree, path / hparams_file, files[MODEL].size)
@@ -137,9 +145,6 @@ def finish_loading(
             f"{path}: `pretrainer` must be a dld_brain.ModelLoader, but is "
             f"{type(loader).__name__}"
         )
-    n_total = loader.model.n_total
-    if n_layers is None:
-        table.check_depths(n_total, str(path / TABLE))
     task = loader.load(path, table, n_layers)
     if n_layers is not None:
         table = table.within(n_layers)

@@ -15,6 +15,8 @@ STATUSES = (
     "answered; 2, the command line or the model cannot be used; 130, it was "
     "interrupted (Ctrl-C); 141, its output was closed (| head)."
 )
+#: What goes wrong with a file or a model; torch's own are RuntimeErrors.
+FAULTS = (OSError, ValueError, RuntimeError, ImportError, MemoryError)
 #: The longest line of a fault, in characters.
 LONGEST = 480
 
@@ -74,7 +76,7 @@ def reason(error: BaseException) -> str:
     >>> reason(PermissionError(13, "Permission denied", "a.wav"))
     'a.wav: Permission denied'
     """
-    text = str(error) or type(error).__name__
+    text = str(error) or type(error).__name__  # MemoryError says nothing
     if isinstance(error, OSError) and error.strerror and error.filename:
         text = f"{error.filename}: {error.strerror}"
     elif isinstance(error, RuntimeError):  # torch's have many lines
@@ -82,13 +84,32 @@ def reason(error: BaseException) -> str:
     return escaped(text, LONGEST)
 
 
+def fault_of(file: str, error: BaseException) -> str:
+    """What went wrong with a file, with its name.
+
+    Example
+    -------
+    >>> fault_of("a.wav", ValueError("it is no audio"))
+    'a.wav: it is no audio'
+    """
+    text, name = reason(error), escaped(file, 200)
+    return text if name in text else f"{name}: {text}"[:LONGEST]
+
+
 def complain(text: str) -> None:
     """Prints a fault, on stderr."""
     say(f"error: {text}", to=sys.stderr)
 
 
-def guarded(run: Callable[[], int]) -> int:
-    """Runs a command; a fault, Ctrl-C or a closed output is one line at most.
+def guarded(
+    run: Callable[[], int], faults: tuple[type[Exception], ...] = ()
+) -> int:
+    """Runs a command; Ctrl-C is one line, and a closed output is none.
+
+    Arguments
+    ---------
+    faults : tuple of type
+        Exceptions that are one line, too; others are raised.
 
     Returns
     -------
@@ -105,11 +126,8 @@ def guarded(run: Callable[[], int]) -> int:
     except BrokenPipeError:
         _drop_output()
         return CLOSED
-    except (OSError, ValueError, RuntimeError, ImportError) as error:
+    except faults as error:
         complain(reason(error))
-        return UNUSABLE
-    except MemoryError:
-        complain("there is not enough memory")
         return UNUSABLE
     except KeyboardInterrupt:
         complain("interrupted")

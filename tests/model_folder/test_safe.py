@@ -13,8 +13,8 @@ from common import change_text
 
 import dld_brain
 from dld_brain.export.__main__ import main as export
-from dld_brain.model_folder import load_pretrained, read
 from dld_brain.files.manifest import write_manifest
+from dld_brain.model_folder import load_pretrained, read
 from dld_brain.model_folder.safe_yaml import canonical, read_yaml
 from pretrained_interfaces import DynamicEncoderASR, DynamicEncoderClassifier
 from pretrained_interfaces.__main__ import main as shell

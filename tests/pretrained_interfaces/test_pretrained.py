@@ -13,8 +13,8 @@ import soundfile
 import torch
 from common import change_weights
 
-from dld_brain.model_folder import load_pretrained
 from dld_brain.files.manifest import sha256, write_manifest
+from dld_brain.model_folder import load_pretrained
 from pretrained_interfaces import DynamicEncoderASR
 from pretrained_interfaces.__main__ import main
 from speechbrain.inference.ASR import EncoderASR

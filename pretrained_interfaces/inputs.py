@@ -120,11 +120,11 @@ def find_audio(audio: Any, savedir: Union[str, Path, None] = None) -> Any:
     found = fetch_audio(audio, savedir) if isinstance(audio, str) else None
     if found is not None:
         return found
-    path = local_path(audio)
+    path = local_path(audio).absolute()  # libsndfile reads stdin for "-"
     if not os.path.lexists(path):
         raise FileNotFoundError(
             f"audio file {escaped(audio, 120)} does not exist: looked for "
-            f"{escaped(os.path.abspath(path), 240)}"
+            f"{escaped(path, 240)}"
         )
     return path
 

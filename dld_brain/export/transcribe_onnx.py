@@ -12,6 +12,7 @@ the transcript with a tab between. Exit status: see `STATUSES`.
 
 import argparse
 import itertools
+import os
 import sys
 from pathlib import Path
 from typing import NamedTuple, Optional
@@ -28,6 +29,7 @@ from dld_brain.files.console import (
     STATUSES,
     Parser,
     complain,
+    escaped,
     fault_of,
     guarded,
     say,
@@ -137,13 +139,16 @@ def read_audio(path: str, sample_rate: int, min_samples: int = 1) -> np.ndarray:
     numpy.ndarray
         Samples, [S].
     """
-    file = Path(path)
-    if not file.is_file():
+    file = Path(path).absolute()  # libsndfile reads stdin for "-"
+    if not os.path.isfile(file):
         raise FileNotFoundError(
-            f"audio file {path} does not exist: looked for {file.absolute()}"
+            f"audio file {escaped(path, 120)} does not exist: looked for "
+            f"{escaped(file, 240)}"
         )
     try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        # soundfile encodes strictly: a name need not be text, but on Windows.
+        name = os.fsencode(file) if os.name == "posix" else str(file)
+        samples, rate = soundfile.read(name, dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, TypeError):  # of .raw: it has no rate
         raise ValueError(
             f"{path} must be audio that soundfile reads, but is not: convert "

@@ -207,32 +207,6 @@ def test_batches_that_are_none(asr, wavs, lens, error, message):
         asr.transcribe_batch(wavs, lens)
 
 
-@pytest.mark.parametrize(
-    "source", ["results/none/pretrained", "/none/pretrained", "nowhere"]
-)
-def test_a_source_that_does_not_exist_is_not_looked_for_on_the_hub(
-    source, monkeypatch
-):
-    monkeypatch.setattr(
-        "pretrained_interfaces.inputs.fetch",
-        lambda **_: pytest.fail("fetched"),
-    )
-    with pytest.raises(FileNotFoundError, match="`source` must be a folder"):
-        DynamicEncoderASR.from_hparams(source)
-
-
-def test_a_hub_id_is_fetched(monkeypatch):
-    class FetchedError(Exception):
-        pass
-
-    def fetch(name, source, **_):
-        raise FetchedError(source)
-
-    monkeypatch.setattr("pretrained_interfaces.inputs.fetch", fetch)
-    with pytest.raises(FetchedError, match="owner/name"):
-        DynamicEncoderASR.from_hparams("owner/name")
-
-
 def test_a_folder_without_a_model(tmp_path):
     with pytest.raises(FileNotFoundError, match="lacks hyperparams.yaml"):
         DynamicEncoderASR.from_hparams(tmp_path)

@@ -1,6 +1,5 @@
 """Checks what users give, before any work starts."""
 
-import logging
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,10 +9,9 @@ from urllib.request import url2pathname
 import torch
 
 from dld_brain.files.console import escaped
+from dld_brain.files.hub import is_of_hub
 from dld_brain.files.whole import recover
-from pretrained_interfaces.remote import fetch_audio, is_hub_id
-
-logger = logging.getLogger(__name__)
+from pretrained_interfaces.remote import fetch_audio
 
 
 def local_path(path: Union[str, Path]) -> Path:
@@ -74,18 +72,9 @@ def check_source(source: Union[str, Path]) -> str:
         recover(path)
     if os.path.isdir(path):
         return str(path)
-    looked_at = escaped(os.path.abspath(path), 200)
-    if (
-        isinstance(source, str)
-        and is_hub_id(source)
-        and not os.path.exists(path.parent)
-    ):
-        logger.warning(
-            "%s is no folder: asking the Hugging Face Hub for %s",
-            looked_at,
-            source,
-        )
+    if is_of_hub(source):
         return source
+    looked_at = escaped(os.path.abspath(path), 200)
     raise FileNotFoundError(
         f"`source` must be a folder, or owner/name of the Hugging Face Hub, "
         f"but {looked_at} is no folder: give the folder `pretrained` of a "

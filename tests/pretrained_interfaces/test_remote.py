@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants
 
-from pretrained_interfaces import DynamicEncoderASR, remote
+from dld_brain.files import hub as files_hub
+from pretrained_interfaces import DynamicEncoderASR
 from pretrained_interfaces.inputs import find_audio
 from speechbrain.utils.fetching import FetchConfig
 
@@ -162,7 +163,7 @@ def test_without_a_network_it_is_said_at_once(no_network, tmp_path):
 
 
 def test_a_server_that_says_nothing_is_not_waited_for(monkeypatch, tmp_path):
-    monkeypatch.setattr(remote, "TIMEOUT", 0.1)
+    monkeypatch.setattr(files_hub, "TIMEOUT", 0.1)
     never = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: never.wait(60))
     with pytest.raises(FileNotFoundError, match="no answer in 0.1 s"):

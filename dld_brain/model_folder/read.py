@@ -5,7 +5,7 @@ import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, Optional
+from typing import Any, NamedTuple, Optional, get_type_hints
 
 import torch
 from hyperpyyaml import load_hyperpyyaml
@@ -24,6 +24,15 @@ from dld_brain.tasks import Task
 
 logger = logging.getLogger(__name__)
 HPARAMS = "hyperparams.yaml"
+#: What objects raise whose arguments cannot be.
+MISFITS = (
+    ArithmeticError,
+    AttributeError,
+    KeyError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 
 
 class PretrainedModel(NamedTuple):
@@ -128,7 +137,12 @@ def load_pretrained(
         changes |= {"n_total": n_layers, "router": "none"}
     if tree is not None:
         check_tree(tree, path / hparams_file, files[MODEL].size)
-    hparams = load_hyperpyyaml(text, changes, overrides_must_match)
+    if tree is None:  # what is trusted raises what it raises
+        hparams = load_hyperpyyaml(text, changes, overrides_must_match)
+    else:
+        hparams = _make(
+            text, changes, overrides_must_match, path / hparams_file
+        )
     return finish_loading(path, hparams, table, n_layers)
 
 
@@ -175,14 +189,46 @@ def check_tree(tree: dict[str, Any], path: Path, n_bytes: int) -> None:
         }
         try:
             inspect.signature(function).bind(**arguments)
+            _check_types(function, arguments)
             if made.name.endswith("_encoder"):
                 _check_size(function, arguments, n_bytes)
-        except (TypeError, ValueError, KeyError, RuntimeError) as error:
-            text = " ".join(str(error).split())
+        except MISFITS as error:
+            text = " ".join(str(error).split())[:200]
             raise ValueError(f"{path}: `{key}`: {text}") from None
     for key in ("modules", "pretrainer"):
         if key not in tree:
             raise ValueError(f"{path} must have `{key}`, but has not")
+
+
+def _check_types(function: Any, arguments: Mapping[str, Any]) -> None:
+    """Raises unless numbers and words are what the signature says."""
+    is_class = isinstance(function, type)
+    hints = get_type_hints(function.__init__ if is_class else function)
+    for name, value in arguments.items():
+        kind = hints.get(name)
+        if kind is int:
+            fits, what = type(value) is int and value > 0, "a whole number"
+        elif kind is float:
+            fits, what = type(value) in (int, float) and value >= 0, "a number"
+        elif kind in (str, bool):
+            fits, what = type(value) is kind, f"a {kind.__name__}"
+        else:
+            continue
+        if not fits:
+            raise ValueError(
+                f"`{name}` must be {what}, but is {str(value)[:40]!r}"
+            )
+
+
+def _make(
+    text: str, changes: Mapping[str, Any], must_match: bool, path: Path
+) -> dict[str, Any]:
+    """Makes the objects of a file that was checked; one line if one is none."""
+    try:
+        return load_hyperpyyaml(text, dict(changes), must_match)
+    except MISFITS as error:
+        lines = " ".join(str(error).split())[:300]
+        raise ValueError(f"{path} cannot be made: {lines}") from None
 
 
 def _check_size(function: Any, arguments: Any, n_bytes: int) -> None:

@@ -217,6 +217,7 @@ def test_a_folder_without_a_model(tmp_path):
     [
         (lambda s: s.pop("head.bias"), "missing: head.bias"),
         (lambda s: s.update(extra=torch.ones(1)), "surplus: extra"),
+        (lambda s: s["head.bias"][3:].fill_(torch.nan), "head.bias has NaN"),
     ],
 )
 def test_weights_that_do_not_fit(copy, change, message):

@@ -1,16 +1,14 @@
 """Reads a model folder: the one way in, for training, inference and export."""
 
-import inspect
 import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, Optional, get_type_hints
+from typing import Any, NamedTuple, Optional
 
 import torch
 from hyperpyyaml import load_hyperpyyaml
 
-import dld_brain
 from dld_brain.depth_table import (
     FILE as TABLE,
     DepthTable,
@@ -18,21 +16,13 @@ from dld_brain.depth_table import (
 from dld_brain.files import manifest
 from dld_brain.files.whole import recover
 from dld_brain.model_folder import safe_yaml
+from dld_brain.model_folder.check import check_tree, make
 from dld_brain.model_folder.loader import FILES, ModelLoader
 from dld_brain.model_folder.weights import MODEL
 from dld_brain.tasks import Task
 
 logger = logging.getLogger(__name__)
 HPARAMS = "hyperparams.yaml"
-#: What objects raise whose arguments cannot be.
-MISFITS = (
-    ArithmeticError,
-    AttributeError,
-    KeyError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
 
 
 class PretrainedModel(NamedTuple):
@@ -140,9 +130,7 @@ def load_pretrained(
     if tree is None:  # what is trusted raises what it raises
         hparams = load_hyperpyyaml(text, changes, overrides_must_match)
     else:
-        hparams = _make(
-            text, changes, overrides_must_match, path / hparams_file
-        )
+        hparams = make(text, changes, overrides_must_match, path / hparams_file)
     return finish_loading(path, hparams, table, n_layers)
 
 
@@ -167,88 +155,6 @@ def finish_loading(
     return PretrainedModel(
         hparams["modules"], task, table, loader.sample_rate, hparams
     )
-
-
-def check_tree(tree: dict[str, Any], path: Path, n_bytes: int) -> None:
-    """Raises where the objects of a file do not fit the names, or memory.
-
-    The encoder is made without memory (on the device `meta`) and must fit
-    what model.safetensors holds, before any of it is made in earnest.
-
-    Arguments
-    ---------
-    n_bytes : int
-        Size of the weights.
-    """
-    for key, made in tree.items():
-        if not isinstance(made, safe_yaml.Made):
-            continue
-        function = getattr(dld_brain, made.name)
-        arguments = {
-            k: safe_yaml.resolve(tree, v) for k, v in made.arguments.items()
-        }
-        try:
-            inspect.signature(function).bind(**arguments)
-            _check_types(function, arguments)
-            if made.name.endswith("_encoder"):
-                _check_size(function, arguments, n_bytes)
-        except MISFITS as error:
-            text = " ".join(str(error).split())[:200]
-            raise ValueError(f"{path}: `{key}`: {text}") from None
-    for key in ("modules", "pretrainer"):
-        if key not in tree:
-            raise ValueError(f"{path} must have `{key}`, but has not")
-
-
-def _check_types(function: Any, arguments: Mapping[str, Any]) -> None:
-    """Raises unless numbers and words are what the signature says."""
-    is_class = isinstance(function, type)
-    hints = get_type_hints(function.__init__ if is_class else function)
-    for name, value in arguments.items():
-        kind = hints.get(name)
-        if kind is int:
-            fits, what = type(value) is int and value > 0, "a whole number"
-        elif kind is float:
-            fits, what = type(value) in (int, float) and value >= 0, "a number"
-        elif kind in (str, bool):
-            fits, what = type(value) is kind, f"a {kind.__name__}"
-        else:
-            continue
-        if not fits:
-            raise ValueError(
-                f"`{name}` must be {what}, but is {str(value)[:40]!r}"
-            )
-
-
-def _make(
-    text: str, changes: Mapping[str, Any], must_match: bool, path: Path
-) -> dict[str, Any]:
-    """Makes the objects of a file that was checked; one line if one is none."""
-    try:
-        return load_hyperpyyaml(text, dict(changes), must_match)
-    except MISFITS as error:
-        lines = " ".join(str(error).split())[:300]
-        raise ValueError(f"{path} cannot be made: {lines}") from None
-
-
-def _check_size(function: Any, arguments: Any, n_bytes: int) -> None:
-    """Raises if an encoder has more weights than there can be."""
-    if arguments.get("source") is not None:
-        raise ValueError(
-            f"`source` must be null in a model folder, which has its own "
-            f"weights, but is {arguments['source']!r}"
-        )
-    if "config" in arguments:
-        from dld_brain.encoder.wavlm.huggingface import check_config
-
-        check_config(arguments["config"])
-    with torch.device("meta"):
-        n_weights = sum(p.numel() for p in function(**arguments).parameters())
-    if n_weights > n_bytes:  # no weight takes less than a byte
-        raise ValueError(
-            f"its sizes make {n_weights} parameters, but {MODEL} has "
-            f"{n_bytes} bytes"
-        )
 
 
 def load_for_inference(source: str) -> PretrainedModel:

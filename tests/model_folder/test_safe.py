@@ -17,7 +17,7 @@ from common import change_text
 import dld_brain
 from dld_brain.export.__main__ import main as export
 from dld_brain.files.manifest import write_manifest
-from dld_brain.model_folder import load_pretrained, read
+from dld_brain.model_folder import check, load_pretrained
 from dld_brain.model_folder.safe_yaml import canonical, read_yaml
 from pretrained_interfaces import (
     DynamicEncoderASR,
@@ -100,7 +100,7 @@ def test_a_hostile_file_is_one_line_and_nothing_is_made(
     (folder / "hyperparams.yaml").write_text(text)
     write_manifest(folder)
     monkeypatch.setattr(
-        read, "load_hyperpyyaml", lambda *_: pytest.fail("something was made")
+        check, "load_hyperpyyaml", lambda *_: pytest.fail("something was made")
     )
     with pytest.raises(ValueError) as error:
         load_pretrained(str(folder))
@@ -177,6 +177,9 @@ def test_a_folder_of_the_hub_is_checked_like_any_other(folder, monkeypatch):
         ("d_ffn: 32", "d_ffn: 1000000", "its sizes make .* parameters"),
         ("n_total: 3", "n_total: 1000000000", "`n_total` must be at most 1000"),
         ("n_total: 3", "n_total: 3.5", "hyperparams.yaml: `model`: "),
+        ("sample_rate: 16000", "sample_rate: 1", "between 4000 and 384000"),
+        ("hop_ms: 10", "hop_ms: 999", "`hop_length` must be at most"),
+        ("n_fft: 512", "n_fft: 1", "that at most `n_fft`"),
         ("n_heads: 2", "n_heads: 0", "`n_heads` must be a whole number"),
         ("d_ffn: 32", "d_ffn: [32]", "`d_ffn` must be a whole number"),
         ("vocab_size: 13", "vocab_size: true", "must be a whole number"),

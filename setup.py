@@ -70,6 +70,7 @@ setup(
         "ruamel.yaml>=0.17.28,<0.19",
         "pyyaml>=6,<7",  # parser events of a model folder's YAML
         "safetensors>=0.4.3,<0.9",  # SafetensorError
+        "huggingface_hub",  # as SpeechBrain has it
         "sentencepiece>=0.2,<0.3",
         "jiwer>=4,<5",  # 4 counts empty references
         "matplotlib>=3.9,<4",

@@ -10,6 +10,13 @@ from collections.abc import Sequence
 from typing import Optional
 
 from dld_brain import __version__
+from dld_brain.files.console import (
+    STATUSES,
+    UNUSABLE,
+    complain,
+    escaped,
+    guarded,
+)
 
 #: By word: module whose `main(arguments)` it runs, words that are handed on
 #: in front of the others, and what it is for.
@@ -35,6 +42,11 @@ COMMANDS = {
         (),
         "write a depth for SpeechBrain alone, or ONNX graphs",
     ),
+    "transcribe_onnx": (
+        "dld_brain.export.transcribe_onnx",
+        (),
+        "audio files to text with exported ONNX graphs, without torch",
+    ),
     "paper": (
         "dld_brain.paper.__main__",
         (),
@@ -48,7 +60,13 @@ def usage() -> str:
     width = max(map(len, COMMANDS))
     lines = [f"  {w:{width}}  {text}" for w, (_, _, text) in COMMANDS.items()]
     return "\n".join(
-        ["usage: dld COMMAND ...  (dld COMMAND --help says more)", "", *lines]
+        [
+            "usage: dld COMMAND ...  (dld COMMAND --help says more)",
+            "",
+            *lines,
+            "",
+            STATUSES,
+        ]
     )
 
 
@@ -64,7 +82,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     -------
     int
         Exit status: 0, or 2 where the command line cannot be followed; what
-        the command itself answers else.
+        the command itself answers else (`files.console.STATUSES`).
 
     Example
     -------
@@ -76,19 +94,20 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     word, *rest = given or [""]
     if word in ("", "-h", "--help"):
         print(usage())
-        return 0 if word else 2
+        return 0 if word else UNUSABLE
     if word == "--version":
         print(f"dld-brain {__version__}")
         return 0
     if word not in COMMANDS:
         known = ", ".join(COMMANDS)
-        print(
-            f"error: the command must be one of {known}, but is {word!r}",
-            file=sys.stderr,
+        complain(
+            f"the command must be one of {known}, but is '{escaped(word, 40)}'"
         )
-        return 2
+        return UNUSABLE
     module, first, _ = COMMANDS[word]
-    return importlib.import_module(module).main([*first, *rest])
+    return guarded(
+        lambda: importlib.import_module(module).main([*first, *rest])
+    )
 
 
 if __name__ == "__main__":

@@ -6,15 +6,19 @@ names.
 
 import json
 import math
+import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Optional
 
+from dld_brain.files.manifest import read_json
 from dld_brain.files.whole import write_text
 from dld_brain.gates.gates import Gates, whole_number
 
 FILE = "depth_table.json"
+#: The largest count: what 64 bits hold.
+LARGEST = 2**63 - 1
 #: Probabilities are kept so far from 0 and 1: single precision has no nearer.
 NEAREST = 1e-6
 
@@ -102,25 +106,27 @@ class DepthRow:
         ...
         ValueError: depth 2: `layers` must be 2 numbers that rise from 0, ...
         """
-        counts = (self.n_layers, self.params, self.weight_bytes, *self.layers)
-        if any(type(x) is not int for x in counts):
-            raise ValueError(f"depth {self.n_layers!r}: a count is no int")
-        rising = sorted(set(self.layers)) == list(self.layers)
-        if not (rising and len(self.layers) == self.n_layers > 0) or (
-            self.layers[0] < 0
-        ):
+        where = f"depth {str(self.n_layers)[:20]}"
+        layers = self.layers if isinstance(self.layers, list) else [None]
+        counts = (self.n_layers, self.params, self.weight_bytes, *layers)
+        if any(type(x) is not int or abs(x) > LARGEST for x in counts):
             raise ValueError(
-                f"depth {self.n_layers}: `layers` must be {self.n_layers} "
-                f"numbers that rise from 0, but are {self.layers}"
+                f"{where}: `n_layers`, `layers`, `params` and `weight_bytes` "
+                f"must be whole numbers up to {LARGEST}"
             )
-        values = [self.macs_per_second, self.dev_loss, self.dev_loss_mean]
-        values += [self.dev_loss_std, self.dev_rate]
+        rising = sorted(set(layers)) == layers
+        if not (rising and len(layers) == self.n_layers > 0 <= layers[0]):
+            raise ValueError(
+                f"{where}: `layers` must be {self.n_layers} numbers that rise "
+                f"from 0, but are {str(layers)[:100]}"
+            )
+        values = [self.dev_loss, self.dev_loss_mean, self.dev_loss_std]
         values += [self.confidence_slope, self.confidence_offset]
-        given = [x for x in values if x is not None]
-        if self.macs_per_second is None or not all(map(math.isfinite, given)):
-            raise ValueError(f"depth {self.n_layers}: numbers must be finite")
+        given = [x for x in (*values, self.dev_rate) if x is not None]
+        if not all(map(_is_finite, (self.macs_per_second, *given))):
+            raise ValueError(f"{where}: numbers must be finite")
         if min(self.params, self.weight_bytes, self.macs_per_second) <= 0:
-            raise ValueError(f"depth {self.n_layers}: costs must be positive")
+            raise ValueError(f"{where}: costs must be positive")
 
 
 @dataclass
@@ -205,19 +211,18 @@ class DepthTable:
         ValueError
             If it is no depth table.
         """
+        content = read_json(Path(path))
         try:
-            content = json.loads(Path(path).read_text(encoding="utf-8"))
-            rows = [DepthRow(**row) for row in content["rows"]]
-            model, strategy = str(content["model"]), str(content["strategy"])
+            rows = [_row(row) for row in _value(content, "rows", list)]
             if not rows:
                 raise ValueError("it has no rows")
-            for row in rows:
-                row.check()
             depths = [row.n_layers for row in rows]
             if depths != sorted(set(depths)):
-                raise ValueError(f"depths must rise, but are {depths}")
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
-            raise ValueError(f"{path} is no depth table: {error}") from error
+                raise ValueError(f"depths must rise, but are {depths}"[:200])
+            model = _value(content, "model", str)
+            strategy = _value(content, "strategy", str)
+        except ValueError as error:
+            raise ValueError(f"{path} is no depth table: {error}") from None
         self.rows, self.model, self.strategy = rows, model, strategy
 
     def check_depths(self, n_total: int, path: str) -> None:
@@ -232,7 +237,7 @@ class DepthTable:
             if row.layers[-1] >= n_total:
                 raise ValueError(
                     f"{path} must name layers below {n_total}, but depth "
-                    f"{row.n_layers} has {row.layers}"
+                    f"{row.n_layers} has {str(row.layers)[:100]}"
                 )
 
     def within(self, n_layers: int) -> "DepthTable":
@@ -264,3 +269,31 @@ class DepthTable:
             if set(row.layers) <= set(kept)
         ]
         return DepthTable(self.model, self.strategy, rows)
+
+
+def _value(content: Any, key: str, kind: type) -> Any:
+    """What a table has under a key."""
+    if not (isinstance(content, dict) and isinstance(content.get(key), kind)):
+        raise ValueError(f"`{key}` must be a {kind.__name__}, but is not")
+    return content[key]
+
+
+def _row(content: Any) -> DepthRow:
+    """A row, checked."""
+    known = {f.name for f in fields(DepthRow)}
+    needed = {f.name for f in fields(DepthRow) if f.default is MISSING}
+    if not (isinstance(content, dict) and needed <= set(content) <= known):
+        raise ValueError(
+            f"a row must have {', '.join(sorted(needed))}, and of others "
+            f"{', '.join(sorted(known - needed))} alone, but is "
+            f"{str(content)[:60]}"
+        )
+    row = DepthRow(**content)
+    row.check()
+    return row
+
+
+def _is_finite(value: Any) -> bool:
+    """Whether it is a number that a float can hold, and finite."""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return is_number and abs(value) <= sys.float_info.max

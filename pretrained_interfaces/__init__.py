@@ -1,8 +1,22 @@
 """What a user of a trained model imports."""
 
-from pretrained_interfaces.asr import DynamicEncoderASR
-from pretrained_interfaces.classifier import DynamicEncoderClassifier
-from pretrained_interfaces.depth import Budget, Escalate, Routed
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pretrained_interfaces.asr import DynamicEncoderASR
+    from pretrained_interfaces.classifier import DynamicEncoderClassifier
+    from pretrained_interfaces.depth import Budget, Escalate, Routed
+
+#: By name, the module that has it; found when asked for (PEP 562), so that
+#: the command line can answer before torch is there.
+_PLACES = {
+    "Budget": "depth",
+    "DynamicEncoderASR": "asr",
+    "DynamicEncoderClassifier": "classifier",
+    "Escalate": "depth",
+    "Routed": "depth",
+}
 
 __all__ = [
     "Budget",
@@ -11,3 +25,16 @@ __all__ = [
     "Escalate",
     "Routed",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Finds a name of `__all__`."""
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = importlib.import_module(f"{__name__}.{_PLACES[name]}")
+    return getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    """The names that there are, found yet or not."""
+    return sorted({*globals(), *__all__})

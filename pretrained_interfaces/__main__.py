@@ -6,29 +6,49 @@
 > python -m pretrained_interfaces calibrate --source DIR
 
 The first three print one line a file, its name and the transcript or label
-with a tab between, or with --json one object a line. The exit status is 1 if
-a file failed; the others are answered all the same.
+with a tab between; or with --json one object a line, in ASCII, which holds
+every name as it is. Every file is answered, one that fails with a line on
+stderr (with --json, an object with `error`). Exit status: see `STATUSES`.
 """
 
 import argparse
+import importlib
 import json
 import sys
 from dataclasses import asdict
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
-from pretrained_interfaces.asr import DynamicEncoderASR
-from pretrained_interfaces.classifier import DynamicEncoderClassifier
-from pretrained_interfaces.depth import Depth, Escalate, Routed, choose_depth
-from pretrained_interfaces.dynamic import DynamicDepth
+from dld_brain.files.console import (
+    FAULTS,
+    SOME_FAILED,
+    STATUSES,
+    Parser,
+    complain,
+    fault_of,
+    guarded,
+    say,
+)
+
+if TYPE_CHECKING:  # torch takes seconds: --help and Ctrl-C do not wait for it
+    from pretrained_interfaces.asr import DynamicEncoderASR
+    from pretrained_interfaces.classifier import DynamicEncoderClassifier
+    from pretrained_interfaces.depth import Depth
+    from pretrained_interfaces.dynamic import DynamicDepth
+
+#: Class of a command's model, by the module that has it.
+ASR = ("pretrained_interfaces.asr", "DynamicEncoderASR")
+CLASSIFIER = ("pretrained_interfaces.classifier", "DynamicEncoderClassifier")
 
 
 def parser() -> argparse.ArgumentParser:
     """Makes the parser of the command line."""
-    root = argparse.ArgumentParser(prog="python -m pretrained_interfaces")
+    root = Parser(prog="python -m pretrained_interfaces", epilog=STATUSES)
     commands = root.add_subparsers(dest="command", required=True)
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument(
-        "--source", required=True, help="folder `pretrained`, or a hub id"
+        "--source",
+        required=True,
+        help="folder `pretrained`, or owner/name on the Hugging Face Hub",
     )
     shared.add_argument("--device", default="auto", help="auto, cpu, cuda, ...")
     files = argparse.ArgumentParser(add_help=False)
@@ -38,15 +58,41 @@ def parser() -> argparse.ArgumentParser:
     files.add_argument(
         "--json", action="store_true", help="one JSON object a line"
     )
-    files.add_argument("files", nargs="+", help="audio files")
-    command = commands.add_parser(
-        "classify", parents=[shared, files], help="classify audio files"
+    files.add_argument(
+        "files",
+        nargs="+",
+        help="audio files (names that begin with a dash: behind --), http(s) "
+        "URLs, or hub:owner/name/file",
     )
-    command.set_defaults(model=DynamicEncoderClassifier, run=answer_all)
     command = commands.add_parser(
-        "transcribe", parents=[shared, files], help="transcribe audio files"
+        "classify",
+        parents=[shared, files],
+        help="classify audio files",
+        epilog=STATUSES,
     )
-    command.set_defaults(model=DynamicEncoderASR, run=answer_all)
+    command.set_defaults(model=CLASSIFIER, run=answer_all)
+    command = commands.add_parser(
+        "transcribe",
+        parents=[shared, files],
+        help="transcribe audio files",
+        epilog=STATUSES,
+    )
+    command.set_defaults(model=ASR, run=answer_all)
+    _add_depths(command)
+    command = commands.add_parser(
+        "calibrate",
+        parents=[shared],
+        help="measure every depth here",
+        epilog=STATUSES,
+    )
+    command.add_argument("--seconds", type=float, default=10.0)
+    command.add_argument("--threads", type=int)
+    command.set_defaults(model=ASR, run=print_calibration)
+    return root
+
+
+def _add_depths(command: argparse.ArgumentParser) -> None:
+    """Adds what else than a number can decide on the depth."""
     command.add_argument(
         "--max_rtf", type=float, help="the deepest depth that is as fast"
     )
@@ -66,16 +112,9 @@ def parser() -> argparse.ArgumentParser:
         type=float,
         help="the router's layers whose probability is higher",
     )
-    command = commands.add_parser(
-        "calibrate", parents=[shared], help="measure every depth here"
-    )
-    command.add_argument("--seconds", type=float, default=10.0)
-    command.add_argument("--threads", type=int)
-    command.set_defaults(model=DynamicEncoderASR, run=print_calibration)
-    return root
 
 
-def depth_of(options: argparse.Namespace) -> Depth:
+def depth_of(options: argparse.Namespace) -> "Depth":
     """What a command line says of the depth.
 
     Raises
@@ -83,6 +122,8 @@ def depth_of(options: argparse.Namespace) -> Depth:
     ValueError
         If it says two things, or what cannot be.
     """
+    from pretrained_interfaces.depth import Escalate, Routed, choose_depth
+
     given = {
         name: vars(options)[name]
         for name in ("max_rtf", "max_latency", "max_entropy", "open_threshold")
@@ -103,7 +144,7 @@ def depth_of(options: argparse.Namespace) -> Depth:
 
 
 def transcribe(
-    asr: DynamicEncoderASR, file: str, depth: Depth
+    asr: "DynamicEncoderASR", file: str, depth: "Depth"
 ) -> dict[str, Any]:
     """Transcribes a file.
 
@@ -117,7 +158,9 @@ def transcribe(
 
 
 def classify(
-    classifier: DynamicEncoderClassifier, file: str, n_layers: Optional[int]
+    classifier: "DynamicEncoderClassifier",
+    file: str,
+    n_layers: Optional[int],
 ) -> dict[str, Any]:
     """Classifies a file.
 
@@ -135,7 +178,7 @@ def classify(
 
 
 def answer(
-    model: DynamicDepth, file: str, options: argparse.Namespace
+    model: "DynamicDepth", file: str, options: argparse.Namespace
 ) -> dict[str, Any]:
     """Transcribes or classifies a file.
 
@@ -145,47 +188,47 @@ def answer(
         `file`, and what was found, or `error`.
     """
     try:
-        if isinstance(model, DynamicEncoderClassifier):
+        if options.command == "classify":
             return {"file": file, **classify(model, file, options.n_layers)}
         return {"file": file, **transcribe(model, file, depth_of(options))}
-    except (OSError, ValueError, RuntimeError) as error:
-        return {"file": file, "error": str(error)}
+    except FAULTS as error:
+        return {"file": file, "error": fault_of(file, error)}
 
 
-def answer_all(model: DynamicDepth, options: argparse.Namespace) -> int:
+def answer_all(model: "DynamicDepth", options: argparse.Namespace) -> int:
     """Answers the files of a command line and prints them."""
-    if isinstance(model, DynamicEncoderASR):
-        depth_of(options).check(model)
-    else:
+    if options.command == "classify":
         model.gates(options.n_layers)
-    failed = False
+    else:
+        depth_of(options).check(model)
+    status = 0
     for file in options.files:
         result = answer(model, file, options)
-        failed = failed or "error" in result
+        status = SOME_FAILED if "error" in result else status
         if options.json:
-            print(json.dumps(result), flush=True)
+            say(json.dumps(result))
         elif "error" in result:
-            print(f"error: {result['error']}", file=sys.stderr)
+            complain(result["error"])
         else:
-            print(f"{file}\t{result['text']}", flush=True)
-    return int(failed)
+            say(file, result["text"])
+    return status
 
 
 def print_calibration(
-    asr: DynamicEncoderASR, options: argparse.Namespace
+    asr: "DynamicEncoderASR", options: argparse.Namespace
 ) -> int:
     """Calibrates and prints the table."""
     found = asr.calibrate(options.seconds, options.threads)
-    print(json.dumps(found.machine))
+    say(json.dumps(found.machine))
     columns = [f"{s:g} s of audio, ms" for s in found.seconds]
-    print(f"| n | {' | '.join(columns)} | encoder, ms | RTF | peak MiB |")
-    print("|---|" + "---|" * (len(columns) + 3))
+    say(f"| n | {' | '.join(columns)} | encoder, ms | RTF | peak MiB |")
+    say("|---|" + "---|" * (len(columns) + 3))
     for n, times in found.latency.items():
         cells = [f"{1000 * t:.0f}" for t in times]
         encoder = 1000 * found.encoder_latency[n][1]
         rtf = times[1] / found.seconds[1]
         peak = found.peak_memory.get(n, 0) / 2**20
-        print(
+        say(
             f"| {n} | {' | '.join(cells)} | {encoder:.0f} | {rtf:.4f} "
             f"| {peak:.0f} |"
         )
@@ -201,14 +244,15 @@ def main(arguments: Optional[list[str]] = None) -> int:
         Those of the process if not given.
     """
     options = parser().parse_args(arguments)
-    try:
-        model = options.model.from_hparams(
-            options.source, device=options.device
-        )
-        return options.run(model, options)
-    except (OSError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return guarded(lambda: _run(options), FAULTS)
+
+
+def _run(options: argparse.Namespace) -> int:
+    """Loads the model, and does what is asked of it."""
+    module, name = options.model
+    kind = getattr(importlib.import_module(module), name)
+    model = kind.from_hparams(options.source, device=options.device)
+    return options.run(model, options)
 
 
 if __name__ == "__main__":

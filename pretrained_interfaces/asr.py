@@ -99,9 +99,10 @@ class DynamicEncoderASR(Calibrated, DynamicDepth, EncoderASR):
         Arguments
         ---------
         audio : str, Path, file object, array, tensor or mapping
-            A file of any rate and number of channels, a URL, a file of a
-            hub repository, an open file; samples [S] or [S, channels] with
-            their `sampling_rate`; or `{"array": ..., "sampling_rate": ...}`.
+            A file of any rate and number of channels, a URL,
+            hub:owner/name/file, an open file; samples [S] or [S, channels]
+            with their `sampling_rate`; or `{"array": ..., "sampling_rate":
+            ...}`.
         depth : int, Budget, Escalate or Routed, optional
             Layers that run, or what decides; all if not given.
         n_layers, max_rtf, max_latency, best_effort

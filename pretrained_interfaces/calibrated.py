@@ -13,6 +13,7 @@ from dld_brain.encoder.quantize import quantize_linear
 from dld_brain.gates.gates import Gates
 from pretrained_interfaces.calibration import (
     Calibration,
+    count,
     lengths_of,
     machine,
     median_time,
@@ -66,10 +67,16 @@ class Calibrated(DynamicDepth):
             Threads of torch, from now on; as they are if not given.
         repeats : int
             How often each is timed; the median counts.
+
+        Raises
+        ------
+        ValueError
+            If `threads` or `repeats` is no whole number from 1.
         """
         lengths = lengths_of(seconds)
+        repeats = count("repeats", repeats)
         if threads is not None:
-            torch.set_num_threads(threads)
+            torch.set_num_threads(count("threads", threads))
         found = Calibration(
             self.identity, machine(self.device), list(lengths), {}, {}
         )

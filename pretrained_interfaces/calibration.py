@@ -1,11 +1,13 @@
 """What each depth costs on this machine, and the depth that a budget buys."""
 
 import json
+import logging
 import platform
 import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from math import inf
 from pathlib import Path
 from typing import Any, Optional
 
@@ -13,7 +15,11 @@ import numpy as np
 import torch
 
 import speechbrain
+from dld_brain.files.manifest import read_json
 from dld_brain.files.whole import write_text
+from dld_brain.gates.gates import whole_number
+
+logger = logging.getLogger(__name__)
 
 FILE = "calibration.json"
 #: Lengths that are timed, relative to the length asked for: attention grows
@@ -37,6 +43,29 @@ def machine(device: str) -> dict[str, Any]:
         "torch": torch.__version__,
         "speechbrain": speechbrain.__version__,
     }
+
+
+def count(name: str, value: Any) -> int:
+    """A whole number from 1.
+
+    Raises
+    ------
+    ValueError
+        If it is none.
+
+    Example
+    -------
+    >>> count("threads", 0)
+    Traceback (most recent call last):
+    ...
+    ValueError: `threads` must be a whole number from 1, but is 0
+    """
+    found = whole_number(value)
+    if found is None or found < 1:
+        raise ValueError(
+            f"`{name}` must be a whole number from 1, but is {value!r}"
+        )
+    return found
 
 
 @dataclass
@@ -129,14 +158,34 @@ class Calibration:
 
     @classmethod
     def load(cls, folder: str) -> Optional["Calibration"]:
-        """Reads calibration.json, if it is there."""
+        """Reads calibration.json; None if it is not there, or is none."""
         path = Path(folder, FILE)
         if not path.is_file():
             return None
-        content = json.loads(path.read_text())
-        for key in ("latency", "encoder_latency", "peak_memory"):
-            content[key] = {int(n): v for n, v in content[key].items()}
-        return cls(**content)
+        try:
+            content = read_json(path)
+            for key in ("latency", "encoder_latency", "peak_memory"):
+                content[key] = {int(n): v for n, v in content[key].items()}
+            found = cls(**content)
+            found.check()
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            logger.warning("%s is no calibration: %r", path, error)
+            return None
+        return found
+
+    def check(self) -> None:
+        """Raises unless every depth has a time for each length."""
+        times = [*self.latency.values(), *self.encoder_latency.values()]
+        n_lengths = len(self.seconds)
+        for row in [self.seconds, *times]:
+            is_whole = len(row) == n_lengths >= 2
+            if not is_whole or not all(0 < x < inf for x in row):
+                raise ValueError(
+                    f"times must be {n_lengths} seconds, 2 at least, but are "
+                    f"{str(row)[:100]}"
+                )
+        if not self.latency or set(self.latency) != set(self.encoder_latency):
+            raise ValueError("its depths must be those of `latency`")
 
 
 def median_time(task: Callable[[], Any], device: str, repeats: int) -> float:

@@ -59,8 +59,8 @@ class DynamicEncoderClassifier(DynamicDepth, EncoderClassifier):
         Arguments
         ---------
         path : str or Path
-            A file of any rate and number of channels, a URL, or a file of
-            a hub repository.
+            A file of any rate and number of channels, a URL, or
+            hub:owner/name/file.
         n_layers : int, optional
             Layers that run; all if not given.
 

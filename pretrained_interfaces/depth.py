@@ -8,7 +8,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Optional, Union
+from numbers import Real
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 import torch
 
@@ -101,7 +102,7 @@ class Budget(Depth):
             )
         for name in ("max_rtf", "max_latency"):
             value = getattr(self, name)
-            if value is not None and not value > 0:
+            if value is not None and not (_is_number(value) and value > 0):
                 raise ValueError(
                     f"`{name}` must be more than 0, but is {value!r}"
                 )
@@ -154,6 +155,19 @@ class Escalate(Depth):
                 "give either `max_entropy` or `min_confidence`, which say "
                 "when an answer is sure enough"
             )
+        entropy, confidence = self.max_entropy, self.min_confidence
+        if entropy is not None and not (_is_number(entropy) and entropy >= 0):
+            raise ValueError(
+                f"`max_entropy` must be at least 0 (nats per frame), but is "
+                f"{entropy!r}"
+            )
+        if confidence is not None and not (
+            _is_number(confidence) and 0 < confidence < 1
+        ):
+            raise ValueError(
+                f"`min_confidence` must be between 0 and 1, but is "
+                f"{confidence!r}"
+            )
         if self.start is not None and self.ladder is not None:
             raise ValueError(
                 "give `ladder` or `start`, which is its first depth, not both"
@@ -169,11 +183,13 @@ class Escalate(Depth):
                 start = max(shallow, default=model.depths[0])
             model.gates(start)
             depths = default_ladder(start, model.depths)
-        if not depths or list(depths) != sorted(set(depths)):
+        rungs = [model.gates(depth) for depth in depths]
+        found = [gates.depth for gates in rungs]
+        if not found or found != sorted(set(found)):
             raise ValueError(
                 f"`ladder` must be depths that rise, but is {list(depths)}"
             )
-        return [model.gates(depth) for depth in depths]
+        return rungs
 
     def check(self, model: "Calibrated") -> None:
         """See `Depth.check`."""
@@ -216,10 +232,10 @@ class Routed(Depth):
     threshold: float = 0.5
 
     def __post_init__(self) -> None:
-        if not 0 <= self.threshold < 1:
+        if not (_is_number(self.threshold) and 0 <= self.threshold < 1):
             raise ValueError(
                 f"`threshold` must be at least 0 and less than 1, but is "
-                f"{self.threshold}"
+                f"{self.threshold!r}"
             )
 
     def check(self, model: "Calibrated") -> None:
@@ -282,6 +298,11 @@ def choose_depth(
         return Budget(**budget, best_effort=best_effort)
     value = next(iter(given.values()), None)
     return value if isinstance(value, Depth) else Fixed(value)
+
+
+def _is_number(value: Any) -> bool:
+    """Whether it is a number of any library, and no truth value."""
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def _climb(

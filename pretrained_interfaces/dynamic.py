@@ -1,5 +1,6 @@
 """What all models have that run at the depth that one asks for."""
 
+import os
 from pathlib import Path
 from typing import Any, Optional, Union
 
@@ -13,12 +14,8 @@ from dld_brain.encoder.encoder import EncoderOutput
 from dld_brain.gates.gates import Gates
 from dld_brain.gates.layer_sets import check_n_layers
 from dld_brain.model_folder.read import HPARAMS, load_pretrained
-from pretrained_interfaces.inputs import (
-    check_batch,
-    check_source,
-    fetch_folder,
-    is_remote,
-)
+from pretrained_interfaces.inputs import check_batch, check_source, find_audio
+from pretrained_interfaces.remote import fetch_folder
 from speechbrain.inference.interfaces import Pretrained
 from speechbrain.utils.fetching import FetchConfig, LocalStrategy
 
@@ -61,7 +58,9 @@ class DynamicDepth(Pretrained):
         Arguments
         ---------
         source : str or Path
-            The folder `pretrained` of a run, or a Hugging Face id.
+            The folder `pretrained` of a run; or, as a string of which
+            neither that folder nor `owner` is there, `owner/name` on the
+            Hugging Face Hub.
         n_layers : int, optional
             Load only the layers that run at this depth; all if not given.
             The depths whose layers are among them remain.
@@ -73,22 +72,26 @@ class DynamicDepth(Pretrained):
         trust_code : bool
             Whether hyperparams.yaml may name any code, which then runs.
         savedir : str or Path, optional
-            Where what is fetched goes.
+            Where what is fetched goes; the Hub's cache if not given.
 
         Raises
         ------
         FileNotFoundError
-            If the folder, or a file in it, does not exist.
+            If the folder, or a file in it, does not exist; of `owner/name`,
+            if the Hub gives no such model either, or not within 5 s.
         ValueError
-            If a file was changed, names code, does not fit the others or is
-            of a model for another task, or `n_layers` is no depth of it.
+            If a file was changed or added, names code, does not fit the
+            others or is of a model for another task, `n_layers` is no depth
+            of it, or there is no such device.
         """
+        options = {**(kwargs.get("run_opts") or {})}
+        device = options.get("device") if device is None else device
         if device is not None:
-            options = {**(kwargs.get("run_opts") or {})}
-            kwargs["run_opts"] = {**options, "device": find_device(device)}
+            options["device"] = find_device(str(device))
+            kwargs["run_opts"] = options
         source = folder = check_source(source)
         if not Path(source).is_dir():
-            folder = fetch_folder(
+            folder = _fetched(
                 source, savedir, local_strategy, fetch_config or FetchConfig()
             )
         if download_only:
@@ -100,6 +103,7 @@ class DynamicDepth(Pretrained):
             overrides=overrides,
             overrides_must_match=overrides_must_match,
             trust_code=trust_code,
+            is_alone=folder == source,
         )
         if model.task.key not in cls.HPARAMS_NEEDED:
             name = {"tokenizer": "ASR", "label_encoder": "Classifier"}
@@ -156,16 +160,17 @@ class DynamicDepth(Pretrained):
         Arguments
         ---------
         path : str, Path, file object, array, tensor or mapping
-            See `read_audio`; or a URL, or a file of a hub repository.
+            See `read_audio`; or a URL, or hub:owner/name/file.
+        savedir : str, optional
+            Cache of what is fetched from the Hub.
 
         Returns
         -------
         torch.Tensor
             Samples, [S].
         """
-        if isinstance(path, str) and is_remote(path):
-            return super().load_audio(path, savedir)
-        samples, rate = read_audio(path, sampling_rate)
+        audio = find_audio(path, savedir)
+        samples, rate = read_audio(audio, sampling_rate)
         return self.audio_normalizer(samples.to(self.device), rate)
 
     def encode(
@@ -273,3 +278,14 @@ class DynamicDepth(Pretrained):
             module.to(device)  # InputNormalization moves only when asked
         self.device = str(device)
         return self
+
+
+def _fetched(source: str, *where: Any) -> str:
+    """The folder of a model of the Hub; one line for both readings if none."""
+    try:
+        return fetch_folder(source, *where)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"`source` must be a folder or a model of the Hugging Face Hub, "
+            f"but there is no folder {os.path.abspath(source)}, and {error}"
+        ) from None

@@ -1,27 +1,54 @@
 """Checks what users give, before any work starts."""
 
-import re
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Union
+from urllib.request import url2pathname
 
 import torch
 
+from dld_brain.files.console import escaped
+from dld_brain.files.hub import is_of_hub
 from dld_brain.files.whole import recover
-from dld_brain.model_folder import manifest
-from speechbrain.utils.fetching import FetchConfig, LocalStrategy, fetch
+from pretrained_interfaces.remote import fetch_audio
 
-#: What the Hugging Face hub calls a repository: owner/name.
-HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+def local_path(path: Union[str, Path]) -> Path:
+    """The path that is meant: `~` is the home folder, file:// this machine.
+
+    Raises
+    ------
+    ValueError
+        If a file:// URL names another machine.
+
+    Example
+    -------
+    >>> local_path("file:///tmp/a%20b.wav")
+    PosixPath('/tmp/a b.wav')
+    """
+    text = str(path)
+    if isinstance(path, str) and text[:7].lower() == "file://":
+        host, slash, rest = text[7:].partition("/")
+        if host not in ("", "localhost"):
+            raise ValueError(
+                f"a file:// URL must name a file of this machine "
+                f"(file:///folder/file), but is {escaped(text, 200)}"
+            )
+        text = url2pathname(slash + rest)
+    return Path(os.path.expanduser(text))
 
 
 def check_source(source: Union[str, Path]) -> str:
-    """Tells a folder from a hub id without asking the network.
+    """Tells a folder from a Hub id without asking the network.
+
+    A string `owner/name` is of the Hub if there is neither such a folder nor
+    `owner`; everything else is local.
 
     Arguments
     ---------
     source : str or Path
-        A folder, `owner/name` on the hub, or a URL.
+        A folder, or `owner/name` on the Hugging Face Hub.
 
     Returns
     -------
@@ -38,73 +65,57 @@ def check_source(source: Union[str, Path]) -> str:
     >>> check_source("results/dld/pretrained")
     Traceback (most recent call last):
     ...
-    FileNotFoundError: `source` must be a folder or a Hugging Face id ...
+    FileNotFoundError: `source` must be a folder, or owner/name of ...
     """
-    text = str(source)
-    path = Path(text).expanduser()
-    recover(path)
-    if path.is_dir():
+    path = local_path(source)
+    if os.path.isdir(path.parent):  # also of a name that is too long
+        recover(path)
+    if os.path.isdir(path):
         return str(path)
-    is_hub_id = HUB_ID.fullmatch(text) and not path.parent.is_dir()
-    if "://" in text or (is_hub_id and isinstance(source, str)):
-        return text
+    if is_of_hub(source):
+        return source
+    looked_at = escaped(os.path.abspath(path), 200)
     raise FileNotFoundError(
-        f"`source` must be a folder or a Hugging Face id (owner/name), but "
-        f"{text} is no folder: give the folder `pretrained` of a finished run"
+        f"`source` must be a folder, or owner/name of the Hugging Face Hub, "
+        f"but {looked_at} is no folder: give the folder `pretrained` of a "
+        f"finished run"
     )
 
 
-def fetch_folder(
-    source: str,
-    savedir: Union[str, Path, None],
-    local_strategy: LocalStrategy,
-    fetch_config: FetchConfig,
-) -> str:
-    """Fetches the files that a model's manifest names, and no others.
+def find_audio(audio: Any, savedir: Union[str, Path, None] = None) -> Any:
+    """What `read_audio` reads: a path becomes that of a file which is there.
+
+    Only http(s):// URLs and hub:owner/name/file leave this machine.
 
     Arguments
     ---------
-    source : str
-        `owner/name` on the hub, or a URL.
+    savedir : str or Path, optional
+        Cache of what is fetched from the Hub.
 
-    Returns
-    -------
-    str
-        The folder that they are in; nothing in it is checked yet.
-    """
-
-    def get(name: str) -> Path:
-        """Fetches one file."""
-        return Path(
-            fetch(
-                name,
-                source,
-                savedir=savedir,
-                save_filename=None,
-                local_strategy=local_strategy,
-                fetch_config=fetch_config,
-            )
-        )
-
-    path = get(manifest.FILE)
-    for name in manifest.read_manifest(path):
-        get(name)
-    return str(path.parent)
-
-
-def is_remote(path: Union[str, Path]) -> bool:
-    """Whether audio is to be fetched: a URL, or a file of a hub repository.
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file; names the path that was looked at.
 
     Example
     -------
-    >>> is_remote("owner/name/example.wav"), is_remote("/data/example.wav")
-    (True, False)
+    >>> find_audio("dta/clip.wav")
+    Traceback (most recent call last):
+    ...
+    FileNotFoundError: audio file dta/clip.wav does not exist: looked ...
     """
-    if isinstance(path, Path):
-        return False
-    first, *rest = path.split("/")
-    in_hub = len(rest) >= 2 and first not in ("", "~", ".", "..")
-    return "://" in path or (in_hub and not Path(first).exists())
+    if not isinstance(audio, (str, Path)):
+        return audio
+    found = fetch_audio(audio, savedir) if isinstance(audio, str) else None
+    if found is not None:
+        return found
+    path = local_path(audio).absolute()  # libsndfile reads stdin for "-"
+    if not os.path.lexists(path):
+        raise FileNotFoundError(
+            f"audio file {escaped(audio, 120)} does not exist: looked for "
+            f"{escaped(path, 240)}"
+        )
+    return path
 
 
 def is_batch(audio: Any, args: Sequence[Any], kwargs: Mapping) -> bool:

@@ -13,8 +13,8 @@ import speechbrain as sb
 from dld_brain.audio.features import extract
 from dld_brain.depth_table import DepthTable
 from dld_brain.encoder.encoder import EncoderOutput
+from dld_brain.files.manifest import sha256, write_manifest
 from dld_brain.gates.by_layer import BernoulliGates
-from dld_brain.model_folder.manifest import sha256, write_manifest
 from dld_brain.run.config import Composed, compose, load_hparams
 from dld_brain.run.run import make_brain
 from dld_brain.tasks import TranscriptionTask

@@ -110,7 +110,7 @@ def loaded(code: str) -> set[str]:
 
 
 def test_inference_loads_nothing_of_training():
-    with_ours = loaded("import pretrained_interfaces")
+    with_ours = loaded("from pretrained_interfaces.asr import *")
     ours = with_ours - loaded("import speechbrain.inference.ASR")
     rooms = {room(m) for m in ours if m.startswith("dld_brain.")}
     assert not rooms & {"training", "evaluation", "search", "export", "run"}
@@ -118,5 +118,13 @@ def test_inference_loads_nothing_of_training():
     assert not ours & heavy
 
 
-def test_the_facade_is_light():
-    assert not loaded("import dld_brain") & {"torch", "speechbrain"}
+@pytest.mark.parametrize(
+    "name",
+    [
+        "dld_brain.cli",
+        "dld_brain.export.transcribe_onnx",
+        "pretrained_interfaces.__main__",
+    ],
+)
+def test_what_answers_at_once_or_without_torch_is_light(name):
+    assert not loaded(f"import {name}") & {"torch", "speechbrain"}

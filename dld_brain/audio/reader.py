@@ -3,6 +3,7 @@
 SpeechBrain's audio_io reads with soundfile; what it raises becomes one line.
 """
 
+import os
 from collections.abc import Mapping
 from io import IOBase
 from numbers import Integral
@@ -121,7 +122,7 @@ def _samples(
     return found.float().reshape(len(found), -1), int(sampling_rate)
 
 
-def _checked_path(path: Union[str, Path]) -> str:
+def _checked_path(path: Union[str, Path]) -> Union[str, bytes]:
     """The path of a file that is there and holds something."""
     file = Path(path).expanduser()
     if file.is_dir():
@@ -130,7 +131,8 @@ def _checked_path(path: Union[str, Path]) -> str:
         raise FileNotFoundError(f"audio file {path} does not exist")
     if file.stat().st_size == 0:
         raise ValueError(f"audio file {path} is empty")
-    return str(file)
+    # soundfile encodes strictly: a name need not be text, but on Windows.
+    return os.fsencode(file) if os.name == "posix" else str(file)
 
 
 def _load(

@@ -22,14 +22,21 @@ def find_device(name: str) -> str:
     """
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    if not re.fullmatch(r"cpu|(cuda|mps|xpu)(:\d+)?", name):
+    if not re.fullmatch(r"cpu|(cuda|mps|xpu)(:(0|[1-9][0-9]{0,3}))?", name):
         raise ValueError(
-            f"`device` must be auto, cpu, cuda or cuda:<n>, but is {name!r}"
+            f"`device` must be auto, cpu, cuda or cuda:<n>, but is "
+            f"{name[:40]!r}"
         )
     kind, _, number = name.partition(":")
-    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
+    n_devices = {
+        "cpu": 1,
+        "cuda": torch.cuda.device_count(),
+        "mps": int(torch.backends.mps.is_available()),
+        "xpu": torch.xpu.device_count(),
+    }[kind]
+    if int(number or 0) >= n_devices:
         raise ValueError(
             f"`device` must be there, but is {name}, and torch sees "
-            f"{torch.cuda.device_count()} GPUs: give --device=auto or cpu"
+            f"{n_devices} of its kind: give --device=auto or cpu"
         )
     return name

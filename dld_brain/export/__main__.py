@@ -9,15 +9,20 @@ one, on noise of several lengths and on audio files that are given.
 
 import argparse
 import json
-import shutil
+import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Optional
 
 import torch
 
+from dld_brain.audio.features import min_samples
 from dld_brain.export import stock_speechbrain as submodel
 from dld_brain.export.parity import compare, runner
+from dld_brain.export.transcribe_onnx import SETTINGS, TOKENIZER, Settings
+from dld_brain.files.console import FAULTS, STATUSES, Parser, guarded, say
+from dld_brain.files.manifest import ONNX, write_manifest
 from dld_brain.files.whole import whole_folder
 from dld_brain.losses import BLANK_ID
 from dld_brain.model_folder import PretrainedModel, load_for_inference
@@ -35,11 +40,21 @@ def check_new(path: str) -> Path:
     ...
     FileExistsError: `--output` must be a new folder, but dld_brain exists
     """
-    if Path(path).exists():
+    if os.path.lexists(path):
         raise FileExistsError(
             f"`--output` must be a new folder, but {path} exists"
         )
     return Path(path)
+
+
+def check_files(paths: Sequence[str]) -> None:
+    """Raises unless every audio file is there; before a model is exported."""
+    for path in paths:
+        if not os.path.isfile(path):
+            raise FileNotFoundError(
+                f"audio file {path} does not exist: looked for "
+                f"{os.path.abspath(path)}"
+            )
 
 
 def load_transcriber(source: str) -> PretrainedModel:
@@ -79,7 +94,7 @@ def export_submodel(
 def export_onnx(
     options: argparse.Namespace, folder: Path
 ) -> list[dict[str, Any]]:
-    """Writes ONNX graphs, and what runs them without torch.
+    """Writes ONNX graphs, and what `transcribe_onnx` needs beside them.
 
     Returns
     -------
@@ -118,21 +133,22 @@ def export_onnx(
 def write_companions(
     model: PretrainedModel, depths: list[int], folder: Path
 ) -> None:
-    """Writes what runs the graphs: tokenizer, settings, script."""
-    settings = {
-        "sample_rate": model.sample_rate,
-        "blank_id": BLANK_ID,
-        "depths": depths,
-        "layers": {n: list(model.table.layers(n)) for n in depths},
-    }
-    (folder / "model.json").write_text(json.dumps(settings, indent=2) + "\n")
-    model.task.save(folder / model.task.file)
-    shutil.copy(Path(__file__).with_name("transcribe_onnx.py"), folder)
+    """Writes what goes with the graphs: tokenizer and settings."""
+    settings = Settings(
+        sample_rate=model.sample_rate,
+        min_samples=min_samples(model.modules),
+        blank_id=BLANK_ID,
+        depths=depths,
+        layers={str(n): list(model.table.layers(n)) for n in depths},
+    )
+    text = json.dumps(settings._asdict(), indent=2)
+    (folder / SETTINGS).write_text(text + "\n")
+    model.task.save(folder / TOKENIZER)
 
 
 def parser() -> argparse.ArgumentParser:
     """Makes the parser of the command line."""
-    root = argparse.ArgumentParser(prog="python -m dld_brain.export")
+    root = Parser(prog="python -m dld_brain.export", epilog=STATUSES)
     commands = root.add_subparsers(dest="command", required=True)
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument(
@@ -167,16 +183,21 @@ def main(arguments: Optional[list[str]] = None) -> int:
         Those of the process if not given.
     """
     options = parser().parse_args(arguments)
-    try:
-        with whole_folder(check_new(options.output)) as folder:
-            found = options.run(options, folder)
-            text = json.dumps(found, indent=2)
-            (folder / "parity.json").write_text(text + "\n")
-    except (OSError, ValueError, ImportError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return guarded(lambda: _run(options), FAULTS)
+
+
+def _run(options: argparse.Namespace) -> int:
+    """Exports, and says how far that is from the dynamic model."""
+    output = check_new(options.output)
+    check_files(options.files)
+    with whole_folder(output) as folder:
+        found = options.run(options, folder)
+        text = json.dumps(found, indent=2)
+        (folder / "parity.json").write_text(text + "\n")
+        if options.run is export_onnx:
+            write_manifest(folder, ONNX)
     for row in found:
-        print(
+        say(
             f"{row.get('model', options.output)}: n = {row['n_layers']}, "
             f"largest difference of log-probs {row['max_difference']:.2g}, "
             f"{transcripts(row)}"

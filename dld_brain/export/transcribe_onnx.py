@@ -1,43 +1,168 @@
-#!/usr/bin/env python3
-"""Transcribes 16 kHz audio with an exported model; no torch.
+"""Transcribes audio with an exported model; no torch.
 
 > pip install onnxruntime numpy soundfile sentencepiece
-> python transcribe_onnx.py --n_layers 6 a.wav b.flac
-> python transcribe_onnx.py --n_layers 6 --int8 a.wav
+> pip install --no-deps dld-brain
+> python -m dld_brain.export.transcribe_onnx --folder OUT --n_layers 6 a.wav
+> python -m dld_brain.export.transcribe_onnx --folder OUT --int8 a.wav
 
-The models lie beside this script, as `python -m dld_brain.export onnx`
-wrote them: model.json says which depths there are.
+The folder is what `python -m dld_brain.export onnx` wrote: data, every file of
+which is checked against its manifest. It prints one line a file, its name and
+the transcript with a tab between. Exit status: see `STATUSES`.
 """
 
 import argparse
 import itertools
-import json
+import os
+import sys
 from pathlib import Path
+from typing import NamedTuple, Optional
 
 import numpy as np
 import onnxruntime
 import sentencepiece
 import soundfile
 
-FOLDER = Path(__file__).resolve().parent
+from dld_brain.files import manifest
+from dld_brain.files.console import (
+    FAULTS,
+    SOME_FAILED,
+    STATUSES,
+    Parser,
+    complain,
+    escaped,
+    fault_of,
+    guarded,
+    say,
+)
+
+SETTINGS, TOKENIZER = "model.json", "tokenizer.model"
 
 
-def read_audio(path: str, sample_rate: int) -> np.ndarray:
+class Settings(NamedTuple):
+    """What model.json has.
+
+    Arguments
+    ---------
+    sample_rate : int
+        Hz.
+    min_samples : int
+        The shortest audio that can be encoded.
+    depths : list of int
+        Depths that there are graphs of, rising.
+    layers : dict
+        By depth, the layers that run.
+    """
+
+    sample_rate: int
+    min_samples: int
+    blank_id: int
+    depths: list[int]
+    layers: dict[str, list[int]]
+
+
+def read_folder(folder: Path) -> Settings:
+    """Checks every file of a folder, and reads its settings.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it is no folder of ONNX graphs, or a file is missing.
+    ValueError
+        If a file was changed or added, or is of another model.
+    """
+    if not (folder / manifest.FILE).is_file():
+        raise FileNotFoundError(
+            f"`--folder` must hold ONNX graphs and their {manifest.FILE}, but "
+            f"{folder.absolute()} does not: make it with python -m "
+            f"dld_brain.export onnx"
+        )
+    needed = (SETTINGS, TOKENIZER)
+    manifest.check_manifest(folder, needed, manifest.ONNX)
+    path = folder / SETTINGS
+    content = manifest.read_json(path)
+    if not isinstance(content, dict) or set(content) != set(Settings._fields):
+        raise ValueError(
+            f"{path} must have {', '.join(Settings._fields)}, but has not"
+        )
+    found = Settings(**content)
+    depths = found.depths if isinstance(found.depths, list) else []
+    counts = [found.sample_rate, found.min_samples, found.blank_id, *depths]
+    if not depths or any(type(x) is not int or x < 0 for x in counts):
+        raise ValueError(f"{path} must have whole numbers, but has others")
+    return found
+
+
+def open_graph(
+    folder: Path, n_layers: int, is_int8: bool = False, threads: int = 0
+) -> onnxruntime.InferenceSession:
+    """A session of a depth.
+
+    It is given the bytes: a graph that names files of weights finds none.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such graph.
+    ValueError
+        If onnxruntime cannot load it.
+    """
+    path = folder / f"model_n{n_layers}{'.int8' if is_int8 else ''}.onnx"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path} does not exist: give python -m dld_brain.export onnx "
+            f"--int8, or leave --int8 out"
+        )
+    if threads < 0:
+        raise ValueError(f"`--threads` must be at least 0, but is {threads}")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    try:
+        return onnxruntime.InferenceSession(path.read_bytes(), options)
+    except Exception as error:  # onnxruntime's have no base of their own
+        raise ValueError(
+            f"{path} must be an ONNX graph, but is not: {str(error)[:200]}"
+        ) from None
+
+
+def read_audio(path: str, sample_rate: int, min_samples: int = 1) -> np.ndarray:
     """Reads a file as mono.
 
     Arguments
     ---------
     sample_rate : int
         The rate that it must have, Hz.
+    min_samples : int
+        The shortest that it may be.
 
     Returns
     -------
     numpy.ndarray
         Samples, [S].
     """
-    samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    file = Path(path).absolute()  # libsndfile reads stdin for "-"
+    if not os.path.isfile(file):
+        raise FileNotFoundError(
+            f"audio file {escaped(path, 120)} does not exist: looked for "
+            f"{escaped(file, 240)}"
+        )
+    try:
+        # soundfile encodes strictly: a name need not be text, but on Windows.
+        name = os.fsencode(file) if os.name == "posix" else str(file)
+        samples, rate = soundfile.read(name, dtype="float32", always_2d=True)
+    except (soundfile.SoundFileError, TypeError):  # of .raw: it has no rate
+        raise ValueError(
+            f"{path} must be audio that soundfile reads, but is not: convert "
+            f"it, e.g. `ffmpeg -i in.m4a out.wav`"
+        ) from None
     if rate != sample_rate:
-        raise ValueError(f"{path} must have {sample_rate} Hz, but has {rate}")
+        raise ValueError(
+            f"{path} must have {sample_rate} Hz, but has {rate}: "
+            f"`ffmpeg -i in.wav -ar {sample_rate} out.wav`"
+        )
+    if len(samples) < min_samples or not np.isfinite(samples).all():
+        raise ValueError(
+            f"{path} must have at least {min_samples} samples, all finite"
+        )
     return samples.mean(axis=1)
 
 
@@ -53,36 +178,103 @@ def greedy(log_probs: np.ndarray, blank_id: int) -> list[int]:
     return [int(token) for token in best if token != blank_id]
 
 
-def main() -> None:
-    """Runs the command line."""
-    settings = json.loads((FOLDER / "model.json").read_text())
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    depths = settings["depths"]
-    parser.add_argument(
-        "--n_layers", type=int, default=max(depths), choices=depths
-    )
-    parser.add_argument("--int8", action="store_true")
-    parser.add_argument("--threads", type=int, default=0)
-    parser.add_argument("files", nargs="+")
-    options = parser.parse_args()
-    suffix = ".int8" if options.int8 else ""
-    session_options = onnxruntime.SessionOptions()
-    session_options.intra_op_num_threads = options.threads
-    session = onnxruntime.InferenceSession(
-        FOLDER / f"model_n{options.n_layers}{suffix}.onnx", session_options
-    )
-    tokenizer = sentencepiece.SentencePieceProcessor(
-        model_file=str(FOLDER / "tokenizer.model")
-    )
+class Recogniser:
+    """A graph and a tokenizer.
+
+    Raises
+    ------
+    ValueError
+        If one of them is none, or there is no such depth.
+    """
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        folder = Path(options.folder).expanduser()
+        self.settings = read_folder(folder)
+        depths = self.settings.depths
+        n_layers = options.n_layers
+        n_layers = max(depths) if n_layers is None else n_layers
+        if n_layers not in depths:
+            raise ValueError(
+                f"`--n_layers` must be one of {', '.join(map(str, depths))}, "
+                f"but is {n_layers}"
+            )
+        self.graph = open_graph(folder, n_layers, options.int8, options.threads)
+        path = folder / TOKENIZER
+        try:
+            self.tokenizer = sentencepiece.SentencePieceProcessor(
+                model_proto=path.read_bytes()
+            )
+        except RuntimeError:
+            raise ValueError(f"{path} is no SentencePiece model") from None
+
+    def transcribe(self, path: str) -> str:
+        """Transcribes a file."""
+        settings, vocabulary = self.settings, self.tokenizer.get_piece_size()
+        wav = read_audio(path, settings.sample_rate, settings.min_samples)
+        feed = {"wavs": wav[None], "n_samples": np.array([len(wav)])}
+        try:
+            log_probs, n_frames = self.graph.run(None, feed)
+        except Exception as error:  # onnxruntime's have no base of their own
+            raise RuntimeError(f"onnxruntime cannot run it: {error}") from None
+        if log_probs.shape[::2] != (1, vocabulary):
+            raise ValueError(
+                f"the graph must give {vocabulary} tokens, as the tokenizer "
+                f"has, but gives {log_probs.shape}"
+            )
+        ids = greedy(log_probs[0, : n_frames[0]], settings.blank_id)
+        return self.tokenizer.decode(ids)
+
+
+def transcribe_all(options: argparse.Namespace) -> int:
+    """Transcribes the files of a command line and prints them."""
+    recogniser, status = Recogniser(options), 0
     for path in options.files:
-        wav = read_audio(path, settings["sample_rate"])
-        log_probs, n_frames = session.run(
-            None,
-            {"wavs": wav[None], "n_samples": np.array([len(wav)])},
-        )
-        ids = greedy(log_probs[0, : n_frames[0]], settings["blank_id"])
-        print(f"{path}\t{tokenizer.decode(ids)}", flush=True)
+        try:
+            text = recogniser.transcribe(path)
+        except FAULTS as error:
+            complain(fault_of(path, error))
+            status = SOME_FAILED
+            continue
+        say(path, text)
+    return status
+
+
+def parser() -> argparse.ArgumentParser:
+    """Makes the parser of the command line."""
+    root = Parser(
+        prog="python -m dld_brain.export.transcribe_onnx",
+        description=__doc__.splitlines()[0],
+        epilog=STATUSES,
+    )
+    root.add_argument(
+        "--folder", required=True, help="what dld_brain.export onnx wrote"
+    )
+    root.add_argument(
+        "--n_layers", type=int, help="layers that run (default: the most)"
+    )
+    root.add_argument("--int8", action="store_true", help="the int8 graph")
+    root.add_argument(
+        "--threads", type=int, default=0, help="0: as onnxruntime has it"
+    )
+    root.add_argument(
+        "files",
+        nargs="+",
+        help="audio files (names that begin with a dash: behind --)",
+    )
+    return root
+
+
+def main(arguments: Optional[list[str]] = None) -> int:
+    """Runs the command line.
+
+    Arguments
+    ---------
+    arguments : list of str, optional
+        Those of the process if not given.
+    """
+    options = parser().parse_args(arguments)
+    return guarded(lambda: transcribe_all(options), FAULTS)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,1 +1,1 @@
-"""What is written is there whole, or not at all."""
+"""Files: written whole, checked against a manifest, named to the shell."""

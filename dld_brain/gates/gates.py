@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Optional
 
+import torch
+
 
 @dataclass(frozen=True, order=True)
 class Gates:
@@ -35,7 +37,13 @@ class Gates:
 
     def __post_init__(self) -> None:
         layers = tuple(map(whole_number, self.layers))
-        is_inside = all(i is not None and 0 <= i < self.n_total for i in layers)
+        n_total = whole_number(self.n_total)
+        if n_total is None:
+            raise ValueError(
+                f"`n_total` must be a whole number, but is {self.n_total!r}"
+            )
+        object.__setattr__(self, "n_total", n_total)
+        is_inside = all(i is not None and 0 <= i < n_total for i in layers)
         if not layers or not is_inside:
             raise ValueError(
                 f"`layers` must name at least one layer between 0 and "
@@ -102,8 +110,9 @@ def whole_number(value: Any) -> Optional[int]:
     >>> whole_number(np.int64(3)), whole_number(3.0), whole_number(True)
     (3, None, None)
     """
-    if isinstance(value, bool):
-        return None
+    is_tensor = isinstance(value, torch.Tensor)
+    if isinstance(value, bool) or (is_tensor and value.dtype == torch.bool):
+        return None  # operator.index takes either for 0 or 1
     try:
         return operator.index(value)
     except TypeError:

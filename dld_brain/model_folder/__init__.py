@@ -7,7 +7,7 @@ a model that was evaluated, depth_report.json, its tables and pictures.
 
 Guarantees: a folder is there whole, old or new, whenever the process dies
 (`files.whole`); loading one runs no code that it names (`safe_yaml`); every
-file is checked against the manifest first (`manifest`).
+file is checked against the manifest first (`files.manifest`).
 """
 
 from dld_brain.model_folder.read import (

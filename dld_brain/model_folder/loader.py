@@ -67,9 +67,10 @@ class ModelLoader:
             If a file does not fit the model.
         """
         weights = Weights(folder / MODEL)
-        gates = None
+        n_total, gates = count_layers(weights), None
+        table.check_depths(n_total, str(folder / TABLE))
         if n_layers is not None:
-            gates = table.gates(n_layers, count_layers(weights))
+            gates = table.gates(n_layers, n_total)
         load_part(self.model, weights, folder / MODEL, gates)
         load_normalizer(self.normalize, folder / NORMALIZE)
         path = folder / self.kind.file

@@ -1,7 +1,7 @@
 """Reads a model folder: the one way in, for training, inference and export."""
 
-import inspect
 import logging
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Optional
@@ -9,13 +9,14 @@ from typing import Any, NamedTuple, Optional
 import torch
 from hyperpyyaml import load_hyperpyyaml
 
-import dld_brain
 from dld_brain.depth_table import (
     FILE as TABLE,
     DepthTable,
 )
+from dld_brain.files import manifest
 from dld_brain.files.whole import recover
-from dld_brain.model_folder import manifest, safe_yaml
+from dld_brain.model_folder import safe_yaml
+from dld_brain.model_folder.check import check_tree, make
 from dld_brain.model_folder.loader import FILES, ModelLoader
 from dld_brain.model_folder.weights import MODEL
 from dld_brain.tasks import Task
@@ -60,13 +61,14 @@ def check_pretrained(folder: str, hparams_file: str = HPARAMS) -> Path:
     FileNotFoundError: nowhere/pretrained must hold a trained model, but ...
     """
     path = Path(folder)
-    recover(path)
+    if os.path.isdir(path.parent):  # also of a name that is too long
+        recover(path)
     needed = (hparams_file, *FILES[1:], manifest.FILE)
-    missing = [f for f in needed if not (path / f).is_file()]
+    missing = [f for f in needed if not os.path.isfile(path / f)]
     if missing:
         state = "lacks " + ", ".join(missing)
-        if not path.is_dir():
-            state = "does not exist"
+        if not os.path.isdir(path):
+            state = f"{os.path.abspath(path)} does not exist"
         raise FileNotFoundError(
             f"{folder} must hold a trained model, but {state}: give the "
             f"folder `pretrained` of a finished run"
@@ -82,6 +84,7 @@ def load_pretrained(
     overrides: Optional[Mapping[str, Any]] = None,
     overrides_must_match: bool = True,
     trust_code: bool = False,
+    is_alone: bool = True,
 ) -> PretrainedModel:
     """Reads a model, strictly, on the CPU; runs no code that it names.
 
@@ -93,15 +96,20 @@ def load_pretrained(
         What the caller changes in hyperparams.yaml; trusted.
     trust_code : bool
         Whether hyperparams.yaml may name any code, which then runs.
+    is_alone : bool
+        Whether a file that the manifest does not name is an error.
 
     Raises
     ------
     FileNotFoundError
         If there is no such folder, or a file of it is missing.
     ValueError
-        If a file was changed, does not fit, or asks for more than data.
+        If a file was changed or added, does not fit, or asks for more than
+        data.
     """
     path = check_pretrained(folder, hparams_file)
+    needed = (hparams_file, *FILES[1:])
+    files = manifest.check_manifest(path, needed, is_alone=is_alone)
     content = (path / hparams_file).read_bytes()
     tree = None
     if trust_code:
@@ -110,17 +118,19 @@ def load_pretrained(
     else:
         tree = safe_yaml.read_yaml(content, str(path / hparams_file))
         text = safe_yaml.canonical(tree)
-    files = manifest.check_manifest(path, (hparams_file, *FILES[1:]))
     table = DepthTable()
     table.read(path / TABLE)
     table.check_model(files[MODEL].sha256)
     changes = dict(overrides or {})
     if n_layers is not None:
-        table.layers(n_layers)
+        n_layers = len(table.layers(n_layers))  # an int, whatever was given
         changes |= {"n_total": n_layers, "router": "none"}
     if tree is not None:
         check_tree(tree, path / hparams_file, files[MODEL].size)
-    hparams = load_hyperpyyaml(text, changes, overrides_must_match)
+    if tree is None:  # what is trusted raises what it raises
+        hparams = load_hyperpyyaml(text, changes, overrides_must_match)
+    else:
+        hparams = make(text, changes, overrides_must_match, path / hparams_file)
     return finish_loading(path, hparams, table, n_layers)
 
 
@@ -137,9 +147,6 @@ def finish_loading(
             f"{path}: `pretrainer` must be a dld_brain.ModelLoader, but is "
             f"{type(loader).__name__}"
         )
-    n_total = loader.model.n_total
-    if n_layers is None:
-        table.check_depths(n_total, str(path / TABLE))
     task = loader.load(path, table, n_layers)
     if n_layers is not None:
         table = table.within(n_layers)
@@ -148,56 +155,6 @@ def finish_loading(
     return PretrainedModel(
         hparams["modules"], task, table, loader.sample_rate, hparams
     )
-
-
-def check_tree(tree: dict[str, Any], path: Path, n_bytes: int) -> None:
-    """Raises where the objects of a file do not fit the names, or memory.
-
-    The encoder is made without memory (on the device `meta`) and must fit
-    what model.safetensors holds, before any of it is made in earnest.
-
-    Arguments
-    ---------
-    n_bytes : int
-        Size of the weights.
-    """
-    for key, made in tree.items():
-        if not isinstance(made, safe_yaml.Made):
-            continue
-        function = getattr(dld_brain, made.name)
-        arguments = {
-            k: safe_yaml.resolve(tree, v) for k, v in made.arguments.items()
-        }
-        try:
-            inspect.signature(function).bind(**arguments)
-            if made.name.endswith("_encoder"):
-                _check_size(function, arguments, n_bytes)
-        except (TypeError, ValueError, KeyError, RuntimeError) as error:
-            text = " ".join(str(error).split())
-            raise ValueError(f"{path}: `{key}`: {text}") from None
-    for key in ("modules", "pretrainer"):
-        if key not in tree:
-            raise ValueError(f"{path} must have `{key}`, but has not")
-
-
-def _check_size(function: Any, arguments: Any, n_bytes: int) -> None:
-    """Raises if an encoder has more weights than there can be."""
-    if arguments.get("source") is not None:
-        raise ValueError(
-            f"`source` must be null in a model folder, which has its own "
-            f"weights, but is {arguments['source']!r}"
-        )
-    if "config" in arguments:
-        from dld_brain.encoder.wavlm.huggingface import check_config
-
-        check_config(arguments["config"])
-    with torch.device("meta"):
-        n_weights = sum(p.numel() for p in function(**arguments).parameters())
-    if n_weights > n_bytes:  # no weight takes less than a byte
-        raise ValueError(
-            f"its sizes make {n_weights} parameters, but {MODEL} has "
-            f"{n_bytes} bytes"
-        )
 
 
 def load_for_inference(source: str) -> PretrainedModel:

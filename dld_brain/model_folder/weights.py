@@ -177,13 +177,20 @@ def load_part(
     Raises
     ------
     ValueError
-        If a weight is missing, surplus or of another shape, or the layers
-        by themselves are not what gates make of all.
+        If a weight is missing, surplus, of another shape or not finite, or
+        the layers by themselves are not what gates make of all.
     """
     if gates is not None:
         state = part_state(state, gates, module.layers)
     check_state(module, state, name)
-    module.load_state_dict(dict(state), strict=True)
+    state = dict(state)
+    for key, value in state.items():
+        if value.is_floating_point() and not value.isfinite().all():
+            raise ValueError(
+                f"{name} must have finite weights, but {key} has NaN or "
+                f"infinity: take an earlier model"
+            )
+    module.load_state_dict(state, strict=True)
 
 
 def load_state_strictly(module: torch.nn.Module, path: Any) -> None:

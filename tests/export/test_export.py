@@ -2,6 +2,8 @@
 
 import json
 import os
+import random
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -19,7 +21,9 @@ from onnx import (
 
 from dld_brain.audio.features import LogMel, extract
 from dld_brain.encoder.quantize import quantize_linear
+from dld_brain.export import transcribe_onnx
 from dld_brain.export.__main__ import main
+from dld_brain.files.manifest import ONNX, write_manifest
 from dld_brain.gates.gates import Gates
 from dld_brain.model_folder import load_pretrained
 from pretrained_interfaces import DynamicEncoderASR
@@ -121,7 +125,7 @@ def test_int8_leaves_the_mel_filters_alone(source, onnx):
 
 
 def test_it_runs_where_there_is_no_torch(source, onnx, tmp_path):
-    """A virtual environment with what the script says it needs alone."""
+    """A virtual environment with what the runner says it needs alone."""
     venv.create(tmp_path / "venv", with_pip=False)
     python = tmp_path / "venv/bin/python"
     theirs = Path(
@@ -140,8 +144,9 @@ def test_it_runs_where_there_is_no_torch(source, onnx, tmp_path):
     for path in ours.iterdir():
         if path.name.lstrip("_").startswith(needed):
             os.symlink(path, theirs / path.name)
-    command = [python, onnx / "transcribe_onnx.py", "--n_layers", "3", SPEECH]
-    environment = {**os.environ, "PYTHONPATH": ""}
+    command = [python, "-m", "dld_brain.export.transcribe_onnx"]
+    command += ["--folder", onnx, "--n_layers", "3", SPEECH]
+    environment = {**os.environ, "PYTHONPATH": ""}  # ours is where we are
     result = subprocess.run(
         command, capture_output=True, text=True, env=environment
     )
@@ -152,6 +157,53 @@ def test_it_runs_where_there_is_no_torch(source, onnx, tmp_path):
     assert result.stdout.rstrip("\n") == f"{SPEECH}\t{expected}"
     no_torch = subprocess.run([python, "-c", "import torch"], env=environment)
     assert no_torch.returncode != 0
+
+
+def test_an_onnx_folder_is_data_and_is_checked(onnx, tmp_path, capsys):
+    folder = shutil.copytree(onnx, tmp_path / "onnx")
+    words = ["--folder", str(folder), "--n_layers", "3"]
+    endings = {path.suffix for path in folder.iterdir()}
+    assert endings == {".json", ".model", ".onnx"}  # nothing that runs
+    for path in folder.iterdir():
+        content = path.read_bytes()
+        bit = random.Random(path.name).randrange(8 * len(content))
+        changed = bytearray(content)
+        changed[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(changed)
+        assert transcribe_onnx.main([*words, SPEECH]) == 2
+        fault = capsys.readouterr().err
+        assert fault.startswith("error: ") and fault.count("\n") == 1
+        assert path.name in fault or path.name == "manifest.json"
+        path.write_bytes(content)
+    (folder / "transcribe_onnx.py").write_text("raise SystemExit")
+    assert transcribe_onnx.main([*words, SPEECH]) == 2
+    assert "has 'transcribe_onnx.py'" in capsys.readouterr().err
+    (folder / "transcribe_onnx.py").unlink()
+    assert transcribe_onnx.main([*words, "no.wav", SPEECH, __file__]) == 1
+    out, err = capsys.readouterr()
+    assert out.startswith(f"{SPEECH}\t") and out.count("\n") == 1
+    assert [line[:7] for line in err.splitlines()] == ["error: "] * 2
+    assert os.path.abspath("no.wav") in err
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ("model_n3.onnx", "must be an ONNX graph, but is not"),
+        ("tokenizer.model", "is no SentencePiece model"),
+        ("model.json", "model.json must"),
+    ],
+)
+def test_an_onnx_folder_whose_maker_says_that_all_is_well(
+    onnx, tmp_path, capsys, change, message
+):
+    folder = shutil.copytree(onnx, tmp_path / "onnx")
+    content = b"{}" if change == "model.json" else b"junk"
+    (folder / change).write_bytes(content)
+    write_manifest(folder, ONNX)
+    assert transcribe_onnx.main(["--folder", str(folder), SPEECH]) == 2
+    fault = capsys.readouterr().err
+    assert message in fault and fault.count("\n") == 1
 
 
 @pytest.mark.parametrize("n_layers", [1, 2, 3])

@@ -1,26 +1,34 @@
 """Loading a model folder runs no code that it names, and finds any change."""
 
 import json
+import random
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 import yaml
 from common import change_text
 
 import dld_brain
 from dld_brain.export.__main__ import main as export
-from dld_brain.model_folder import load_pretrained, read
-from dld_brain.model_folder.manifest import write_manifest
+from dld_brain.files.manifest import write_manifest
+from dld_brain.model_folder import check, load_pretrained
 from dld_brain.model_folder.safe_yaml import canonical, read_yaml
-from pretrained_interfaces import DynamicEncoderASR, DynamicEncoderClassifier
+from pretrained_interfaces import (
+    DynamicEncoderASR,
+    DynamicEncoderClassifier,
+    Escalate,
+)
 from pretrained_interfaces.__main__ import main as shell
 from speechbrain.inference.ASR import EncoderASR
 
 GOLDEN = Path("tests/samples/golden")
+SPEECH = "tests/samples/AN4/wav/an4test_clstk/fddd/an5-fddd-b.flac"
 ALL_FILES = sorted(path.name for path in GOLDEN.iterdir())
 
 LAUGHS = "a0: &a0 [x]\n" + "".join(
@@ -92,7 +100,7 @@ def test_a_hostile_file_is_one_line_and_nothing_is_made(
     (folder / "hyperparams.yaml").write_text(text)
     write_manifest(folder)
     monkeypatch.setattr(
-        read, "load_hyperpyyaml", lambda *_: pytest.fail("something was made")
+        check, "load_hyperpyyaml", lambda *_: pytest.fail("something was made")
     )
     with pytest.raises(ValueError) as error:
         load_pretrained(str(folder))
@@ -143,13 +151,13 @@ def test_every_way_in_checks(folder, capsys):
 def test_a_folder_of_the_hub_is_checked_like_any_other(folder, monkeypatch):
     fetched = []
 
-    def fetch(name, source, **_):
+    def fetch(repository, name, *_):
         fetched.append(name)
         return folder / name
 
-    monkeypatch.setattr("pretrained_interfaces.inputs.fetch", fetch)
+    monkeypatch.setattr("pretrained_interfaces.remote._from_hub", fetch)
     assert DynamicEncoderASR.from_hparams("owner/name").n_total == 3
-    assert sorted(fetched) == ALL_FILES
+    assert sorted(set(fetched)) == ALL_FILES
     change_text(folder, "sample_rate: 16000", "sample_rate: !name:os.system")
     with pytest.raises(ValueError, match="is not one of the tags"):
         DynamicEncoderASR.from_hparams("owner/name")
@@ -169,6 +177,14 @@ def test_a_folder_of_the_hub_is_checked_like_any_other(folder, monkeypatch):
         ("d_ffn: 32", "d_ffn: 1000000", "its sizes make .* parameters"),
         ("n_total: 3", "n_total: 1000000000", "`n_total` must be at most 1000"),
         ("n_total: 3", "n_total: 3.5", "hyperparams.yaml: `model`: "),
+        ("sample_rate: 16000", "sample_rate: 1", "between 4000 and 384000"),
+        ("hop_ms: 10", "hop_ms: 999", "`hop_length` must be at most"),
+        ("n_fft: 512", "n_fft: 1", "that at most `n_fft`"),
+        ("n_heads: 2", "n_heads: 0", "`n_heads` must be a whole number"),
+        ("d_ffn: 32", "d_ffn: [32]", "`d_ffn` must be a whole number"),
+        ("vocab_size: 13", "vocab_size: true", "must be a whole number"),
+        ('task: "transcription"', "task: {a: 1}", "`task` must be a str"),
+        ('task: "transcription"', 'task: "x"', "hyperparams.yaml cannot be"),
         ("d_model: 16", "d_model: 17", "must be a multiple of `n_heads`"),
         ("n_fft: 512", "n_fft: 99999", "`n_fft` must be at most 16384"),
         ('closed: "affine"', 'closed: "no"', "`closed` must be one of"),
@@ -216,15 +232,94 @@ def test_a_wavlm_fetches_nothing(folder, config, message):
     one_line(error)
 
 
-@pytest.mark.parametrize("name", [n for n in ALL_FILES if n != "manifest.json"])
+@pytest.mark.parametrize("name", ALL_FILES)
 def test_a_flipped_bit_is_found(folder, name):
-    content = bytearray((folder / name).read_bytes())
-    # In a comment of the YAML, which is read as data first.
-    content[len(content) // 2 if name != "hyperparams.yaml" else 5] ^= 1
-    (folder / name).write_bytes(content)
-    with pytest.raises(ValueError, match=f"{name} must be as it was") as error:
+    """Wherever it lies: 40 drawn, and the first and the last."""
+    path = folder / name
+    content = path.read_bytes()
+    n_bits = 8 * len(content)
+    drawn = random.Random(name).sample(range(n_bits), 40)
+    for bit in (0, *drawn, n_bits - 1):
+        changed = bytearray(content)
+        changed[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(changed)
+        with pytest.raises((ValueError, FileNotFoundError)) as error:
+            load_pretrained(str(folder))
+        text = one_line(error)
+        assert str(folder) in text
+        if name != "manifest.json":  # which names the file that it misreads
+            assert f"{name} must be as it was written" in text
+    path.write_bytes(content)
+    load_pretrained(str(folder))
+
+
+def test_a_file_that_was_added_is_named(folder):
+    (folder / "more.py").write_text("")
+    with pytest.raises(ValueError, match="names alone, but has 'more.py'"):
         load_pretrained(str(folder))
-    one_line(error)
+    (folder / "more.py").unlink()
+    # What is no part of any model: of a clone, of this machine, of a user.
+    (folder / ".gitattributes").write_text("")
+    (folder / "calibration.json").write_text("{}")
+    (folder / "mine").mkdir()
+    load_pretrained(str(folder))
+
+
+def test_a_calibration_is_in_no_manifest(folder):
+    (folder / "calibration.json").write_text("{}")
+    write_manifest(folder)
+    (folder / "calibration.json").write_text("[]")
+    asr = DynamicEncoderASR.from_hparams(folder)
+    (folder / "calibration.json").unlink()
+    assert asr.n_total == DynamicEncoderASR.from_hparams(folder).n_total
+
+
+def test_loading_changes_nothing_in_the_folder(folder):
+    def state():
+        found = {p: p.stat() for p in sorted(folder.rglob("*"))}
+        times = {p: (s.st_ino, s.st_mtime_ns) for p, s in found.items()}
+        return times, [p.read_bytes() for p in found]
+
+    before = state()
+    DynamicEncoderASR.from_hparams(folder, n_layers=2)
+    asr = DynamicEncoderASR.from_hparams(folder)
+    asr.transcribe_file(SPEECH)
+    asr.mods.model.head.bias.data += 1  # not the file that is mapped
+    with pytest.raises(ValueError):
+        EncoderASR.from_hparams(source=str(folder))
+    assert state() == before
+
+
+@pytest.mark.parametrize("n_layers", [np.int64(2), torch.tensor(2), 2])
+def test_a_whole_number_is_one_of_any_library(folder, n_layers):
+    asr = DynamicEncoderASR.from_hparams(folder)
+    expected = asr.transcribe_file(SPEECH, n_layers=2)
+    assert asr.transcribe_file(SPEECH, n_layers=n_layers) == expected
+    assert asr.transcribe_file(SPEECH, n_layers) == expected
+    ladder = Escalate(0.0, ladder=[n_layers, np.uint8(3)])
+    assert asr.transcribe(SPEECH, ladder).n_layers == 3
+    start = Escalate(100.0, start=n_layers)
+    assert asr.transcribe(SPEECH, start).n_layers == 2
+    part = DynamicEncoderASR.from_hparams(folder, n_layers=n_layers)
+    assert part.n_total == 2 and part.transcribe_file(SPEECH) == expected
+    for other in (True, torch.tensor(True), np.True_, 2.0, "2", None):
+        if other is not None:
+            with pytest.raises(ValueError, match="whole number|depth of the"):
+                asr.transcribe_file(SPEECH, n_layers=other)
+            with pytest.raises(ValueError, match="depth of the table"):
+                DynamicEncoderASR.from_hparams(folder, n_layers=other)
+        with pytest.raises(ValueError, match="`repeats` must be a whole"):
+            asr.calibrate(repeats=other)
+
+
+@pytest.mark.parametrize("device", ["gpu0", "cuda:99", "mps:7", "cpu:1", ""])
+def test_a_device_that_is_none_is_one_line(folder, device, capsys):
+    words = ["--source", str(folder), f"--device={device}", "no.wav"]
+    assert shell(["transcribe", *words]) == 2
+    fault = capsys.readouterr().err
+    assert (
+        fault.startswith("error: `device` must be") and fault.count("\n") == 1
+    )
 
 
 @pytest.mark.parametrize("name", ALL_FILES)
@@ -263,10 +358,23 @@ def test_a_tokenizer_of_another_model(folder, pretrained):
         (lambda t: t["rows"][1].update(layers=[1, 1]), "must be 2 numbers"),
         (lambda t: t["rows"][1].update(layers=[-1, 1]), "must be 2 numbers"),
         (lambda t: t["rows"][1].update(layers=[0, 9]), "layers below 3"),
-        (lambda t: t["rows"][1].update(layers=[0, "1"]), "is no int"),
+        (lambda t: t["rows"][1].update(layers=[0, "1"]), "be whole numbers"),
         (lambda t: t["rows"][0].update(params=0), "must be positive"),
         (lambda t: t["rows"][0].update(dev_rate=float("nan")), "be finite"),
-        (lambda t: t["rows"][0].update(more=1), "no depth table"),
+        (lambda t: t["rows"][1].update(layers="01"), "be whole numbers"),
+        (lambda t: t["rows"][1].update(layers=[0, True]), "be whole numbers"),
+        (lambda t: t["rows"][1].update(n_layers=1), "must be 1 numbers"),
+        (lambda t: t["rows"].append(t["rows"][2]), "depths must rise"),
+        (lambda t: t["rows"][0].update(params=10**400), "be whole numbers"),
+        (lambda t: t["rows"][0].update(dev_loss=10**400), "be finite"),
+        (lambda t: t["rows"][0].update(dev_loss="1"), "be finite"),
+        (lambda t: t["rows"][0].update(macs_per_second=None), "be finite"),
+        (lambda t: t["rows"][0].update(macs_per_second=True), "be finite"),
+        (lambda t: t["rows"][0].pop("params"), "a row must have"),
+        (lambda t: t["rows"].insert(0, [1, [0]]), "a row must have"),
+        (lambda t: t.update(rows={}), "`rows` must be a list"),
+        (lambda t: t.pop("strategy"), "`strategy` must be a str"),
+        (lambda t: t["rows"][0].update(more=1), "a row must have"),
         (lambda t: t.update(model="0" * 64), "must be of this model"),
     ],
 )
@@ -276,9 +384,10 @@ def test_a_depth_table_that_is_none(folder, change, message):
     change(table)
     path.write_text(json.dumps(table))
     write_manifest(folder)
-    with pytest.raises(ValueError, match=message) as error:
-        load_pretrained(str(folder))
-    one_line(error)
+    for n_layers in (None, 1):  # also of rows that are not asked for
+        with pytest.raises(ValueError, match=message) as error:
+            load_pretrained(str(folder), n_layers)
+        one_line(error)
 
 
 def test_who_is_to_be_asked_is_said(folder):

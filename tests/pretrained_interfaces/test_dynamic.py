@@ -8,7 +8,7 @@ import torch
 from common import noise
 
 from dld_brain.depth_table import FILE, DepthTable
-from dld_brain.model_folder.manifest import write_manifest
+from dld_brain.files.manifest import write_manifest
 from pretrained_interfaces import DynamicEncoderASR
 
 SPEECH = "tests/samples/AN4/wav/an4test_clstk/fddd/an5-fddd-b.flac"

@@ -13,8 +13,8 @@ import soundfile
 import torch
 from common import change_weights
 
+from dld_brain.files.manifest import sha256, write_manifest
 from dld_brain.model_folder import load_pretrained
-from dld_brain.model_folder.manifest import sha256, write_manifest
 from pretrained_interfaces import DynamicEncoderASR
 from pretrained_interfaces.__main__ import main
 from speechbrain.inference.ASR import EncoderASR
@@ -207,32 +207,6 @@ def test_batches_that_are_none(asr, wavs, lens, error, message):
         asr.transcribe_batch(wavs, lens)
 
 
-@pytest.mark.parametrize(
-    "source", ["results/none/pretrained", "/none/pretrained", "nowhere"]
-)
-def test_a_source_that_does_not_exist_is_not_looked_for_on_the_hub(
-    source, monkeypatch
-):
-    monkeypatch.setattr(
-        "pretrained_interfaces.inputs.fetch",
-        lambda **_: pytest.fail("fetched"),
-    )
-    with pytest.raises(FileNotFoundError, match="`source` must be a folder"):
-        DynamicEncoderASR.from_hparams(source)
-
-
-def test_a_hub_id_is_fetched(monkeypatch):
-    class FetchedError(Exception):
-        pass
-
-    def fetch(name, source, **_):
-        raise FetchedError(source)
-
-    monkeypatch.setattr("pretrained_interfaces.inputs.fetch", fetch)
-    with pytest.raises(FetchedError, match="owner/name"):
-        DynamicEncoderASR.from_hparams("owner/name")
-
-
 def test_a_folder_without_a_model(tmp_path):
     with pytest.raises(FileNotFoundError, match="lacks hyperparams.yaml"):
         DynamicEncoderASR.from_hparams(tmp_path)
@@ -243,6 +217,7 @@ def test_a_folder_without_a_model(tmp_path):
     [
         (lambda s: s.pop("head.bias"), "missing: head.bias"),
         (lambda s: s.update(extra=torch.ones(1)), "surplus: extra"),
+        (lambda s: s["head.bias"][3:].fill_(torch.nan), "head.bias has NaN"),
     ],
 )
 def test_weights_that_do_not_fit(copy, change, message):

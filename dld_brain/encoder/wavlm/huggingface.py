@@ -6,6 +6,8 @@ from typing import Any, Optional
 
 from torch import nn
 
+from dld_brain.files.hub import ask, is_of_hub
+
 try:
     import transformers
 except ImportError as error:
@@ -82,13 +84,20 @@ def read_config(source: str) -> dict[str, Any]:
         raise FileNotFoundError(
             f"{source} must hold a Hugging Face model, but has no config.json"
         )
+    if not path.is_dir() and not is_of_hub(source):
+        raise FileNotFoundError(
+            f"`source` must be a folder that holds a Hugging Face model, or "
+            f"owner/name of the Hub, but {path.absolute()} is no folder"
+        )
     try:
+        if not path.is_dir():
+            ask(source, "config.json")
         config = transformers.PretrainedConfig.get_config_dict(source)[0]
     except OSError as error:
         raise FileNotFoundError(
             f"`source` must be a folder that holds a Hugging Face model, or "
-            f"an id that can be fetched, but {source} is no folder and was "
-            f"not fetched (network, spelling?): {one_line(error)}"
+            f"an id that can be fetched, but {path.absolute()} is no folder "
+            f"and {one_line(error)}"
         ) from error
     return config
 

@@ -5,8 +5,10 @@ from typing import Any, Optional, Union
 
 import torch
 
-from dld_brain.audio.features import extract, min_samples
+from dld_brain.audio.checks import LONGEST
+from dld_brain.audio.features import extract, min_samples, samples_per_frame
 from dld_brain.audio.reader import Audio, read_audio
+from dld_brain.audio.windows import Limits, limits
 from dld_brain.depth_table import DepthTable
 from dld_brain.encoder.device import find_device
 from dld_brain.encoder.encoder import EncoderOutput
@@ -18,9 +20,11 @@ from pretrained_interfaces.inputs import (
     check_source,
     fetch_folder,
     is_remote,
+    longest_utterance,
 )
 from speechbrain.inference.interfaces import Pretrained
-from speechbrain.utils.fetching import FetchConfig, LocalStrategy
+from speechbrain.utils.data_utils import split_path
+from speechbrain.utils.fetching import FetchConfig, LocalStrategy, fetch
 
 
 class DynamicDepth(Pretrained):
@@ -38,6 +42,8 @@ class DynamicDepth(Pretrained):
         self.table: DepthTable = self.hparams.depth_table
         #: Folder that the model was loaded from, or None.
         self.folder: Optional[str] = None
+        #: Longest utterance of its training, s, if that is known.
+        self.longest_utterance: Optional[float] = None
 
     @classmethod
     def from_hparams(
@@ -111,6 +117,7 @@ class DynamicDepth(Pretrained):
         hparams = {**model.hparams, "savedir": savedir}
         found = cls(modules=model.modules, hparams=hparams, **kwargs)
         found.folder = source if folder == source else None
+        found.longest_utterance = longest_utterance(folder)
         return found
 
     @property
@@ -150,8 +157,9 @@ class DynamicDepth(Pretrained):
         path: Audio,
         savedir: Optional[str] = None,
         sampling_rate: Optional[int] = None,
+        max_audio_seconds: float = LONGEST,
     ) -> torch.Tensor:
-        """Reads audio at the model's rate, as mono.
+        """Reads audio at the model's rate, as mono, and checks it.
 
         Arguments
         ---------
@@ -164,9 +172,22 @@ class DynamicDepth(Pretrained):
             Samples, [S].
         """
         if isinstance(path, str) and is_remote(path):
-            return super().load_audio(path, savedir)
-        samples, rate = read_audio(path, sampling_rate)
+            source, name = split_path(path)
+            path = fetch(name, source=source, savedir=savedir)
+        samples, rate = read_audio(
+            path, sampling_rate, max_seconds=max_audio_seconds
+        )
         return self.audio_normalizer(samples.to(self.device), rate)
+
+    @property
+    def window_limits(self) -> Limits:
+        """How long audio is that the model encodes at once."""
+        return limits(
+            self.longest_utterance,
+            self.hparams.sample_rate,
+            min_samples(self.mods),
+            samples_per_frame(self.mods),
+        )
 
     def encode(
         self,
@@ -217,7 +238,14 @@ class DynamicDepth(Pretrained):
         check_batch(wavs, wav_lens, shortest, self.hparams.sample_rate)
         wavs, wav_lens = wavs.to(self.device), wav_lens.to(self.device)
         with self.inference_ctx:
-            return extract(self.mods, wavs, wav_lens)
+            feats, lengths = extract(self.mods, wavs, wav_lens)
+        if not torch.isfinite(feats).all():
+            raise ValueError(
+                f"features must be finite, but have NaN or infinite values: "
+                f"`wavs` must be in [-1, 1], but reach "
+                f"{float(wavs.abs().max()):.3g}"
+            )
+        return feats, lengths
 
     def encode_batch(
         self,

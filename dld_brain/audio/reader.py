@@ -1,7 +1,4 @@
-"""Reads audio: the one place that does, whatever it is.
-
-SpeechBrain's audio_io reads with soundfile; what it raises becomes one line.
-"""
+"""Reads audio: the one place that does, whatever it is."""
 
 from collections.abc import Mapping
 from io import IOBase
@@ -12,32 +9,43 @@ from typing import Any, BinaryIO, Optional, Union
 import numpy as np
 import torch
 
-from speechbrain.dataio import audio_io
+from dld_brain.audio import checks
+from dld_brain.audio.decode import decode
 
 #: What can be read.
 Audio = Union[str, Path, BinaryIO, np.ndarray, torch.Tensor, Mapping]
 
 
 def read_file(
-    path: Union[str, Path], start: int = 0, stop: Optional[int] = None
+    path: Union[str, Path],
+    start: int = 0,
+    stop: Optional[int] = None,
+    *,
+    max_seconds: float = checks.LONGEST,
 ) -> tuple[torch.Tensor, int]:
-    """Reads an audio file, or a segment of it.
+    """Reads an audio file, or a segment of it, and checks it.
 
     Arguments
     ---------
     start, stop : int
         First sample, and the one behind the last, at the file's own rate;
         to its end if not given.
+    max_seconds : float
+        The longest that is read, s: the header is asked first.
 
     Returns
     -------
     tuple
-        Samples [S, channels] and their rate in Hz.
+        Samples [S, 1], channels mixed, and their rate in Hz: the file's, or
+        one that can be resampled (`checks.near_rate`).
 
     Raises
     ------
+    FileNotFoundError
+        If there is no such file.
     ValueError
-        If it is no audio, or holds no samples there.
+        If it is no audio, is cut, too long, holds no samples there, or has
+        some that are no numbers.
 
     Example
     -------
@@ -46,14 +54,17 @@ def read_file(
     ...
     FileNotFoundError: audio file nowhere.wav does not exist
     """
-    n_frames = -1 if stop is None else stop - start
-    return _load(_checked_path(path), str(path), start, n_frames)
+    samples, rate = decode(path, start, stop, max_seconds)
+    return torch.from_numpy(samples).unsqueeze(1), checks.near_rate(rate)
 
 
 def read_audio(
-    audio: Audio, sampling_rate: Optional[int] = None
+    audio: Audio,
+    sampling_rate: Optional[int] = None,
+    *,
+    max_seconds: float = checks.LONGEST,
 ) -> tuple[torch.Tensor, int]:
-    """Reads audio, whatever it is.
+    """Reads audio, whatever it is, and checks it.
 
     Arguments
     ---------
@@ -61,30 +72,38 @@ def read_audio(
         A file that soundfile reads (wav, flac, ogg, mp3, sph, ...), one
         that is open; samples [S] or [S, channels] with their rate; or
         a mapping of `array` and `sampling_rate`, as Hugging Face's datasets
-        give it.
+        give it. Samples are floats in [-1, 1], or whole numbers: of 16 bits
+        as they are, of 32 bits by what they reach (`checks.scaled`).
     sampling_rate : int, optional
         Of samples, Hz.
+    max_seconds : float
+        The longest that is read, s.
 
     Returns
     -------
     tuple
-        Samples [S, channels] and their rate in Hz.
+        Samples [S, 1], channels mixed, and their rate in Hz; see
+        `read_file`.
 
     Raises
     ------
     TypeError
         If it is nothing of the above.
     ValueError
-        If it is no audio, or holds no samples; or has no rate.
+        If it is no audio, too long, holds no samples or some that are no
+        numbers; or has no rate.
     """
     if isinstance(audio, Mapping) and {"array", "sampling_rate"} <= set(audio):
-        return _samples(audio["array"], audio["sampling_rate"])
+        audio, sampling_rate = audio["array"], audio["sampling_rate"]
+        if isinstance(audio, (list, tuple)):
+            audio = _array(audio)
     if isinstance(audio, (np.ndarray, torch.Tensor)):
-        return _samples(audio, sampling_rate)
+        return _samples(audio, sampling_rate, max_seconds)
     if isinstance(audio, (str, Path)):
-        return read_file(audio)
+        return read_file(audio, max_seconds=max_seconds)
     if isinstance(audio, IOBase):
-        return _load(audio, "the open file")
+        samples, rate = decode(audio, max_seconds=max_seconds)
+        return torch.from_numpy(samples).unsqueeze(1), checks.near_rate(rate)
     raise TypeError(
         f"audio must be a path, an open file, samples with their "
         f"`sampling_rate`, or a mapping of `array` and `sampling_rate`, but "
@@ -93,9 +112,33 @@ def read_audio(
 
 
 def _samples(
-    samples: Any, sampling_rate: Optional[int]
+    samples: Union[np.ndarray, torch.Tensor],
+    sampling_rate: Optional[int],
+    max_seconds: float,
 ) -> tuple[torch.Tensor, int]:
-    """Samples [S] or [S, channels] -> [S, channels], and their rate."""
+    """Samples [S] or [S, channels] -> [S, 1], and their rate."""
+    rate, found = _rate(sampling_rate), _array(samples)
+    if found.ndim not in (1, 2) or found.size == 0:
+        raise ValueError(
+            f"samples must have shape [S] or [S, channels], but have "
+            f"{list(found.shape)}"
+        )
+    found = found.reshape(len(found), -1)
+    if found.shape[1] > len(found):
+        raise ValueError(
+            f"samples must have shape [S, channels], but have "
+            f"{list(samples.shape)}: give their transpose"
+        )
+    checks.check_seconds(len(found) / rate, max_seconds, "audio")
+    found = checks.floats(found, "samples")
+    checks.check_finite(found, rate, "audio")
+    mono = checks.checked(lambda: iter([found]), "audio")
+    mono = np.require(mono, requirements=["C", "W"])  # as torch takes them
+    return torch.from_numpy(mono).unsqueeze(1), checks.near_rate(rate)
+
+
+def _rate(sampling_rate: Optional[int]) -> int:
+    """The rate that was given with samples, Hz."""
     if sampling_rate is None:
         raise ValueError(
             "`sampling_rate` must be given with samples (Hz), but is not"
@@ -107,48 +150,20 @@ def _samples(
             f"`sampling_rate` must be a whole number of Hz, but is "
             f"{sampling_rate!r}"
         )
-    found = torch.as_tensor(samples)
-    if found.ndim not in (1, 2) or len(found) == 0:
-        raise ValueError(
-            f"samples must have shape [S] or [S, channels], but have "
-            f"{list(found.shape)}"
-        )
-    if not found.is_floating_point():
-        raise ValueError(
-            f"samples must be floats in [-1, 1], but are {found.dtype}: "
-            f"divide 16-bit ones by 32768"
-        )
-    return found.float().reshape(len(found), -1), int(sampling_rate)
+    checks.check_rate(int(sampling_rate), "audio")
+    return int(sampling_rate)
 
 
-def _checked_path(path: Union[str, Path]) -> str:
-    """The path of a file that is there and holds something."""
-    file = Path(path).expanduser()
-    if file.is_dir():
-        raise ValueError(f"{path} must be an audio file, but is a directory")
-    if not file.is_file():
-        raise FileNotFoundError(f"audio file {path} does not exist")
-    if file.stat().st_size == 0:
-        raise ValueError(f"audio file {path} is empty")
-    return str(file)
-
-
-def _load(
-    file: Any, name: str, start: int = 0, n_frames: int = -1
-) -> tuple[torch.Tensor, int]:
-    """Reads a file, closed or open, or a part of it."""
+def _array(samples: Any) -> np.ndarray:
+    """Samples of any library, and of a list, as an array of numbers."""
+    if isinstance(samples, torch.Tensor):
+        samples = samples.detach().cpu()
+        wide = samples.float() if samples.is_floating_point() else samples
+        return wide.numpy()
     try:
-        samples, rate = audio_io.load(
-            file,
-            frame_offset=start,
-            num_frames=n_frames,
-            channels_first=False,
-        )
-    except RuntimeError:  # soundfile's errors are
+        return np.asarray(samples)
+    except ValueError:  # rows of other lengths
         raise ValueError(
-            f"{name} must be audio that soundfile reads (wav, flac, ogg, "
-            f"mp3, ...), but is not"
+            "samples must have shape [S] or [S, channels], but have rows of "
+            "other lengths"
         ) from None
-    if len(samples) == 0:
-        raise ValueError(f"audio file {name} holds no samples")
-    return samples, rate

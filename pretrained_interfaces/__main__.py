@@ -13,9 +13,11 @@ a file failed; the others are answered all the same.
 import argparse
 import json
 import sys
+import warnings
 from dataclasses import asdict
 from typing import Any, Optional
 
+from dld_brain.audio.checks import LONGEST
 from pretrained_interfaces.asr import DynamicEncoderASR
 from pretrained_interfaces.classifier import DynamicEncoderClassifier
 from pretrained_interfaces.depth import Depth, Escalate, Routed, choose_depth
@@ -38,6 +40,18 @@ def parser() -> argparse.ArgumentParser:
     files.add_argument(
         "--json", action="store_true", help="one JSON object a line"
     )
+    files.add_argument(
+        "--vad",
+        default="energy",
+        choices=["energy", "silero", "none"],
+        help="what decides whether there is speech (default: energy)",
+    )
+    files.add_argument(
+        "--max_audio_seconds",
+        type=float,
+        default=LONGEST,
+        help="longer files are refused (default: 4 h)",
+    )
     files.add_argument("files", nargs="+", help="audio files")
     command = commands.add_parser(
         "classify", parents=[shared, files], help="classify audio files"
@@ -47,6 +61,11 @@ def parser() -> argparse.ArgumentParser:
         "transcribe", parents=[shared, files], help="transcribe audio files"
     )
     command.set_defaults(model=DynamicEncoderASR, run=answer_all)
+    command.add_argument(
+        "--whole",
+        action="store_true",
+        help="encode in one piece what is longer than training's utterances",
+    )
     command.add_argument(
         "--max_rtf", type=float, help="the deepest depth that is as fast"
     )
@@ -103,30 +122,33 @@ def depth_of(options: argparse.Namespace) -> Depth:
 
 
 def transcribe(
-    asr: DynamicEncoderASR, file: str, depth: Depth
+    asr: DynamicEncoderASR, file: str, depth: Depth, **options: Any
 ) -> dict[str, Any]:
-    """Transcribes a file.
+    """Transcribes a file; options are those of `transcribe`.
 
     Returns
     -------
     dict
         The fields of a Transcription, and `rtf`.
     """
-    found = asr.transcribe(file, depth)
+    found = asr.transcribe(file, depth, **options)
     return {**asdict(found), "rtf": found.rtf}
 
 
 def classify(
-    classifier: DynamicEncoderClassifier, file: str, n_layers: Optional[int]
+    classifier: DynamicEncoderClassifier,
+    file: str,
+    n_layers: Optional[int],
+    **options: Any,
 ) -> dict[str, Any]:
-    """Classifies a file.
+    """Classifies a file; options are those of `classify_file`.
 
     Returns
     -------
     dict
         `text`, the label; `probability`; `n_layers`.
     """
-    found = classifier.classify_file(file, n_layers)
+    found = classifier.classify_file(file, n_layers, **options)
     return {
         "text": found.text_lab[0],
         "probability": float(found.score.exp()),
@@ -144,11 +166,18 @@ def answer(
     dict
         `file`, and what was found, or `error`.
     """
+    listening = {
+        "vad": None if options.vad == "none" else options.vad,
+        "max_audio_seconds": options.max_audio_seconds,
+    }
     try:
         if isinstance(model, DynamicEncoderClassifier):
-            return {"file": file, **classify(model, file, options.n_layers)}
-        return {"file": file, **transcribe(model, file, depth_of(options))}
-    except (OSError, ValueError, RuntimeError) as error:
+            found = classify(model, file, options.n_layers, **listening)
+            return {"file": file, **found}
+        listening["windowed"] = not options.whole
+        found = transcribe(model, file, depth_of(options), **listening)
+        return {"file": file, **found}
+    except (OSError, ValueError, RuntimeError, ImportError) as error:
         return {"file": file, "error": str(error)}
 
 
@@ -201,6 +230,7 @@ def main(arguments: Optional[list[str]] = None) -> int:
         Those of the process if not given.
     """
     options = parser().parse_args(arguments)
+    warnings.formatwarning = lambda text, *_, **__: f"warning: {text}\n"
     try:
         model = options.model.from_hparams(
             options.source, device=options.device

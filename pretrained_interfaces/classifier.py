@@ -6,12 +6,11 @@ from typing import Any, NamedTuple, Optional, Union
 
 import torch
 
-from dld_brain.audio.checks import LONGEST
-from dld_brain.audio.vad import check_vad
+from dld_brain.audio.checks import LONGEST, warn
+from dld_brain.audio.vad import check_vad, find_speech
 from dld_brain.encoder.encoder import EncoderOutput
 from pretrained_interfaces.dynamic import DynamicDepth
 from pretrained_interfaces.inputs import check_batch
-from pretrained_interfaces.windowed import find_windows
 from speechbrain.inference.classifiers import EncoderClassifier
 
 
@@ -90,9 +89,14 @@ class DynamicEncoderClassifier(DynamicDepth, EncoderClassifier):
         )
         rate, shortest = self.hparams.sample_rate, self.window_limits.shortest
         check_batch(waveform.unsqueeze(0), torch.ones(1), shortest, rate)
-        # One label is of the whole file: it is not cut, but said to be long.
-        if not find_windows(self, waveform, str(path), vad, windowed=False):
+        if not find_speech(waveform.cpu().numpy(), rate, vad):
             return self._nothing_said()
+        seconds, trained = len(waveform) / rate, self.longest_utterance
+        if trained is not None and seconds > trained:
+            warn(
+                f"{path}: its {seconds:.1f} s are longer than training's "
+                f"{trained:.1f} s, and get one label"
+            )
         return self.classify_batch(
             waveform.unsqueeze(0), torch.ones(1), n_layers
         )
@@ -127,10 +131,10 @@ class DynamicEncoderClassifier(DynamicDepth, EncoderClassifier):
     def _nothing_said(self) -> Classification:
         """No label, on audio without speech."""
         n_labels = self.mods.model.head.out_features
-        out_prob = torch.full((1, n_labels), -math.log(n_labels))
-        return Classification(
-            out_prob, out_prob[:, 0], torch.tensor([-1]), [""]
-        )
+        shape = {"size": (1, n_labels), "device": self.device}
+        out_prob = torch.full(fill_value=-math.log(n_labels), **shape)
+        index = torch.full_like(out_prob[:, 0], -1, dtype=torch.long)
+        return Classification(out_prob, out_prob[:, 0], index, [""])
 
     def labels(self, out: EncoderOutput) -> Classification:
         """Takes the likeliest label.

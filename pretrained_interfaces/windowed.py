@@ -55,18 +55,13 @@ def find_windows(
     n_samples = len(samples)
     trained = model.longest_utterance
     longest = max(limits.longest, round((trained or 0) * rate))
-    if not speech or n_samples <= longest:
+    if not (speech and windowed and n_samples > longest):
         return [Window(0, n_samples, True)] if speech else []
-    length = f"{name}: its {n_samples / rate:.1f} s are longer than " + (
-        "a window" if trained is None else f"training's {trained:.1f} s"
-    )
-    if not windowed:
-        warn(f"{length}, which it has not learnt: expect errors")
-        return [Window(0, n_samples, True)]
     windows = cut(speech, n_samples, limits)
+    known = "a window" if trained is None else f"training's {trained:.1f} s"
     warn(
-        f"{length}: it is encoded in {len(windows)} windows of "
-        f"{len(speech)} stretches of speech"
+        f"{name}: its {n_samples / rate:.1f} s are longer than {known}: "
+        f"stretches of speech {len(speech)}, encoded in windows {len(windows)}"
     )
     return windows
 

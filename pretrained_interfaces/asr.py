@@ -10,13 +10,14 @@ from dld_brain.audio.checks import LONGEST
 from dld_brain.audio.lengths import absolute_lengths
 from dld_brain.audio.reader import Audio
 from dld_brain.audio.vad import check_vad, find_speech
+from dld_brain.audio.windows import find_windows
 from dld_brain.tasks import TranscriptionTask
 from pretrained_interfaces.calibrated import Calibrated
 from pretrained_interfaces.depth import Depth, Escalate, Routed, choose_depth
 from pretrained_interfaces.dynamic import DynamicDepth
 from pretrained_interfaces.inputs import check_batch, is_batch
 from pretrained_interfaces.transcription import Transcription, transcription
-from pretrained_interfaces.windowed import find_windows, run_windows
+from pretrained_interfaces.windowed import run_windows
 from speechbrain.inference.ASR import EncoderASR
 
 
@@ -148,7 +149,14 @@ class DynamicEncoderASR(Calibrated, DynamicDepth, EncoderASR):
         plan = how.plan(self, seconds)
         started = time.perf_counter()
         name = str(audio) if isinstance(audio, (str, Path)) else "audio"
-        windows = find_windows(self, waveform, name, vad, windowed)
+        windows = find_windows(
+            waveform.cpu().numpy(),
+            rate,
+            self.window_limits,
+            name,
+            vad,
+            windowed,
+        )
         one_by_one = isinstance(how, (Escalate, Routed))
         stretches = run_windows(self, plan, waveform, windows, one_by_one)
         found = transcription(self.task.decode, stretches, seconds)

@@ -15,12 +15,12 @@ from dld_brain.encoder.encoder import EncoderOutput
 from dld_brain.gates.gates import Gates
 from dld_brain.gates.layer_sets import check_n_layers
 from dld_brain.model_folder.read import HPARAMS, load_pretrained
+from dld_brain.model_folder.training import longest_utterance
 from pretrained_interfaces.inputs import (
     check_batch,
     check_source,
     fetch_folder,
     is_remote,
-    longest_utterance,
 )
 from speechbrain.inference.interfaces import Pretrained
 from speechbrain.utils.data_utils import split_path

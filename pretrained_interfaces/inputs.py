@@ -1,16 +1,14 @@
 """Checks what users give, before any work starts."""
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any, Union
 
 import torch
 
 from dld_brain.files.whole import recover
 from dld_brain.model_folder import manifest
-from dld_brain.model_folder.save import TRAINING
 from speechbrain.utils.fetching import FetchConfig, LocalStrategy, fetch
 
 #: What the Hugging Face hub calls a repository: owner/name.
@@ -92,21 +90,6 @@ def fetch_folder(
     for name in manifest.read_manifest(path):
         get(name)
     return str(path.parent)
-
-
-def longest_utterance(folder: Union[str, Path]) -> Optional[float]:
-    """Length of the longest utterance of a model's training, s.
-
-    Returns
-    -------
-    float
-        None where training.json does not say.
-    """
-    path = Path(folder, TRAINING)
-    told = manifest.read_json(path) if path.is_file() else {}
-    found = told.get("longest_utterance") if isinstance(told, dict) else None
-    is_number = isinstance(found, (int, float)) and not isinstance(found, bool)
-    return float(found) if is_number and 0 < found < math.inf else None
 
 
 def is_remote(path: Union[str, Path]) -> bool:

@@ -1,13 +1,11 @@
 """Audio longer than training's, window by window."""
 
 from collections.abc import Iterator
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 import torch
 
-from dld_brain.audio.checks import warn
-from dld_brain.audio.vad import find_speech
-from dld_brain.audio.windows import Window, batches, cut, kept_frames
+from dld_brain.audio.windows import Window, batches, kept_frames
 from dld_brain.encoder.encoder import EncoderOutput
 from dld_brain.gates.gates import Gates
 from dld_brain.losses import BLANK_ID
@@ -29,41 +27,6 @@ class Stretch(NamedTuple):
     out: EncoderOutput
     gates: Gates
     n_computed: int
-
-
-def find_windows(
-    model: DynamicDepth,
-    waveform: torch.Tensor,
-    name: str,
-    vad: Optional[str],
-    windowed: bool,
-) -> list[Window]:
-    """The windows of an audio: none without speech, one where it fits.
-
-    Arguments
-    ---------
-    waveform : torch.Tensor
-        [S], at the model's rate.
-    name : str
-        What a warning calls it.
-    windowed : bool
-        Whether audio longer than training's is cut at all.
-    """
-    rate, limits = model.hparams.sample_rate, model.window_limits
-    samples = waveform.cpu().numpy()
-    speech = find_speech(samples, rate, vad)
-    n_samples = len(samples)
-    trained = model.longest_utterance
-    longest = max(limits.longest, round((trained or 0) * rate))
-    if not (speech and windowed and n_samples > longest):
-        return [Window(0, n_samples, True)] if speech else []
-    windows = cut(speech, n_samples, limits)
-    known = "a window" if trained is None else f"training's {trained:.1f} s"
-    warn(
-        f"{name}: its {n_samples / rate:.1f} s are longer than {known}: "
-        f"stretches of speech {len(speech)}, encoded in windows {len(windows)}"
-    )
-    return windows
 
 
 def run_windows(

@@ -64,21 +64,29 @@ def decode(
             raise PermissionError(
                 f"{name} must be readable, but permission is denied"
             ) from None
-        reason = str(error).split(": ", 1)[-1].rstrip(".").lower()
         raise ValueError(
             f"{name} must be audio that soundfile reads (wav, flac, ogg, "
-            f"mp3, ...), but is not ({reason}): convert it, e.g. `ffmpeg -i "
+            f"mp3, ...), but is not ({_reason(error)}): convert it, e.g. `ffmpeg -i "
             f"in.m4a out.wav`"
         ) from None
 
 
-def regular_file(path: Union[str, Path]) -> str:
+def _reason(error: Exception) -> str:
+    """What soundfile says, without where."""
+    return str(error).split(": ", 1)[-1].rstrip(".").lower()
+
+
+def regular_file(path: Union[str, Path]) -> Union[str, bytes]:
     """The path of a file that is there and holds something."""
+    file = str(path)
     try:
         file = str(Path(path).expanduser())
         status = os.stat(file)
     except FileNotFoundError:
-        raise FileNotFoundError(f"audio file {path} does not exist") from None
+        raise FileNotFoundError(
+            f"audio file {path} does not exist: looked for "
+            f"{os.path.abspath(file)}"
+        ) from None
     except (OSError, ValueError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ValueError(
@@ -92,7 +100,10 @@ def regular_file(path: Union[str, Path]) -> str:
         )
     if status.st_size == 0:
         raise ValueError(f"audio file {path} is empty")
-    return file
+    # Absolute: libsndfile reads stdin for "-". Bytes: soundfile encodes
+    # strictly, and a name need not be text, but on Windows.
+    file = os.path.abspath(file)
+    return os.fsencode(file) if os.name == "posix" else file
 
 
 def _seekable(file: BinaryIO) -> BinaryIO:
@@ -159,7 +170,14 @@ def _blocks(
     done = 0
     while done < n_wanted:
         n = min(size, n_wanted - done)
-        block: Any = sound.read(n, dtype="float32", always_2d=True)
+        try:
+            block: Any = sound.read(n, dtype="float32", always_2d=True)
+        except soundfile.SoundFileError as error:
+            raise ValueError(
+                f"{name} cannot be decoded to its end ({_reason(error)}): it "
+                f"is cut or damaged; copy it anew, or keep what is there with "
+                f"`ffmpeg -i in.flac out.wav`"
+            ) from None
         if len(block) == 0:
             return
         checks.check_finite(block, sound.samplerate, name, start + done)

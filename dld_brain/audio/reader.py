@@ -52,7 +52,7 @@ def read_file(
     >>> read_file("nowhere.wav")
     Traceback (most recent call last):
     ...
-    FileNotFoundError: audio file nowhere.wav does not exist
+    FileNotFoundError: audio file nowhere.wav does not exist: looked for ...
     """
     samples, rate = decode(path, start, stop, max_seconds)
     return torch.from_numpy(samples).unsqueeze(1), checks.near_rate(rate)

@@ -9,6 +9,9 @@ from typing import NamedTuple, Optional
 
 import numpy as np
 
+from dld_brain.audio.checks import warn
+from dld_brain.audio.vad import find_speech
+
 #: Longest window, s.
 LONGEST = 20.0
 #: What of a window is context alone on either side: so many seconds at most,
@@ -23,6 +26,8 @@ class Limits(NamedTuple):
 
     Arguments
     ---------
+    whole : int
+        Audio that is no longer is encoded as it stands.
     longest, shortest : int
         Of a window.
     context : int
@@ -31,6 +36,7 @@ class Limits(NamedTuple):
         How much further one frame of the output is than the frame before.
     """
 
+    whole: int
     longest: int
     shortest: int
     context: int
@@ -61,12 +67,48 @@ def limits(
     Example
     -------
     >>> limits(6.0, 16000, shortest=960, step=640)
-    Limits(longest=96000, shortest=960, context=16000, step=640)
+    Limits(whole=96000, longest=96000, shortest=960, context=16000, step=640)
     """
     seconds = min(LONGEST, max(1.0, longest_utterance or LONGEST))
     context = min(CONTEXT, CONTEXT_SHARE * seconds)
     longest = max(round(seconds * rate), shortest, 8 * step)
-    return Limits(longest, shortest, round(context * rate), step)
+    whole = max(longest, round((longest_utterance or 0) * rate))
+    return Limits(whole, longest, shortest, round(context * rate), step)
+
+
+def find_windows(
+    samples: np.ndarray,
+    rate: int,
+    limits: Limits,
+    name: str,
+    vad: Optional[str] = "energy",
+    windowed: bool = True,
+) -> list[Window]:
+    """The windows of an audio: none without speech, one where it fits.
+
+    Arguments
+    ---------
+    samples : numpy.ndarray
+        [S].
+    name : str
+        What a warning calls it that says it was cut.
+    vad : str, optional
+        See `vad.find_speech`.
+    windowed : bool
+        Whether audio is cut at all.
+    """
+    speech, n_samples = find_speech(samples, rate, vad), len(samples)
+    if not speech:
+        return []
+    if n_samples <= limits.whole or not windowed:
+        return [Window(0, n_samples, True)]
+    windows = cut(speech, n_samples, limits)
+    warn(
+        f"{name}: its {n_samples / rate:.1f} s are longer than what the model "
+        f"was trained on ({limits.whole / rate:.1f} s): encoded in "
+        f"{len(windows)} windows of {len(speech)} stretches of speech"
+    )
+    return windows
 
 
 def cut(
@@ -87,7 +129,7 @@ def cut(
     Example
     -------
     >>> stretches = [(0, 50), (100, 320)]
-    >>> for window in cut(stretches, 400, Limits(100, 60, 15, step=10)):
+    >>> for window in cut(stretches, 400, Limits(100, 100, 60, 15, step=10)):
     ...     print(*window)
     0 60 True
     100 200 False
@@ -110,7 +152,7 @@ def cut(
 
 def _starts(length: int, limits: Limits) -> list[int]:
     """Where the windows of a stretch begin, evenly, from its start."""
-    longest, _, context, step = limits
+    _, longest, _, context, step = limits
     if length <= longest:
         return [0]
     rest = length - longest + step - 1  # the last begins on a step, too

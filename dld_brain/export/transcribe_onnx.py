@@ -2,6 +2,7 @@
 """Transcribes 16 kHz audio with an exported model; no torch.
 
 > pip install onnxruntime numpy soundfile sentencepiece
+> pip install --no-deps dld-brain
 > python transcribe_onnx.py --n_layers 6 a.wav b.flac
 > python transcribe_onnx.py --n_layers 6 --int8 a.wav
 
@@ -17,28 +18,11 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import sentencepiece
-import soundfile
+
+from dld_brain.audio.windows import limits
+from dld_brain.export.onnx_audio import read_audio, stretches
 
 FOLDER = Path(__file__).resolve().parent
-
-
-def read_audio(path: str, sample_rate: int) -> np.ndarray:
-    """Reads a file as mono.
-
-    Arguments
-    ---------
-    sample_rate : int
-        The rate that it must have, Hz.
-
-    Returns
-    -------
-    numpy.ndarray
-        Samples, [S].
-    """
-    samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    if rate != sample_rate:
-        raise ValueError(f"{path} must have {sample_rate} Hz, but has {rate}")
-    return samples.mean(axis=1)
 
 
 def greedy(log_probs: np.ndarray, blank_id: int) -> list[int]:
@@ -74,14 +58,27 @@ def main() -> None:
     tokenizer = sentencepiece.SentencePieceProcessor(
         model_file=str(FOLDER / "tokenizer.model")
     )
+    rate = settings["sample_rate"]
+    window_limits = limits(
+        settings["longest_utterance"],
+        rate,
+        settings["min_samples"],
+        settings["samples_per_frame"],
+    )
+
+    def encode(samples: np.ndarray) -> np.ndarray:
+        """Samples [S] -> log-probabilities [T', V]."""
+        feed = {"wavs": samples[None], "n_samples": np.array([len(samples)])}
+        log_probs, n_frames = session.run(None, feed)
+        return log_probs[0, : n_frames[0]]
+
+    blank_id = settings["blank_id"]
     for path in options.files:
-        wav = read_audio(path, settings["sample_rate"])
-        log_probs, n_frames = session.run(
-            None,
-            {"wavs": wav[None], "n_samples": np.array([len(wav)])},
-        )
-        ids = greedy(log_probs[0, : n_frames[0]], settings["blank_id"])
-        print(f"{path}\t{tokenizer.decode(ids)}", flush=True)
+        wav = read_audio(path, window_limits, rate)
+        outs = stretches(encode, wav, window_limits, rate, blank_id, path)
+        texts = [tokenizer.decode(greedy(out, blank_id)) for out in outs]
+        text = " ".join(text for text in texts if text)
+        print(f"{path}\t{text}", flush=True)
 
 
 if __name__ == "__main__":

@@ -141,7 +141,7 @@ def test_it_runs_where_there_is_no_torch(source, onnx, tmp_path):
         if path.name.lstrip("_").startswith(needed):
             os.symlink(path, theirs / path.name)
     command = [python, onnx / "transcribe_onnx.py", "--n_layers", "3", SPEECH]
-    environment = {**os.environ, "PYTHONPATH": ""}
+    environment = {**os.environ, "PYTHONPATH": os.getcwd()}
     result = subprocess.run(
         command, capture_output=True, text=True, env=environment
     )

@@ -31,7 +31,7 @@ class AudioWarning(UserWarning):
 
 
 def warn(text: str) -> None:
-    """Warns of an audio, which the text names."""
+    """Warns of an audio."""
     warnings.warn(text, AudioWarning, stacklevel=3)
 
 
@@ -70,7 +70,7 @@ def near_rate(rate: int) -> int:
 
 
 def check_seconds(seconds: float, max_seconds: float, name: str) -> None:
-    """Raises where audio is too long; before memory is asked for."""
+    """Raises where audio is too long."""
     if not seconds <= max_seconds:
         raise ValueError(
             f"{name} must have at most {max_seconds:g} s, but has "
@@ -130,13 +130,8 @@ def check_finite(
 def floats(samples: np.ndarray, name: str) -> np.ndarray:
     """Samples of any type as floats, 32 bits.
 
-    Whole numbers of 8 and 16 bits say their scale; wider ones often hold 16
-    or 24 bits, which `scaled` finds out.
-
-    Arguments
-    ---------
-    samples : numpy.ndarray
-        Floats, or whole numbers: 8 bits without sign, 16, 32 or 64 bits.
+    Whole numbers of 16 bits, and of 8 without sign, say their scale; those of
+    32 and 64 often hold 16 or 24 bits, which `scaled` finds out.
 
     Example
     -------

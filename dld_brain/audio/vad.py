@@ -25,8 +25,9 @@ RANGE = 2.5
 #: The same for what lies between two stretches of speech, dB.
 PAUSE_RANGE = 12.0
 #: A pause is so many seconds of frames that are at most so many dB above the
-#: softest twentieth of those around, of so many seconds.
-PAUSE, ABOVE, AROUND = 0.3, 6.0, 15.0
+#: softest twentieth of those around, and so many below the loudest; around
+#: is this many seconds.
+PAUSE, ABOVE, BELOW, AROUND = 0.3, 6.0, 20.0, 15.0
 #: Peak of what Silero is given.
 LOUD = 0.5
 #: What stays of a pause on each side of speech, s.
@@ -148,7 +149,7 @@ def _loud_spans(levels: np.ndarray, n_samples: int, rate: int) -> list[Span]:
     enough to be somebody further away, it is a stretch of its own.
     """
     hop = round(HOP * rate)
-    is_loud = levels > np.maximum(FLOOR, _softest(levels)) + ABOVE
+    is_loud = levels > _gate(levels)
     edges = np.flatnonzero(np.diff(is_loud, prepend=False, append=False))
     loud = edges.reshape(-1, 2)  # first frame of each run, one behind it
     tail = round(FRAME / HOP) - 1  # frames that reach into the pause
@@ -162,19 +163,20 @@ def _loud_spans(levels: np.ndarray, n_samples: int, rate: int) -> list[Span]:
         if first < last:
             spans.append((first, last))
         end = last
+    if not spans:  # speech that noise nearly covers
+        return [Span(0, n_samples)]
     found = [Span(a * hop, (b + tail) * hop) for a, b in spans]
     return _padded(found, n_samples, rate)
 
 
-def _softest(levels: np.ndarray) -> np.ndarray:
-    """Level of the softest twentieth of the frames around each."""
-    third = round(AROUND / HOP / 3)
-    firsts = range(0, len(levels), third)
-    softest = [
-        np.percentile(levels[max(0, first - third) : first + 2 * third], 5)
-        for first in firsts
-    ]
-    return np.repeat(softest, third)[: len(levels)]
+def _gate(levels: np.ndarray) -> np.ndarray:
+    """What a frame of a pause is below, by the frames around it."""
+    third, gates = round(AROUND / HOP / 3), []
+    for first in range(0, len(levels), third):
+        around = levels[max(0, first - third) : first + 2 * third]
+        softest, loudest = np.percentile(around, (5, 95))
+        gates.append(min(max(FLOOR, softest) + ABOVE, loudest - BELOW))
+    return np.repeat(gates, third)[: len(levels)]
 
 
 def _padded(spans: list[Span], n_samples: int, rate: int) -> list[Span]:
@@ -204,9 +206,9 @@ class _Silero:
             raise ImportError(
                 "`vad` silero needs more: pip install -e '.[vad]'"
             ) from error
-        torch.set_num_threads(n_threads)
         self._find: Any = silero_vad.get_speech_timestamps
         self._model: Any = silero_vad.load_silero_vad()
+        torch.set_num_threads(n_threads)
         self._lock = threading.Lock()
         self._tensor = torch.from_numpy
 

@@ -10,7 +10,7 @@ from dld_brain.audio.checks import LONGEST
 from dld_brain.audio.lengths import absolute_lengths
 from dld_brain.audio.reader import Audio
 from dld_brain.audio.vad import check_vad, find_speech
-from dld_brain.audio.windows import find_windows
+from dld_brain.audio.windows import Window, find_windows
 from dld_brain.tasks import TranscriptionTask
 from pretrained_interfaces.calibrated import Calibrated
 from pretrained_interfaces.depth import Depth, Escalate, Routed, choose_depth
@@ -149,20 +149,34 @@ class DynamicEncoderASR(Calibrated, DynamicDepth, EncoderASR):
         plan = how.plan(self, seconds)
         started = time.perf_counter()
         name = str(audio) if isinstance(audio, (str, Path)) else "audio"
-        windows = find_windows(
-            waveform.cpu().numpy(),
-            rate,
-            self.window_limits,
-            name,
-            vad,
-            windowed,
-        )
+        windows = self.find_windows(waveform, name, vad, windowed)
         one_by_one = isinstance(how, (Escalate, Routed))
         stretches = run_windows(self, plan, waveform, windows, one_by_one)
         found = transcription(self.task.decode, stretches, seconds)
         found.compute_seconds = time.perf_counter() - started
         found.n_windows = len(windows)
         return found
+
+    def find_windows(
+        self,
+        waveform: torch.Tensor,
+        name: str,
+        vad: Optional[str] = "energy",
+        windowed: bool = True,
+    ) -> list[Window]:
+        """The windows that an audio is encoded in; see `transcribe`.
+
+        Arguments
+        ---------
+        waveform : torch.Tensor
+            [S], at the model's rate.
+        name : str
+            What a warning calls it.
+        """
+        samples, rate = waveform.cpu().numpy(), self.hparams.sample_rate
+        return find_windows(
+            samples, rate, self.window_limits, name, vad, windowed
+        )
 
     @torch.no_grad()
     def transcribe_batch(

@@ -22,6 +22,8 @@ SUSTAINED = 5
 #: Speech rises so far above its softest tenth, dB: at least 2.9 dB in white
 #: noise of its own power, while white noise alone comes to 1, tones to 0.
 RANGE = 2.5
+#: Fewer frames are judged by their level alone: a vowel is as steady.
+STEADY = 20
 #: The same for what lies between two stretches of speech, dB.
 PAUSE_RANGE = 12.0
 #: A pause is so many seconds of frames that are at most so many dB above the
@@ -87,8 +89,8 @@ def has_speech(levels: np.ndarray, range_db: float = RANGE) -> bool:
     width = min(SUSTAINED, len(levels))
     windows = np.lib.stride_tricks.sliding_window_view(levels, width)
     loudest = windows.min(axis=1).max()
-    if loudest <= FLOOR:
-        return False
+    if loudest <= FLOOR or len(levels) < STEADY:
+        return bool(loudest > FLOOR)
     softest = np.percentile(levels[levels > FLOOR], 10)
     return bool(loudest - softest > range_db)
 

@@ -175,7 +175,10 @@ class DynamicDepth(Pretrained):
             source, name = split_path(path)
             path = fetch(name, source=source, savedir=savedir)
         samples, rate = read_audio(
-            path, sampling_rate, max_seconds=max_audio_seconds
+            path,
+            sampling_rate,
+            max_seconds=max_audio_seconds,
+            to_rate=self.hparams.sample_rate,
         )
         return self.audio_normalizer(samples.to(self.device), rate)
 

@@ -6,7 +6,7 @@ Python's do.
 """
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Optional
 
 import numpy as np
@@ -24,6 +24,10 @@ LARGEST = 16.0
 CANCELLED = 0.2
 #: Seconds that a file may lack of what its header says: codecs round.
 TOLERANCE = 0.1
+
+
+#: What is done to pieces of audio on their way, [s] each.
+Convert = Callable[[Iterator[np.ndarray]], Iterable[np.ndarray]]
 
 
 class AudioWarning(UserWarning):
@@ -183,66 +187,95 @@ def scaled(samples: np.ndarray, name: str) -> np.ndarray:
     return samples / samples.dtype.type(2 ** (bits - 1))
 
 
-def mixed(
-    blocks: Callable[[], Iterator[np.ndarray]], name: str
+def checked(
+    blocks: Callable[[], Iterator[np.ndarray]],
+    name: str,
+    convert: Convert = iter,
 ) -> Optional[np.ndarray]:
-    """The mean of the channels, or the loudest of them where they cancel.
+    """Mixes the channels, scales, and warns of what holds no sound.
 
     Arguments
     ---------
     blocks : callable
         Gives the audio from its start, in pieces of [s, channels]; called
         again where channels cancel, so that no more than one is ever held.
-
-    Returns
-    -------
-    numpy.ndarray
-        [S]; None if there is nothing.
-
-    Example
-    -------
-    >>> x = np.array([[0.5, 0.25], [-0.5, -0.25]])
-    >>> mixed(lambda: iter([x]), "a.wav")
-    array([ 0.375, -0.375])
-    """
-    found, powers, power = [], np.zeros(1), 0.0
-    for block in blocks():
-        found.append(block[:, 0] if block.shape[1] == 1 else block.mean(axis=1))
-        if block.shape[1] > 1:
-            powers = powers + block.var(axis=0, dtype=np.float64) * len(block)
-            power += found[-1].var(dtype=np.float64) * len(block)
-    if not found:
-        return None
-    if power < CANCELLED * powers.mean() / len(powers):
-        best = int(powers.argmax())
-        warn(
-            f"{name} has channels that cancel each other: channel {best} of "
-            f"{len(powers)} is taken alone"
-        )
-        found = [block[:, best] for block in blocks()]
-    return found[0] if len(found) == 1 else np.concatenate(found)
-
-
-def checked(
-    blocks: Callable[[], Iterator[np.ndarray]], name: str
-) -> Optional[np.ndarray]:
-    """Mixes, scales, and warns of what holds no sound.
-
-    Arguments
-    ---------
-    blocks : callable
-        See `mixed`.
+    convert : callable
+        What is done to the pieces of the mix, [s] each, in their order.
 
     Returns
     -------
     numpy.ndarray
         [S], in [-1, 1] but for a little; None if there is nothing.
+
+    Example
+    -------
+    >>> x = np.array([[0.5, 0.25], [-0.5, -0.25]])
+    >>> checked(lambda: iter([x]), "a.wav")
+    array([ 0.375, -0.375])
     """
-    samples = mixed(blocks, name)
-    if samples is None or len(samples) == 0:
+    mix = _Mix(name)
+    pieces = list(convert(mix.means(blocks())))
+    if mix.lowest > mix.highest:
         return None
-    samples = scaled(samples, name)
-    if samples.max() == samples.min():
-        held = "silent" if samples[0] == 0 else f"constant ({samples[0]:g})"
+    best = mix.best_alone()
+    if best is not None:
+        pieces = list(convert(block[:, best] for block in blocks()))
+    elif mix.lowest == mix.highest:
+        value = mix.lowest
+        held = "silent" if value == 0 else f"constant ({value:g})"
         warn(f"{name} is {held}: nothing was recorded")
-    return samples
+    return scaled(pieces[0] if len(pieces) == 1 else _joined(pieces), name)
+
+
+def _joined(pieces: list[np.ndarray]) -> np.ndarray:
+    """One array of several, each of which is let go once it is copied."""
+    found = np.empty(sum(map(len, pieces)), pieces[0].dtype)
+    stop = len(found)
+    while pieces:
+        piece = pieces.pop()
+        found[stop - len(piece) : stop] = piece
+        stop -= len(piece)
+    return found
+
+
+def _mean_of_channels(block: np.ndarray) -> np.ndarray:
+    """[s, channels] -> [s]; as a product five times as fast as `mean`."""
+    n = block.shape[1]
+    return block @ np.full(n, 1 / n, block.dtype)
+
+
+class _Mix:
+    """The mean of channels, and what it has left of them."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.power, self.powers = 0.0, np.zeros(1)
+        self.lowest, self.highest = np.inf, -np.inf
+
+    def means(self, blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+        """Mixes pieces of [s, channels]."""
+        for block in blocks:
+            if block.shape[1] == 1:
+                mean = block[:, 0]
+            else:
+                mean = _mean_of_channels(block)
+                moving = block - block.mean(axis=0)
+                powers = np.einsum("ij,ij->j", moving, moving)
+                self.powers = self.powers + powers
+                moving = _mean_of_channels(moving)
+                self.power += float(moving @ moving)
+            self.lowest = min(self.lowest, float(mean.min()))
+            self.highest = max(self.highest, float(mean.max()))
+            yield mean
+
+    def best_alone(self) -> Optional[int]:
+        """The loudest channel, where they cancel."""
+        n = len(self.powers)
+        if self.power >= CANCELLED * self.powers.mean() / n:
+            return None
+        best = int(self.powers.argmax())
+        warn(
+            f"{self.name} has channels that cancel each other: channel {best} "
+            f"of {n} is taken alone"
+        )
+        return best

@@ -4,7 +4,7 @@ import io
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Optional, Union
 
@@ -28,6 +28,7 @@ def decode(
     start: int = 0,
     stop: Optional[int] = None,
     max_seconds: float = checks.LONGEST,
+    convert: Callable[[int], checks.Convert] = lambda rate: iter,
 ) -> tuple[np.ndarray, int]:
     """Decodes a file, or a segment of it, as mono, and checks it.
 
@@ -39,11 +40,13 @@ def decode(
         First sample, and the one behind the last; to its end if not given.
     max_seconds : float
         The longest that is read, s.
+    convert : callable
+        By the rate, what is done to pieces of the mix: resampling.
 
     Returns
     -------
     tuple
-        Samples [S], floats in [-1, 1], and their rate, Hz.
+        Samples [S], floats in [-1, 1], and the file's rate, Hz.
 
     Raises
     ------
@@ -57,7 +60,7 @@ def decode(
     source = regular_file(file) if is_path else _seekable(file)
     try:
         with soundfile.SoundFile(source) as sound:
-            return _read(sound, name, start, stop, max_seconds)
+            return _read(sound, name, start, stop, max_seconds, convert)
     except (soundfile.SoundFileError, TypeError) as error:
         # TypeError: headerless files (.raw), whose rate it is not told.
         if is_path and not os.access(source, os.R_OK):
@@ -124,6 +127,7 @@ def _read(
     start: int,
     stop: Optional[int],
     max_seconds: float,
+    convert: Callable[[int], checks.Convert],
 ) -> tuple[np.ndarray, int]:
     """Checks a header, then decodes."""
     rate, n_told = sound.samplerate, sound.frames
@@ -135,11 +139,9 @@ def _read(
         )
     n_wanted = (_announced(sound) if stop is None else stop) - start
     checks.check_seconds(n_wanted / rate, max_seconds, name)
-    samples = checks.checked(
-        lambda: _blocks(sound, name, start, n_wanted), name
-    )
-    n_found = 0 if samples is None else len(samples)
-    checks.check_whole(start + n_found, start + n_wanted, rate, name)
+    blocks = _Blocks(sound, name, start, n_wanted)
+    samples = checks.checked(blocks, name, convert(rate))
+    checks.check_whole(start + blocks.done, start + n_wanted, rate, name)
     if samples is None:
         raise ValueError(f"{name} holds no samples")
     return samples, rate
@@ -159,27 +161,38 @@ def _announced(sound: soundfile.SoundFile) -> int:
     return sound.frames if is_stream else sound.frames * told // found
 
 
-def _blocks(
-    sound: soundfile.SoundFile, name: str, start: int, n_wanted: int
-) -> Iterator[np.ndarray]:
-    """Decodes piece by piece: [s, channels]."""
-    if start > sound.frames:
-        return
-    sound.seek(start)
-    size = max(1, BLOCK // sound.channels)
-    done = 0
-    while done < n_wanted:
-        n = min(size, n_wanted - done)
+class _Blocks:
+    """Decodes piece by piece, [s, channels], from the start at each call."""
+
+    def __init__(
+        self, sound: soundfile.SoundFile, name: str, start: int, n_wanted: int
+    ) -> None:
+        self.sound, self.name = sound, name
+        self.start, self.n_wanted = start, n_wanted
+        self.done = 0
+
+    def __call__(self) -> Iterator[np.ndarray]:
+        sound, self.done = self.sound, 0
+        if self.start > sound.frames:
+            return
+        sound.seek(self.start)
+        size = max(1, BLOCK // sound.channels)
+        while self.done < self.n_wanted:
+            block = self._read(min(size, self.n_wanted - self.done))
+            if len(block) == 0:
+                return
+            first = self.start + self.done
+            checks.check_finite(block, sound.samplerate, self.name, first)
+            self.done += len(block)
+            yield block
+
+    def _read(self, n: int) -> Any:
+        """Decodes n samples, or as many as there are."""
         try:
-            block: Any = sound.read(n, dtype="float32", always_2d=True)
+            return self.sound.read(n, dtype="float32", always_2d=True)
         except soundfile.SoundFileError as error:
             raise ValueError(
-                f"{name} cannot be decoded to its end ({_reason(error)}): it "
-                f"is cut or damaged; copy it anew, or keep what is there with "
-                f"`ffmpeg -i in.flac out.wav`"
+                f"{self.name} cannot be decoded to its end "
+                f"({_reason(error)}): it is cut or damaged; copy it anew, or "
+                f"keep what is there with `ffmpeg -i in.flac out.wav`"
             ) from None
-        if len(block) == 0:
-            return
-        checks.check_finite(block, sound.samplerate, name, start + done)
-        done += len(block)
-        yield block

@@ -1,6 +1,6 @@
 """Reads audio: the one place that does, whatever it is."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from io import IOBase
 from numbers import Integral
 from pathlib import Path
@@ -11,6 +11,7 @@ import torch
 
 from dld_brain.audio import checks
 from dld_brain.audio.decode import decode
+from dld_brain.audio.resample import resampled
 
 #: What can be read.
 Audio = Union[str, Path, BinaryIO, np.ndarray, torch.Tensor, Mapping]
@@ -55,7 +56,7 @@ def read_file(
     FileNotFoundError: audio file nowhere.wav does not exist: looked for ...
     """
     samples, rate = decode(path, start, stop, max_seconds)
-    return torch.from_numpy(samples).unsqueeze(1), checks.near_rate(rate)
+    return _column(samples, checks.near_rate(rate))
 
 
 def read_audio(
@@ -63,6 +64,7 @@ def read_audio(
     sampling_rate: Optional[int] = None,
     *,
     max_seconds: float = checks.LONGEST,
+    to_rate: Optional[int] = None,
 ) -> tuple[torch.Tensor, int]:
     """Reads audio, whatever it is, and checks it.
 
@@ -78,6 +80,9 @@ def read_audio(
         Of samples, Hz.
     max_seconds : float
         The longest that is read, s.
+    to_rate : int, optional
+        Rate that is wanted, Hz: resampled as it is read; as it is if not
+        given.
 
     Returns
     -------
@@ -98,12 +103,12 @@ def read_audio(
         if isinstance(audio, (list, tuple)):
             audio = _array(audio)
     if isinstance(audio, (np.ndarray, torch.Tensor)):
-        return _samples(audio, sampling_rate, max_seconds)
-    if isinstance(audio, (str, Path)):
-        return read_file(audio, max_seconds=max_seconds)
-    if isinstance(audio, IOBase):
-        samples, rate = decode(audio, max_seconds=max_seconds)
-        return torch.from_numpy(samples).unsqueeze(1), checks.near_rate(rate)
+        return _samples(audio, sampling_rate, max_seconds, to_rate)
+    if isinstance(audio, (str, Path, IOBase)):
+        samples, rate = decode(
+            audio, max_seconds=max_seconds, convert=_converter(to_rate)
+        )
+        return _column(samples, to_rate or checks.near_rate(rate))
     raise TypeError(
         f"audio must be a path, an open file, samples with their "
         f"`sampling_rate`, or a mapping of `array` and `sampling_rate`, but "
@@ -115,6 +120,7 @@ def _samples(
     samples: Union[np.ndarray, torch.Tensor],
     sampling_rate: Optional[int],
     max_seconds: float,
+    to_rate: Optional[int],
 ) -> tuple[torch.Tensor, int]:
     """Samples [S] or [S, channels] -> [S, 1], and their rate."""
     rate, found = _rate(sampling_rate), _array(samples)
@@ -132,9 +138,28 @@ def _samples(
     checks.check_seconds(len(found) / rate, max_seconds, "audio")
     found = checks.floats(found, "samples")
     checks.check_finite(found, rate, "audio")
-    mono = checks.checked(lambda: iter([found]), "audio")
-    mono = np.require(mono, requirements=["C", "W"])  # as torch takes them
-    return torch.from_numpy(mono).unsqueeze(1), checks.near_rate(rate)
+    convert = _converter(to_rate)(rate)
+    mono = checks.checked(lambda: iter([found]), "audio", convert)
+    return _column(mono, to_rate or checks.near_rate(rate))
+
+
+def _column(samples: np.ndarray, rate: int) -> tuple[torch.Tensor, int]:
+    """Samples [S] -> [S, 1], and their rate."""
+    samples = np.require(samples, requirements=["C", "W"])  # as torch has it
+    return torch.from_numpy(samples).unsqueeze(1), rate
+
+
+def _converter(to_rate: Optional[int]) -> Callable[[int], checks.Convert]:
+    """By the rate that audio has, what brings it to another."""
+
+    def at(rate: int) -> checks.Convert:
+        """Resamples from this rate."""
+        if to_rate is None:
+            return iter
+        near = checks.near_rate(rate)
+        return lambda pieces: resampled(pieces, near, to_rate)
+
+    return at
 
 
 def _rate(sampling_rate: Optional[int]) -> int:

@@ -10,8 +10,10 @@ import pytest
 import soundfile
 import torch
 
+from dld_brain.audio import decode
 from dld_brain.audio.checks import AudioWarning, near_rate
 from dld_brain.audio.reader import read_audio, read_file
+from speechbrain.augment.time_domain import Resample
 
 RATE = 16000
 SOUND = 0.1 * np.random.default_rng(0).standard_normal(2 * RATE).astype(
@@ -207,6 +209,22 @@ def test_every_failure_is_one_line_of_ours(tmp_path, make, capfd):
     assert "audio" in text or "open file" in text
     assert "\n" not in text and len(text) < 500
     assert "Traceback" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 22050, 44100, 48000, 44101])
+def test_what_is_read_at_another_rate_is_resampled_as_a_whole(
+    tmp_path, rate, monkeypatch
+):
+    path = write(tmp_path / "a.wav", SOUND, rate)
+    samples, near = read_file(path)
+    whole = Resample(near, RATE)(samples[:, 0].unsqueeze(0))[0]
+    for block in (999, 2**22):
+        monkeypatch.setattr(decode, "BLOCK", block)
+        found, found_rate = read_audio(path, to_rate=RATE)
+        assert found_rate == RATE and found.shape == (len(whole), 1)
+        torch.testing.assert_close(found[:, 0], whole, atol=1e-5, rtol=0)
+    found, _ = read_audio(samples, rate, to_rate=RATE)
+    torch.testing.assert_close(found[:, 0], whole, atol=1e-5, rtol=0)
 
 
 def test_a_rate_can_always_be_resampled():

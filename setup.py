@@ -21,6 +21,7 @@ EXPORT = [
     "onnxscript>=0.5,<0.8",
     "onnxruntime>=1.23,<2",
 ]
+VAD = ["silero-vad>=6,<7"]  # carries its model; needs torch alone
 INTERFACES = "pretrained_interfaces"
 
 
@@ -84,6 +85,7 @@ setup(
         "wavlm": WAVLM,
         "export": EXPORT,
         "tensorboard": TENSORBOARD,
+        "vad": VAD,
         "wandb": ["wandb>=0.19,<1"],
         "test": ["pytest>=8,<10", *QUICKSTART, *WAVLM, *EXPORT, *TENSORBOARD],
         "lint": LINT,

@@ -15,9 +15,11 @@ import argparse
 import importlib
 import json
 import sys
+import warnings
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Optional
 
+from dld_brain.audio.checks import LONGEST
 from dld_brain.files.console import (
     FAULTS,
     SOME_FAILED,
@@ -59,6 +61,18 @@ def parser() -> argparse.ArgumentParser:
         "--json", action="store_true", help="one JSON object a line"
     )
     files.add_argument(
+        "--vad",
+        default="energy",
+        choices=["energy", "silero", "none"],
+        help="what decides whether there is speech (default: energy)",
+    )
+    files.add_argument(
+        "--max_audio_seconds",
+        type=float,
+        default=LONGEST,
+        help="longer files are refused (default: 4 h)",
+    )
+    files.add_argument(
         "files",
         nargs="+",
         help="audio files (names that begin with a dash: behind --), http(s) "
@@ -93,6 +107,11 @@ def parser() -> argparse.ArgumentParser:
 
 def _add_depths(command: argparse.ArgumentParser) -> None:
     """Adds what else than a number can decide on the depth."""
+    command.add_argument(
+        "--whole",
+        action="store_true",
+        help="encode in one piece what is longer than training's utterances",
+    )
     command.add_argument(
         "--max_rtf", type=float, help="the deepest depth that is as fast"
     )
@@ -144,16 +163,16 @@ def depth_of(options: argparse.Namespace) -> "Depth":
 
 
 def transcribe(
-    asr: "DynamicEncoderASR", file: str, depth: "Depth"
+    asr: "DynamicEncoderASR", file: str, depth: "Depth", **options: Any
 ) -> dict[str, Any]:
-    """Transcribes a file.
+    """Transcribes a file; options are those of `transcribe`.
 
     Returns
     -------
     dict
         The fields of a Transcription, and `rtf`.
     """
-    found = asr.transcribe(file, depth)
+    found = asr.transcribe(file, depth, **options)
     return {**asdict(found), "rtf": found.rtf}
 
 
@@ -161,15 +180,16 @@ def classify(
     classifier: "DynamicEncoderClassifier",
     file: str,
     n_layers: Optional[int],
+    **options: Any,
 ) -> dict[str, Any]:
-    """Classifies a file.
+    """Classifies a file; options are those of `classify_file`.
 
     Returns
     -------
     dict
         `text`, the label; `probability`; `n_layers`.
     """
-    found = classifier.classify_file(file, n_layers)
+    found = classifier.classify_file(file, n_layers, **options)
     return {
         "text": found.text_lab[0],
         "probability": float(found.score.exp()),
@@ -187,10 +207,17 @@ def answer(
     dict
         `file`, and what was found, or `error`.
     """
+    listening = {
+        "vad": None if options.vad == "none" else options.vad,
+        "max_audio_seconds": options.max_audio_seconds,
+    }
     try:
         if options.command == "classify":
-            return {"file": file, **classify(model, file, options.n_layers)}
-        return {"file": file, **transcribe(model, file, depth_of(options))}
+            found = classify(model, file, options.n_layers, **listening)
+            return {"file": file, **found}
+        listening["windowed"] = not options.whole
+        found = transcribe(model, file, depth_of(options), **listening)
+        return {"file": file, **found}
     except FAULTS as error:
         return {"file": file, "error": fault_of(file, error)}
 
@@ -244,6 +271,7 @@ def main(arguments: Optional[list[str]] = None) -> int:
         Those of the process if not given.
     """
     options = parser().parse_args(arguments)
+    warnings.formatwarning = lambda text, *_, **__: f"warning: {text}\n"
     return guarded(lambda: _run(options), FAULTS)
 
 

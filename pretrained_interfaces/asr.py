@@ -6,14 +6,18 @@ from typing import Any, Optional, Union
 
 import torch
 
+from dld_brain.audio.checks import LONGEST
+from dld_brain.audio.lengths import absolute_lengths
 from dld_brain.audio.reader import Audio
+from dld_brain.audio.vad import check_vad, find_speech
+from dld_brain.audio.windows import Window, find_windows
 from dld_brain.tasks import TranscriptionTask
-from dld_brain.tasks.confidence import mean_confidence, mean_entropy
 from pretrained_interfaces.calibrated import Calibrated
-from pretrained_interfaces.depth import Depth, choose_depth
+from pretrained_interfaces.depth import Depth, Escalate, Routed, choose_depth
 from pretrained_interfaces.dynamic import DynamicDepth
-from pretrained_interfaces.inputs import is_batch
-from pretrained_interfaces.transcription import Transcription
+from pretrained_interfaces.inputs import check_batch, is_batch
+from pretrained_interfaces.transcription import Transcription, transcription
+from pretrained_interfaces.windowed import run_windows
 from speechbrain.inference.ASR import EncoderASR
 
 
@@ -93,6 +97,9 @@ class DynamicEncoderASR(Calibrated, DynamicDepth, EncoderASR):
         best_effort: bool = False,
         sampling_rate: Optional[int] = None,
         savedir: Optional[str] = None,
+        vad: Optional[str] = "energy",
+        windowed: bool = True,
+        max_audio_seconds: float = LONGEST,
     ) -> Transcription:
         """Transcribes audio; says what it took.
 
@@ -109,6 +116,17 @@ class DynamicEncoderASR(Calibrated, DynamicDepth, EncoderASR):
             The short way for a number and for a `Budget`.
         sampling_rate : int, optional
             Rate of samples, Hz.
+        vad : str, optional
+            What decides whether there is speech, and where its pauses are:
+            "energy" (silence, a constant, steady noise and tones are none),
+            "silero" (a network, behind the energy; the extra `vad`), or
+            None: all is speech. Without speech the text is empty.
+        windowed : bool
+            Whether audio longer than the longest utterance of training is
+            cut, at pauses and where there are none into windows that
+            overlap. What is no longer is encoded as it stands.
+        max_audio_seconds : float
+            Longer audio is refused, s.
 
         Raises
         ------
@@ -116,28 +134,53 @@ class DynamicEncoderASR(Calibrated, DynamicDepth, EncoderASR):
             If `audio` is nothing of the above.
         ValueError
             If the model has no such depth, nothing fits the budget, or the
-            file is no audio, too short, or has samples that are no numbers.
+            file is no audio, cut, too short, too long, or has samples that
+            are no numbers.
         """
         how = choose_depth(depth, n_layers, max_rtf, max_latency, best_effort)
         how.check(self)  # before the file is read
-        waveform = self.load_audio(audio, savedir, sampling_rate)
-        seconds = len(waveform) / self.hparams.sample_rate
+        check_vad(vad)
+        waveform = self.load_audio(
+            audio, savedir, sampling_rate, max_audio_seconds
+        )
+        rate = self.hparams.sample_rate
+        shortest = self.window_limits.shortest
+        check_batch(waveform.unsqueeze(0), torch.ones(1), shortest, rate)
+        seconds = len(waveform) / rate
         plan = how.plan(self, seconds)
         started = time.perf_counter()
-        feats, lengths = self.features(waveform.unsqueeze(0), torch.ones(1))
-        with self.inference_ctx:
-            step = plan(feats, lengths)
-        (text,) = self.task.decode(step.out)
-        layers, probability = step.gates.layers, mean_confidence(step.out)
-        return Transcription(
-            text=text,
-            n_layers=step.gates.depth,
-            layers=layers,
-            audio_seconds=seconds,
-            compute_seconds=time.perf_counter() - started,
-            confidence=self.table.confidence(layers, float(probability)),
-            entropy=float(mean_entropy(step.out)),
-            layers_computed=step.n_computed,
+        name = str(audio) if isinstance(audio, (str, Path)) else "audio"
+        windows = self.find_windows(waveform, name, vad, windowed)
+        one_by_one = isinstance(how, (Escalate, Routed))
+        stretches = run_windows(self, plan, waveform, windows, one_by_one)
+        found = transcription(self.task.decode, stretches, seconds)
+        if windows:
+            found.confidence = self.table.confidence(
+                found.layers, found.confidence
+            )
+        found.compute_seconds = time.perf_counter() - started
+        found.n_windows = len(windows)
+        return found
+
+    def find_windows(
+        self,
+        waveform: torch.Tensor,
+        name: str,
+        vad: Optional[str] = "energy",
+        windowed: bool = True,
+    ) -> list[Window]:
+        """The windows that an audio is encoded in; see `transcribe`.
+
+        Arguments
+        ---------
+        waveform : torch.Tensor
+            [S], at the model's rate.
+        name : str
+            What a warning calls it.
+        """
+        samples, rate = waveform.cpu().numpy(), self.hparams.sample_rate
+        return find_windows(
+            samples, rate, self.window_limits, name, vad, windowed
         )
 
     @torch.no_grad()
@@ -162,11 +205,17 @@ class DynamicEncoderASR(Calibrated, DynamicDepth, EncoderASR):
         -------
         tuple
             Transcripts, and what the decoder gave for each: token ids, or
-            the hypotheses of a beam search.
+            the hypotheses of a beam search. Both are empty without speech.
 
         Raises
         ------
         ValueError
             If an input or `n_layers` is not what it must be.
         """
-        return self.task.decoder(self.encode(wavs, wav_lens, n_layers))
+        texts, found = self.task.decoder(self.encode(wavs, wav_lens, n_layers))
+        rate = self.hparams.sample_rate
+        lengths = absolute_lengths(wav_lens, wavs.shape[1]).tolist()
+        for i, length in enumerate(lengths):
+            if not find_speech(wavs[i, :length].cpu().numpy(), rate):
+                texts[i], found[i] = "", []
+        return texts, found

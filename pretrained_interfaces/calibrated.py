@@ -116,7 +116,9 @@ class Calibrated(DynamicDepth):
             wavs = self.load_audio(path).unsqueeze(0)
             feats, lengths = self.features(wavs, torch.ones(1))
             tasks = {
-                "latency": lambda p=path: self.transcribe_file(p, n_layers),
+                "latency": lambda p=path: self.transcribe_file(
+                    p, n_layers, vad=None, windowed=False
+                ),
                 "encoder_latency": lambda f=feats, n=lengths: self._encoder(
                     f, n, gates
                 ),

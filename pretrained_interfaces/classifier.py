@@ -1,12 +1,16 @@
 """Classification of utterances at the depth that one asks for."""
 
+import math
 from pathlib import Path
 from typing import Any, NamedTuple, Optional, Union
 
 import torch
 
+from dld_brain.audio.checks import LONGEST, warn
+from dld_brain.audio.vad import check_vad, find_speech
 from dld_brain.encoder.encoder import EncoderOutput
 from pretrained_interfaces.dynamic import DynamicDepth
+from pretrained_interfaces.inputs import check_batch
 from speechbrain.inference.classifiers import EncoderClassifier
 
 
@@ -53,6 +57,9 @@ class DynamicEncoderClassifier(DynamicDepth, EncoderClassifier):
         path: Union[str, Path],
         n_layers: Optional[int] = None,
         savedir: Optional[str] = None,
+        *,
+        vad: Optional[str] = "energy",
+        max_audio_seconds: float = LONGEST,
     ) -> Classification:
         """Classifies an audio file.
 
@@ -63,15 +70,33 @@ class DynamicEncoderClassifier(DynamicDepth, EncoderClassifier):
             hub:owner/name/file.
         n_layers : int, optional
             Layers that run; all if not given.
+        vad : str, optional
+            See `DynamicEncoderASR.transcribe`. Without speech no layer runs:
+            the label is empty, its index -1, and all are as likely.
+        max_audio_seconds : float
+            Longer audio is refused, s.
 
         Raises
         ------
         ValueError
             If `n_layers` is no depth of the model, or the file is no audio,
-            too short, or has samples that are no numbers.
+            cut, too short, too long, or has samples that are no numbers.
         """
         self.layers(n_layers)  # before the file is read
-        waveform = self.load_audio(path, savedir)
+        check_vad(vad)
+        waveform = self.load_audio(
+            path, savedir, max_audio_seconds=max_audio_seconds
+        )
+        rate, shortest = self.hparams.sample_rate, self.window_limits.shortest
+        check_batch(waveform.unsqueeze(0), torch.ones(1), shortest, rate)
+        if not find_speech(waveform.cpu().numpy(), rate, vad):
+            return self._nothing_said()
+        seconds, trained = len(waveform) / rate, self.longest_utterance
+        if trained is not None and seconds > trained:
+            warn(
+                f"{path}: its {seconds:.1f} s are longer than training's "
+                f"{trained:.1f} s, and get one label"
+            )
         return self.classify_batch(
             waveform.unsqueeze(0), torch.ones(1), n_layers
         )
@@ -102,6 +127,14 @@ class DynamicEncoderClassifier(DynamicDepth, EncoderClassifier):
         if wav_lens is None and isinstance(wavs, torch.Tensor):
             wav_lens = torch.ones(len(wavs))
         return self.labels(self.encode(wavs, wav_lens, n_layers))
+
+    def _nothing_said(self) -> Classification:
+        """No label, on audio without speech."""
+        n_labels = self.mods.model.head.out_features
+        shape = {"size": (1, n_labels), "device": self.device}
+        out_prob = torch.full(fill_value=-math.log(n_labels), **shape)
+        index = torch.full_like(out_prob[:, 0], -1, dtype=torch.long)
+        return Classification(out_prob, out_prob[:, 0], index, [""])
 
     def labels(self, out: EncoderOutput) -> Classification:
         """Takes the likeliest label.

@@ -6,14 +6,17 @@ from typing import Any, Optional, Union
 
 import torch
 
-from dld_brain.audio.features import extract, min_samples
+from dld_brain.audio.checks import LONGEST
+from dld_brain.audio.features import extract, min_samples, samples_per_frame
 from dld_brain.audio.reader import Audio, read_audio
+from dld_brain.audio.windows import Limits, limits
 from dld_brain.depth_table import DepthTable
 from dld_brain.encoder.device import find_device
 from dld_brain.encoder.encoder import EncoderOutput
 from dld_brain.gates.gates import Gates
 from dld_brain.gates.layer_sets import check_n_layers
 from dld_brain.model_folder.read import HPARAMS, load_pretrained
+from dld_brain.model_folder.training import longest_utterance
 from pretrained_interfaces.inputs import check_batch, check_source, find_audio
 from pretrained_interfaces.remote import fetch_folder
 from speechbrain.inference.interfaces import Pretrained
@@ -35,6 +38,8 @@ class DynamicDepth(Pretrained):
         self.table: DepthTable = self.hparams.depth_table
         #: Folder that the model was loaded from, or None.
         self.folder: Optional[str] = None
+        #: Longest utterance of its training, s, if that is known.
+        self.longest_utterance: Optional[float] = None
 
     @classmethod
     def from_hparams(
@@ -115,6 +120,7 @@ class DynamicDepth(Pretrained):
         hparams = {**model.hparams, "savedir": savedir}
         found = cls(modules=model.modules, hparams=hparams, **kwargs)
         found.folder = source if folder == source else None
+        found.longest_utterance = longest_utterance(folder)
         return found
 
     @property
@@ -154,8 +160,9 @@ class DynamicDepth(Pretrained):
         path: Audio,
         savedir: Optional[str] = None,
         sampling_rate: Optional[int] = None,
+        max_audio_seconds: float = LONGEST,
     ) -> torch.Tensor:
-        """Reads audio at the model's rate, as mono.
+        """Reads audio at the model's rate, as mono, and checks it.
 
         Arguments
         ---------
@@ -169,9 +176,23 @@ class DynamicDepth(Pretrained):
         torch.Tensor
             Samples, [S].
         """
-        audio = find_audio(path, savedir)
-        samples, rate = read_audio(audio, sampling_rate)
+        samples, rate = read_audio(
+            find_audio(path, savedir),
+            sampling_rate,
+            max_seconds=max_audio_seconds,
+            to_rate=self.hparams.sample_rate,
+        )
         return self.audio_normalizer(samples.to(self.device), rate)
+
+    @property
+    def window_limits(self) -> Limits:
+        """How long audio is that the model encodes at once."""
+        return limits(
+            self.longest_utterance,
+            self.hparams.sample_rate,
+            min_samples(self.mods),
+            samples_per_frame(self.mods),
+        )
 
     def encode(
         self,
@@ -222,7 +243,14 @@ class DynamicDepth(Pretrained):
         check_batch(wavs, wav_lens, shortest, self.hparams.sample_rate)
         wavs, wav_lens = wavs.to(self.device), wav_lens.to(self.device)
         with self.inference_ctx:
-            return extract(self.mods, wavs, wav_lens)
+            feats, lengths = extract(self.mods, wavs, wav_lens)
+        if not torch.isfinite(feats).all():
+            raise ValueError(
+                f"features must be finite, but have NaN or infinite values: "
+                f"`wavs` must be in [-1, 1], but reach "
+                f"{float(wavs.abs().max()):.3g}"
+            )
+        return feats, lengths
 
     def encode_batch(
         self,

@@ -96,6 +96,8 @@ class Waveform(nn.Module):
     (torch.Size([2, 8, 1]), tensor([8, 4]))
     """
 
+    hop_samples = 1
+
     def forward(
         self, wavs: torch.Tensor, wav_lens: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -250,3 +252,9 @@ def min_samples(modules: Mapping[str, nn.Module]) -> int:
     """The shortest audio that fills one window of the stem."""
     n_frames = modules["model"].stem.min_frames
     return modules["compute_features"].min_samples(n_frames)
+
+
+def samples_per_frame(modules: Mapping[str, nn.Module]) -> int:
+    """How many samples later a frame of the encoder's output is."""
+    hop_samples = modules["compute_features"].hop_samples
+    return hop_samples * modules["model"].stem.stride

@@ -1,10 +1,6 @@
-"""Reads audio: the one place that does, whatever it is.
+"""Reads audio: the one place that does, whatever it is."""
 
-SpeechBrain's audio_io reads with soundfile; what it raises becomes one line.
-"""
-
-import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from io import IOBase
 from numbers import Integral
 from pathlib import Path
@@ -13,48 +9,64 @@ from typing import Any, BinaryIO, Optional, Union
 import numpy as np
 import torch
 
-from speechbrain.dataio import audio_io
+from dld_brain.audio import checks
+from dld_brain.audio.decode import decode
+from dld_brain.audio.resample import resampled
 
 #: What can be read.
 Audio = Union[str, Path, BinaryIO, np.ndarray, torch.Tensor, Mapping]
 
 
 def read_file(
-    path: Union[str, Path], start: int = 0, stop: Optional[int] = None
+    path: Union[str, Path],
+    start: int = 0,
+    stop: Optional[int] = None,
+    *,
+    max_seconds: float = checks.LONGEST,
 ) -> tuple[torch.Tensor, int]:
-    """Reads an audio file, or a segment of it.
+    """Reads an audio file, or a segment of it, and checks it.
 
     Arguments
     ---------
     start, stop : int
         First sample, and the one behind the last, at the file's own rate;
         to its end if not given.
+    max_seconds : float
+        The longest that is read, s: the header is asked first.
 
     Returns
     -------
     tuple
-        Samples [S, channels] and their rate in Hz.
+        Samples [S, 1], channels mixed, and their rate in Hz: the file's, or
+        one that can be resampled (`checks.near_rate`).
 
     Raises
     ------
+    FileNotFoundError
+        If there is no such file.
     ValueError
-        If it is no audio, or holds no samples there.
+        If it is no audio, is cut, too long, holds no samples there, or has
+        some that are no numbers.
 
     Example
     -------
     >>> read_file("nowhere.wav")
     Traceback (most recent call last):
     ...
-    FileNotFoundError: audio file nowhere.wav does not exist
+    FileNotFoundError: audio file nowhere.wav does not exist: looked for ...
     """
-    n_frames = -1 if stop is None else stop - start
-    return _load(_checked_path(path), str(path), start, n_frames)
+    samples, rate = decode(path, start, stop, max_seconds)
+    return _column(samples, checks.near_rate(rate))
 
 
 def read_audio(
-    audio: Audio, sampling_rate: Optional[int] = None
+    audio: Audio,
+    sampling_rate: Optional[int] = None,
+    *,
+    max_seconds: float = checks.LONGEST,
+    to_rate: Optional[int] = None,
 ) -> tuple[torch.Tensor, int]:
-    """Reads audio, whatever it is.
+    """Reads audio, whatever it is, and checks it.
 
     Arguments
     ---------
@@ -62,30 +74,41 @@ def read_audio(
         A file that soundfile reads (wav, flac, ogg, mp3, sph, ...), one
         that is open; samples [S] or [S, channels] with their rate; or
         a mapping of `array` and `sampling_rate`, as Hugging Face's datasets
-        give it.
+        give it. Samples are floats in [-1, 1], or whole numbers: of 16 bits
+        as they are, of 32 bits by what they reach (`checks.scaled`).
     sampling_rate : int, optional
         Of samples, Hz.
+    max_seconds : float
+        The longest that is read, s.
+    to_rate : int, optional
+        Rate that is wanted, Hz: resampled as it is read; as it is if not
+        given.
 
     Returns
     -------
     tuple
-        Samples [S, channels] and their rate in Hz.
+        Samples [S, 1], channels mixed, and their rate in Hz; see
+        `read_file`.
 
     Raises
     ------
     TypeError
         If it is nothing of the above.
     ValueError
-        If it is no audio, or holds no samples; or has no rate.
+        If it is no audio, too long, holds no samples or some that are no
+        numbers; or has no rate.
     """
     if isinstance(audio, Mapping) and {"array", "sampling_rate"} <= set(audio):
-        return _samples(audio["array"], audio["sampling_rate"])
+        audio, sampling_rate = audio["array"], audio["sampling_rate"]
+        if isinstance(audio, (list, tuple)):
+            audio = _array(audio)
     if isinstance(audio, (np.ndarray, torch.Tensor)):
-        return _samples(audio, sampling_rate)
-    if isinstance(audio, (str, Path)):
-        return read_file(audio)
-    if isinstance(audio, IOBase):
-        return _load(audio, "the open file")
+        return _samples(audio, sampling_rate, max_seconds, to_rate)
+    if isinstance(audio, (str, Path, IOBase)):
+        samples, rate = decode(
+            audio, max_seconds=max_seconds, convert=_converter(to_rate)
+        )
+        return _column(samples, to_rate or checks.near_rate(rate))
     raise TypeError(
         f"audio must be a path, an open file, samples with their "
         f"`sampling_rate`, or a mapping of `array` and `sampling_rate`, but "
@@ -94,9 +117,53 @@ def read_audio(
 
 
 def _samples(
-    samples: Any, sampling_rate: Optional[int]
+    samples: Union[np.ndarray, torch.Tensor],
+    sampling_rate: Optional[int],
+    max_seconds: float,
+    to_rate: Optional[int],
 ) -> tuple[torch.Tensor, int]:
-    """Samples [S] or [S, channels] -> [S, channels], and their rate."""
+    """Samples [S] or [S, channels] -> [S, 1], and their rate."""
+    rate, found = _rate(sampling_rate), _array(samples)
+    if found.ndim not in (1, 2) or found.size == 0:
+        raise ValueError(
+            f"samples must have shape [S] or [S, channels], but have "
+            f"{list(found.shape)}"
+        )
+    found = found.reshape(len(found), -1)
+    if found.shape[1] > len(found):
+        raise ValueError(
+            f"samples must have shape [S, channels], but have "
+            f"{list(samples.shape)}: give their transpose"
+        )
+    checks.check_seconds(len(found) / rate, max_seconds, "audio")
+    found = checks.floats(found, "samples")
+    checks.check_finite(found, rate, "audio")
+    convert = _converter(to_rate)(rate)
+    mono = checks.checked(lambda: iter([found]), "audio", convert)
+    return _column(mono, to_rate or checks.near_rate(rate))
+
+
+def _column(samples: np.ndarray, rate: int) -> tuple[torch.Tensor, int]:
+    """Samples [S] -> [S, 1], and their rate."""
+    samples = np.require(samples, requirements=["C", "W"])  # as torch has it
+    return torch.from_numpy(samples).unsqueeze(1), rate
+
+
+def _converter(to_rate: Optional[int]) -> Callable[[int], checks.Convert]:
+    """By the rate that audio has, what brings it to another."""
+
+    def at(rate: int) -> checks.Convert:
+        """Resamples from this rate."""
+        if to_rate is None:
+            return iter
+        near = checks.near_rate(rate)
+        return lambda pieces: resampled(pieces, near, to_rate)
+
+    return at
+
+
+def _rate(sampling_rate: Optional[int]) -> int:
+    """The rate that was given with samples, Hz."""
     if sampling_rate is None:
         raise ValueError(
             "`sampling_rate` must be given with samples (Hz), but is not"
@@ -108,49 +175,20 @@ def _samples(
             f"`sampling_rate` must be a whole number of Hz, but is "
             f"{sampling_rate!r}"
         )
-    found = torch.as_tensor(samples)
-    if found.ndim not in (1, 2) or len(found) == 0:
-        raise ValueError(
-            f"samples must have shape [S] or [S, channels], but have "
-            f"{list(found.shape)}"
-        )
-    if not found.is_floating_point():
-        raise ValueError(
-            f"samples must be floats in [-1, 1], but are {found.dtype}: "
-            f"divide 16-bit ones by 32768"
-        )
-    return found.float().reshape(len(found), -1), int(sampling_rate)
+    checks.check_rate(int(sampling_rate), "audio")
+    return int(sampling_rate)
 
 
-def _checked_path(path: Union[str, Path]) -> Union[str, bytes]:
-    """The path of a file that is there and holds something."""
-    file = Path(path).expanduser()
-    if file.is_dir():
-        raise ValueError(f"{path} must be an audio file, but is a directory")
-    if not file.is_file():
-        raise FileNotFoundError(f"audio file {path} does not exist")
-    if file.stat().st_size == 0:
-        raise ValueError(f"audio file {path} is empty")
-    # soundfile encodes strictly: a name need not be text, but on Windows.
-    return os.fsencode(file) if os.name == "posix" else str(file)
-
-
-def _load(
-    file: Any, name: str, start: int = 0, n_frames: int = -1
-) -> tuple[torch.Tensor, int]:
-    """Reads a file, closed or open, or a part of it."""
+def _array(samples: Any) -> np.ndarray:
+    """Samples of any library, and of a list, as an array of numbers."""
+    if isinstance(samples, torch.Tensor):
+        samples = samples.detach().cpu()
+        wide = samples.float() if samples.is_floating_point() else samples
+        return wide.numpy()
     try:
-        samples, rate = audio_io.load(
-            file,
-            frame_offset=start,
-            num_frames=n_frames,
-            channels_first=False,
-        )
-    except RuntimeError:  # soundfile's errors are
+        return np.asarray(samples)
+    except ValueError:  # rows of other lengths
         raise ValueError(
-            f"{name} must be audio that soundfile reads (wav, flac, ogg, "
-            f"mp3, ...), but is not"
+            "samples must have shape [S] or [S, channels], but have rows of "
+            "other lengths"
         ) from None
-    if len(samples) == 0:
-        raise ValueError(f"audio file {name} holds no samples")
-    return samples, rate

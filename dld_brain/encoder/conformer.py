@@ -210,6 +210,11 @@ class ConvStem(nn.Module):
         """Frames that give one: (1 - 1) 2 + 3 = 3, and (3 - 1) 2 + 3 = 7."""
         return 7
 
+    @property
+    def stride(self) -> int:
+        """Frames from one to the next."""
+        return self.STRIDE**2
+
     def forward(
         self, feats: torch.Tensor, lengths: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:

@@ -17,7 +17,7 @@ from typing import Any, Optional
 
 import torch
 
-from dld_brain.audio.features import min_samples
+from dld_brain.audio.features import min_samples, samples_per_frame
 from dld_brain.export import stock_speechbrain as submodel
 from dld_brain.export.parity import compare, runner
 from dld_brain.export.transcribe_onnx import SETTINGS, TOKENIZER, Settings
@@ -26,6 +26,7 @@ from dld_brain.files.manifest import ONNX, write_manifest
 from dld_brain.files.whole import whole_folder
 from dld_brain.losses import BLANK_ID
 from dld_brain.model_folder import PretrainedModel, load_for_inference
+from dld_brain.model_folder.training import longest_utterance
 from dld_brain.tasks import TranscriptionTask
 from speechbrain.inference.ASR import EncoderASR
 
@@ -126,17 +127,19 @@ def export_onnx(
             parity = compare(model, gates, runner(session), options.files)
             size = path.stat().st_size
             found.append({"model": path.name, "bytes": size, **parity})
-    write_companions(model, sorted(chosen), folder)
+    write_companions(model, options.source, sorted(chosen), folder)
     return found
 
 
 def write_companions(
-    model: PretrainedModel, depths: list[int], folder: Path
+    model: PretrainedModel, source: str, depths: list[int], folder: Path
 ) -> None:
     """Writes what goes with the graphs: tokenizer and settings."""
     settings = Settings(
         sample_rate=model.sample_rate,
         min_samples=min_samples(model.modules),
+        samples_per_frame=samples_per_frame(model.modules),
+        longest_utterance=longest_utterance(source),
         blank_id=BLANK_ID,
         depths=depths,
         layers={str(n): list(model.table.layers(n)) for n in depths},

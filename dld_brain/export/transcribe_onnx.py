@@ -12,7 +12,6 @@ the transcript with a tab between. Exit status: see `STATUSES`.
 
 import argparse
 import itertools
-import os
 import sys
 from pathlib import Path
 from typing import NamedTuple, Optional
@@ -20,8 +19,9 @@ from typing import NamedTuple, Optional
 import numpy as np
 import onnxruntime
 import sentencepiece
-import soundfile
 
+from dld_brain.audio.windows import limits
+from dld_brain.export.onnx_audio import read_audio, stretches
 from dld_brain.files import manifest
 from dld_brain.files.console import (
     FAULTS,
@@ -29,7 +29,6 @@ from dld_brain.files.console import (
     STATUSES,
     Parser,
     complain,
-    escaped,
     fault_of,
     guarded,
     say,
@@ -47,6 +46,10 @@ class Settings(NamedTuple):
         Hz.
     min_samples : int
         The shortest audio that can be encoded.
+    samples_per_frame : int
+        Samples between two frames of the output.
+    longest_utterance : float, optional
+        Of training, s: longer audio is encoded in windows.
     depths : list of int
         Depths that there are graphs of, rising.
     layers : dict
@@ -55,6 +58,8 @@ class Settings(NamedTuple):
 
     sample_rate: int
     min_samples: int
+    samples_per_frame: int
+    longest_utterance: Optional[float]
     blank_id: int
     depths: list[int]
     layers: dict[str, list[int]]
@@ -86,9 +91,16 @@ def read_folder(folder: Path) -> Settings:
         )
     found = Settings(**content)
     depths = found.depths if isinstance(found.depths, list) else []
-    counts = [found.sample_rate, found.min_samples, found.blank_id, *depths]
+    counts = [found.sample_rate, found.min_samples, found.samples_per_frame]
+    counts += [found.blank_id, *depths]
     if not depths or any(type(x) is not int or x < 0 for x in counts):
         raise ValueError(f"{path} must have whole numbers, but has others")
+    longest = found.longest_utterance
+    if longest is not None and not (type(longest) is float and longest > 0):
+        raise ValueError(
+            f"{path} must have a `longest_utterance` above 0, or null, but has "
+            f"{str(longest)[:40]}"
+        )
     return found
 
 
@@ -122,48 +134,6 @@ def open_graph(
         raise ValueError(
             f"{path} must be an ONNX graph, but is not: {str(error)[:200]}"
         ) from None
-
-
-def read_audio(path: str, sample_rate: int, min_samples: int = 1) -> np.ndarray:
-    """Reads a file as mono.
-
-    Arguments
-    ---------
-    sample_rate : int
-        The rate that it must have, Hz.
-    min_samples : int
-        The shortest that it may be.
-
-    Returns
-    -------
-    numpy.ndarray
-        Samples, [S].
-    """
-    file = Path(path).absolute()  # libsndfile reads stdin for "-"
-    if not os.path.isfile(file):
-        raise FileNotFoundError(
-            f"audio file {escaped(path, 120)} does not exist: looked for "
-            f"{escaped(file, 240)}"
-        )
-    try:
-        # soundfile encodes strictly: a name need not be text, but on Windows.
-        name = os.fsencode(file) if os.name == "posix" else str(file)
-        samples, rate = soundfile.read(name, dtype="float32", always_2d=True)
-    except (soundfile.SoundFileError, TypeError):  # of .raw: it has no rate
-        raise ValueError(
-            f"{path} must be audio that soundfile reads, but is not: convert "
-            f"it, e.g. `ffmpeg -i in.m4a out.wav`"
-        ) from None
-    if rate != sample_rate:
-        raise ValueError(
-            f"{path} must have {sample_rate} Hz, but has {rate}: "
-            f"`ffmpeg -i in.wav -ar {sample_rate} out.wav`"
-        )
-    if len(samples) < min_samples or not np.isfinite(samples).all():
-        raise ValueError(
-            f"{path} must have at least {min_samples} samples, all finite"
-        )
-    return samples.mean(axis=1)
 
 
 def greedy(log_probs: np.ndarray, blank_id: int) -> list[int]:
@@ -207,11 +177,10 @@ class Recogniser:
         except RuntimeError:
             raise ValueError(f"{path} is no SentencePiece model") from None
 
-    def transcribe(self, path: str) -> str:
-        """Transcribes a file."""
-        settings, vocabulary = self.settings, self.tokenizer.get_piece_size()
-        wav = read_audio(path, settings.sample_rate, settings.min_samples)
-        feed = {"wavs": wav[None], "n_samples": np.array([len(wav)])}
+    def encode(self, samples: np.ndarray) -> np.ndarray:
+        """Samples [S] -> log-probabilities [T', V]."""
+        vocabulary = self.tokenizer.get_piece_size()
+        feed = {"wavs": samples[None], "n_samples": np.array([len(samples)])}
         try:
             log_probs, n_frames = self.graph.run(None, feed)
         except Exception as error:  # onnxruntime's have no base of their own
@@ -221,8 +190,28 @@ class Recogniser:
                 f"the graph must give {vocabulary} tokens, as the tokenizer "
                 f"has, but gives {log_probs.shape}"
             )
-        ids = greedy(log_probs[0, : n_frames[0]], settings.blank_id)
-        return self.tokenizer.decode(ids)
+        return log_probs[0, : n_frames[0]]
+
+    def transcribe(self, path: str) -> str:
+        """Transcribes a file."""
+        told = self.settings
+        window_limits = limits(
+            told.longest_utterance,
+            told.sample_rate,
+            told.min_samples,
+            told.samples_per_frame,
+        )
+        wav = read_audio(path, window_limits, told.sample_rate)
+        outs = stretches(
+            self.encode,
+            wav,
+            window_limits,
+            told.sample_rate,
+            told.blank_id,
+            path,
+        )
+        ids = (greedy(out, told.blank_id) for out in outs)
+        return " ".join(filter(None, map(self.tokenizer.decode, ids)))
 
 
 def transcribe_all(options: argparse.Namespace) -> int:

@@ -45,6 +45,7 @@ FORMS = {
         Decoded(path="x.wav", array=s, sampling_rate=16000),
         None,
     ),
+    "16 bits": lambda s: ((s * 2**15).round().astype(np.int16), 16000),
     "list in it": lambda s: (
         {"array": s.tolist(), "sampling_rate": 16000},
         None,
@@ -125,7 +126,9 @@ def test_what_is_no_audio_is_one_error(asr, audio):
         (np.zeros(9000), 0, "must be a whole number of Hz, but is 0"),
         (np.zeros(9000), 16e3, "must be a whole number of Hz, but is 16000.0"),
         (np.zeros(9000), True, "must be a whole number of Hz, but is True"),
-        (np.zeros(9000, np.int16), 16000, "must be floats in .*32768"),
+        (np.zeros(9000, complex), 16000, "must be floats in .* or whole numb"),
+        (np.zeros(9000, bool), 16000, "must be floats in .* or whole numbers"),
+        (np.zeros((2, 9000)), 16000, "but have .2, 9000.: give their transpo"),
         (np.zeros((2, 3, 4)), 16000, r"must have shape \[S\] or \[S, channels"),
         (np.zeros(()), 16000, r"must have shape \[S\] or \[S, channels"),
         (np.zeros(0), 16000, r"must have shape .* but have \[0\]"),

@@ -180,7 +180,9 @@ def test_audio_with_samples_that_are_no_numbers(asr, tmp_path):
     samples[5] = np.nan
     path = tmp_path / "audio.wav"
     soundfile.write(path, samples, 16000, subtype="FLOAT")
-    with pytest.raises(ValueError, match="audio must be finite, but has NaN"):
+    with pytest.raises(
+        ValueError, match="must be finite, but has nan at sample 5"
+    ):
         asr.transcribe_file(path)
 
 

@@ -3,7 +3,9 @@
 import json
 import math
 
+import numpy as np
 import pytest
+import soundfile
 import torch
 from common import batch_of, noise, output, tiny_modules
 from conftest import INTENTS, small_slu, small_wavlm
@@ -160,6 +162,17 @@ def test_the_interface_returns_what_speechbrains_does(slu_run):
     )
     with pytest.raises(ValueError, match="between 1 and 3, but is 4"):
         model.classify_file("missing.wav", n_layers=4)
+
+
+@pytest.mark.filterwarnings("ignore::dld_brain.audio.checks.AudioWarning")
+def test_without_speech_there_is_no_label(slu_run, tmp_path):
+    model = DynamicEncoderClassifier.from_hparams(slu_run / "pretrained")
+    path = tmp_path / "silence.wav"
+    soundfile.write(path, np.zeros(16000), 16000)
+    found = model.classify_file(path)
+    assert (found.text_lab, found.index.tolist()) == ([""], [-1])
+    assert found.out_prob.exp().flatten().tolist() == pytest.approx([0.25] * 4)
+    assert model.classify_file(path, vad=None).text_lab != [""]
 
 
 def test_the_command_classifies_and_tells_failures(slu_run, capsys):

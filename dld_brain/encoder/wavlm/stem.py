@@ -4,6 +4,8 @@ Hugging Face's modules and weights, under lengths: statistics are over the
 valid samples, so that an utterance has in a batch what it has alone.
 """
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -49,6 +51,11 @@ class WaveformStem(nn.Module):
         for kernel, stride in reversed(self.windows):
             samples = (samples - 1) * stride + kernel
         return samples
+
+    @property
+    def stride(self) -> int:
+        """Samples from one output frame to the next."""
+        return math.prod(stride for _, stride in self.windows)
 
     def forward(
         self, feats: torch.Tensor, lengths: torch.Tensor

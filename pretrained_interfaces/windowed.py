@@ -1,0 +1,90 @@
+"""Audio longer than training's, window by window."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+
+from dld_brain.audio.windows import Window, batches, kept_frames
+from dld_brain.encoder.encoder import EncoderOutput
+from dld_brain.gates.gates import Gates
+from dld_brain.losses import BLANK_ID
+from pretrained_interfaces.depth import Plan
+from pretrained_interfaces.dynamic import DynamicDepth
+
+
+class Stretch(NamedTuple):
+    """What a model gives for a stretch of speech.
+
+    Arguments
+    ---------
+    out : EncoderOutput
+        Joined: log-probabilities [1, T', V] and lengths [1].
+    gates : Gates
+        Of the window that ran deepest, as is `n_computed`.
+    """
+
+    out: EncoderOutput
+    gates: Gates
+    n_computed: int
+
+
+def run_windows(
+    model: DynamicDepth,
+    plan: Plan,
+    waveform: torch.Tensor,
+    windows: list[Window],
+    one_by_one: bool = False,
+) -> Iterator[Stretch]:
+    """Encodes windows in batches, and joins those of each stretch.
+
+    No more is held than a batch of windows, and the log-probabilities of one
+    stretch.
+
+    Arguments
+    ---------
+    waveform : torch.Tensor
+        [S], at the model's rate.
+    one_by_one : bool
+        Whether each window is a batch: for a plan that looks at its input.
+    """
+    rate, step = model.hparams.sample_rate, model.window_limits.step
+    groups = ([w] for w in windows) if one_by_one else batches(windows, rate)
+    held: list[tuple[Window, Stretch]] = []
+    for group in groups:
+        parts = [waveform[w.start : w.stop] for w in group]
+        for window, found in zip(group, _encode(model, plan, parts)):
+            held.append((window, found))
+            if window.is_last:
+                yield _joined(held, step)
+                held = []
+
+
+def _encode(
+    model: DynamicDepth, plan: Plan, parts: list[torch.Tensor]
+) -> list[Stretch]:
+    """Runs a batch of windows."""
+    sizes = torch.tensor([float(len(part)) for part in parts])
+    wavs = torch.nn.utils.rnn.pad_sequence(parts, batch_first=True)
+    feats, lengths = model.features(wavs, sizes / wavs.shape[1])
+    with model.inference_ctx:
+        step = plan(feats, lengths)
+    return [
+        Stretch(
+            EncoderOutput(log_probs[None, : int(n)], n[None]),
+            step.gates,
+            step.n_computed,
+        )
+        for log_probs, n in zip(step.out.log_probs, step.out.lengths)
+    ]
+
+
+def _joined(held: list[tuple[Window, Stretch]], step: int) -> Stretch:
+    """Joins the windows of a stretch."""
+    deepest = max((s for _, s in held), key=lambda s: s.gates.depth)
+    outs = [stretch.out.log_probs[0] for _, stretch in held]
+    blanks = [out[:, BLANK_ID].float().cpu().numpy() for out in outs]
+    kept = kept_frames([window for window, _ in held], blanks, step)
+    log_probs = torch.cat([out[part] for out, part in zip(outs, kept)])
+    n_frames = torch.tensor([len(log_probs)], device=log_probs.device)
+    return deepest._replace(out=EncoderOutput(log_probs[None], n_frames))

@@ -1,0 +1,96 @@
+"""Windows of long audio say what the audio says."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+from dld_brain.audio.checks import AudioWarning
+from dld_brain.audio.windows import (
+    Window,
+    cut,
+    find_windows,
+    kept_frames,
+    limits,
+)
+from dld_brain.export.onnx_audio import stretches
+
+RATE, STEP, FIELD = 1000, 40, 130
+
+
+def encode(samples):
+    """A frame-wise encoder: each frame sees FIELD samples, STEP apart."""
+    views = np.lib.stride_tricks.sliding_window_view(samples, FIELD)[::STEP]
+    return np.stack([views.mean(axis=1), views.std(axis=1)], axis=1)
+
+
+def quietly(*arguments, **options):
+    """Windows, without the word that is said of them."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AudioWarning)
+        return find_windows(*arguments, **options)
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_windows_joined_are_the_whole(seed):
+    rng = np.random.default_rng(seed)
+    longest = rng.uniform(1, 8)
+    model = limits(longest, RATE, FIELD, STEP)
+    samples = rng.standard_normal(int(rng.uniform(0.2, 40) * RATE))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AudioWarning)
+        (found,) = stretches(
+            encode, samples, model, RATE, blank_id=0, name="a", vad=None
+        )
+    np.testing.assert_allclose(found, encode(samples))
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_windows_fit_the_model_and_share_context(seed):
+    rng = np.random.default_rng(seed)
+    model = limits(rng.uniform(1, 40), RATE, FIELD, STEP)
+    edges = np.sort(rng.choice(60 * RATE, 6, replace=False))
+    spans = edges.reshape(3, 2).tolist()
+    windows = cut(spans, 60 * RATE, model)
+    assert [w.stop for w in windows if w.is_last] == [
+        max(stop, start + FIELD) for start, stop in spans
+    ]
+    starts = iter(spans)
+    begin = next(starts)[0]
+    assert windows[0].start == begin
+    for window, following in zip(windows, windows[1:]):
+        assert FIELD <= window.stop - window.start <= model.longest
+        if window.is_last:
+            begin = next(starts)[0]
+            assert following.start == begin
+        else:
+            assert (following.start - begin) % STEP == 0
+            assert window.stop - following.start >= 2 * model.context - STEP
+
+
+def test_neighbours_are_parted_where_both_say_blank():
+    windows = [Window(0, 100, False), Window(40, 140, True)]
+    for both in range(15, 46):  # the middle half of 60 common frames
+        a, b = np.full(100, -9.0), np.full(100, -9.0)
+        a[40 + both] = b[both] = -0.1
+        kept = kept_frames(windows, [a, b], step=1)
+        assert kept == [slice(0, 40 + both), slice(both, 100)] or both == 45
+
+
+def test_what_is_no_longer_than_training_is_one_window():
+    model = limits(30.0, RATE, FIELD, STEP)
+    samples = np.random.default_rng(0).standard_normal(30 * RATE + 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # and nothing is said
+        found = find_windows(samples[:-1], RATE, model, "a", vad=None)
+        assert found == [(0, 30 * RATE, True)]
+        found = find_windows(samples, RATE, model, "a", None, windowed=False)
+        assert found == [(0, 30 * RATE + 1, True)]
+    with pytest.warns(AudioWarning, match="a.wav: its 30.0 s .* in 2 windows"):
+        found = find_windows(samples, RATE, model, "a.wav", vad=None)
+    assert max(stop - start for start, stop, _ in found) <= 20 * RATE
+
+
+def test_silence_has_no_windows():
+    model = limits(None, 16000, 960, 640)
+    assert quietly(np.zeros(16000 * 60), 16000, model, "a") == []

@@ -273,7 +273,8 @@ class _Mix:
         n = len(self.powers)
         if self.power >= CANCELLED * self.powers.mean() / n:
             return None
-        best = int(self.powers.argmax())
+        # The first of those that are equally loud, however they round.
+        best = int((self.powers > 0.999 * self.powers.max()).argmax())
         warn(
             f"{self.name} has channels that cancel each other: channel {best} "
             f"of {n} is taken alone"

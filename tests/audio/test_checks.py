@@ -126,7 +126,7 @@ def test_a_file_at_the_scale_of_whole_numbers_is_scaled(tmp_path):
         read_file(path)
 
 
-@pytest.mark.parametrize("weights", [(1, -1), (1, -0.9), (1, 1, -2), (-2, 1)])
+@pytest.mark.parametrize("weights", [(1, -1), (1, -0.9), (1, 1, -2), (-1.5, 1)])
 def test_of_channels_that_cancel_one_is_taken(tmp_path, weights):
     offset = np.array([0.2, -0.1, 0.0])[: len(weights)]
     channels = 0.4 * SOUND[:, None] * weights + offset

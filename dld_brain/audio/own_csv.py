@@ -42,10 +42,17 @@ def prepare_own(
     ------
     CorpusError
         If an utterance has a problem.
+    ValueError
+        If the files would be written over.
     """
     for split in splits:
         source = csv_file(data_folder, split)
         target = Path(csv_folder, source.name)
+        if target.resolve() == source.resolve():
+            raise ValueError(
+                f"`csv_folder` must be another folder than `data_folder`, but "
+                f"is {csv_folder}, too: what is checked is written there"
+            )
         checked = target.with_suffix(".checked.json")
         content = {
             "source": str(source.resolve()),

@@ -11,11 +11,16 @@ import torch
 from common import rows
 
 from dld_brain.audio.csv_files import read_rows
-from dld_brain.audio.dataset import make_dataset, merged_csv
+from dld_brain.audio.dataset import (
+    make_dataset,
+    merged_csv,
+    train_loader_options,
+)
 from dld_brain.audio.own_csv import prepare_own
 from dld_brain.audio.preparation import Utterance, write_split
 from dld_brain.audio.text import normalise
 from dld_brain.audio.text_files import CorpusError
+from speechbrain.dataio.dataloader import make_dataloader
 
 HEADER = "ID,duration,wav,spk_id,wrd,start,stop"
 ROW = "u{},1.0,$data_root/a.wav,s,HELLO,0,16000"
@@ -181,6 +186,14 @@ def test_a_file_is_checked_again_when_it_has_changed(prepare, folder):
     assert len(prepare(ROW.format(0), ROW.format(1))) == 2
 
 
+def test_ones_own_file_is_not_written_over(prepare, folder):
+    prepare(ROW.format(0))
+    before = (folder / "train.csv").read_bytes()
+    with pytest.raises(ValueError, match="`csv_folder` must be another"):
+        prepare_own(str(folder), str(folder), ["train"], "wrd")
+    assert (folder / "train.csv").read_bytes() == before
+
+
 def break_body(path):
     """Leaves the header of a file, and a third of what is behind it."""
     content = path.read_bytes()
@@ -243,6 +256,23 @@ def test_training_leaves_out_what_cannot_be_read(broken, folder, caplog):
         path.unlink()
     with pytest.raises(ValueError, match="4 of 4 utterances cannot"):
         dataset.collate([dataset[0]])
+
+
+def test_processes_that_load_count_as_one(broken, folder):
+    dataset = make_dataset(broken, str(folder), Words(), 16000)
+    options = train_loader_options(
+        dataset,
+        batch_size=2,
+        max_batch_seconds=0,
+        num_buckets=1,
+        num_workers=2,
+        seed=0,
+    )
+    for _ in range(2):
+        batches = list(make_dataloader(dataset, **options))
+        found = sorted(name for batch in batches for name in batch.id)
+        assert len(batches) == 2 and set(found) == {"u1", "u2", "u3"}
+    assert dataset.n_left_out == 1
 
 
 def test_what_is_scored_is_read_first_where_it_was_not(broken, folder, caplog):

@@ -10,6 +10,8 @@ from speechbrain.utils.logger import get_logger
 
 logger = get_logger(__name__)
 
+#: Letters of a message: a path may be long.
+LONGEST = 400
 #: Utterances that are tried in the place of a batch that none is left of.
 N_TRIED = 20
 
@@ -38,7 +40,7 @@ class SpeechDataset(DynamicItemDataset):
         except (ValueError, OSError) as error:
             if not self.leaves_out:
                 name = f"{self.source}: {self.data_ids[index]}"
-                raise ValueError(f"{name}: {error}") from error
+                raise ValueError(f"{name}: {error}"[:LONGEST]) from error
             self._leave_out(index, error)
             return None
 

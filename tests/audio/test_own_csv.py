@@ -140,6 +140,7 @@ PROBLEMS = {
         "u7,1.0,$other/a.wav,s,HELLO,0,16000"
     ),
     "audio does not open (samplerate": "u7,1.0,$data_root/a.raw,s,HELLO,,",
+    "[Errno 36] File name too long": f"u7,1.0,{5000 * 'a'},s,HELLO,,",
     "its id is that of line 2, too": "u0" + ROW[3:],
 }
 
@@ -154,6 +155,7 @@ def test_a_problem_is_named_by_file_line_and_id(
         prepare(*lines)
     where = f"{folder}/train.csv:3: {line.split(',')[0]}: {message}"
     assert where in str(e.value) and where in caplog.text
+    assert len(str(e.value)) < 600  # long paths are cut
     assert not (folder / "csv/train.csv").exists()
     found = prepare(*lines, allow_problems=True)
     assert [row["ID"] for row in found] == ["u0", "u1"]
@@ -300,6 +302,12 @@ def test_several_splits_are_one_file(folder):
         merged_csv(str(folder), "c", "")
 
 
+BAD_CELLS = [
+    *("nan", "inf", "-1", "1e300", 31 * "9", "0x10", "1_0", "\u0661", ""),
+    *("/", "~", "$x", ".", '"x"y', '"', 5000 * "a"),
+]
+
+
 def mutated(rng):
     """A CSV file with something wrong, which may do no harm."""
     lines = [HEADER, *(ROW.format(i) for i in range(4))]
@@ -307,10 +315,7 @@ def mutated(rng):
     row, column = rng.randrange(5), rng.randrange(7)
     kind = rng.randrange(6)
     if kind == 0:
-        cells[row][column] = rng.choice(
-            "nan|inf|-1|1e300|9" + 30 * "9" + "|0x10|1_0|\u0661|/|~|$x|.||"
-            '"x"y|"|' + 5000 * "a"
-        ).split("|")[0]
+        cells[row][column] = rng.choice(BAD_CELLS)
     elif kind == 1:
         del cells[row][column]
     elif kind == 2:
@@ -360,7 +365,7 @@ def test_no_mutated_file_ends_in_an_error_of_a_library(folder):
         found["allowed", outcome(lambda: check(True))] += 1
     logging.disable(logging.NOTSET)
     assert found["ok"] > 10 and found["clear"] > 80
-    assert found["allowed", "ok"] > found["allowed", "clear"]
+    assert found["allowed", "ok"] > 20
 
 
 def test_rows_of_a_file_that_was_read_have_their_types(prepare, folder):

@@ -36,7 +36,14 @@ def prepare_own(
     ------
     CorpusError
         If an utterance has a problem.
+    ValueError
+        If the files would be written over.
     """
+    if Path(csv_folder).resolve() == Path(data_folder).resolve():
+        raise ValueError(
+            f"`csv_folder` must be another folder than `data_folder`, but is "
+            f"{csv_folder}, too: what is checked is written there"
+        )
     options = {"column": column}
     for split in missing_splits(
         csv_folder,

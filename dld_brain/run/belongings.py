@@ -5,12 +5,12 @@ checkpoints. What its sources no longer give is made anew, or, where weights
 were trained with it, refused; a line says which.
 """
 
-import csv
 import logging
 from pathlib import Path
 from typing import Any, Optional
 
 from dld_brain.audio import dataset as data
+from dld_brain.audio.text_files import read_table
 from dld_brain.files import fingerprint
 from dld_brain.files.lock import FolderLock
 from dld_brain.model_folder import PretrainedModel, weights_hash
@@ -119,6 +119,7 @@ def _vocabulary_sources(
         **_speech(settings, csv_folder),
         "`token_type`": settings.data.token_type,
         "`vocab_size`": str(settings.encoder.vocab_size),
+        "`text_case`": settings.data.text_case,
     }
 
 
@@ -200,8 +201,10 @@ def _speech(settings: Settings, csv_folder: str) -> dict[str, str]:
 
 def _rows(path: Path) -> list[list[Any]]:
     """The lines of a CSV file but for the paths of its audio."""
-    with open(path, newline="", encoding="utf-8", errors="replace") as file:
-        return [
-            sorted([str(k), str(v)] for k, v in row.items() if k != "wav")
-            for row in csv.DictReader(file)
-        ]
+    table = read_table(path)
+    return [
+        sorted(
+            pair for pair in zip(table.columns, row.cells) if pair[0] != "wav"
+        )
+        for row in table.rows
+    ]

@@ -275,6 +275,9 @@ class Run:
         amount = hours.amount_of(
             self.csv_folder, list(told.train_splits), column, told.text_case
         )
+        models = start.of_the_vocabulary(
+            self.settings, models, start.sources_of(self.settings)
+        )
         task = next((model.task for model in models.values()), None)
         changes = hours.defaults_for(amount, self.composed, task)
         if changes:

@@ -69,9 +69,21 @@ def gates_with_table(gates: Block) -> Block:
 
 def named_models(settings: Settings) -> dict[str, PretrainedModel]:
     """Loads the models that a run names by their folders, by folder."""
-    sources = {settings.start.teacher, settings.start.init_from}
-    named = [s for s in sources if s and not s.endswith(".yaml")]
-    return {folder: load_pretrained(folder) for folder in named}
+    named = set(sources_of(settings).values())
+    return {
+        folder: load_pretrained(folder)
+        for folder in named
+        if not folder.endswith(".yaml")
+    }
+
+
+def sources_of(settings: Settings) -> dict[str, str]:
+    """What a run starts from, folders and hparams files, by role."""
+    sources = {
+        "teacher": settings.start.teacher,
+        "init_from": settings.start.init_from,
+    }
+    return {role: source for role, source in sources.items() if source}
 
 
 def find_models(
@@ -91,14 +103,9 @@ def find_models(
     dict of str to str
         Their folders, by `teacher` and `init_from`.
     """
-    sources = {
-        "teacher": settings.start.teacher,
-        "init_from": settings.start.init_from,
-    }
     return {
         role: find_model(source, composed, settings, train)
-        for role, source in sources.items()
-        if source
+        for role, source in sources_of(settings).items()
     }
 
 

@@ -2,21 +2,20 @@
 
 import copy
 from collections.abc import Sequence
-from io import BytesIO
 from pathlib import Path
 from typing import Any, Optional
 
 import torch
-from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
+from sentencepiece import SentencePieceProcessor
 
 from dld_brain import losses
 from dld_brain.audio.csv_files import read_column
 from dld_brain.audio.text import normalise
 from dld_brain.encoder.encoder import EncoderOutput
-from dld_brain.files.whole import whole_file
 from dld_brain.losses import BLANK_ID
 from dld_brain.tasks.base import Rates, Task
 from dld_brain.tasks.decode import Decoder, make_decoder
+from dld_brain.tasks.tokenizer import load_tokenizer, train_tokenizer
 
 
 class TranscriptionTask(Task):
@@ -92,7 +91,7 @@ class TranscriptionTask(Task):
         ]
         size = {} if token_type == "char" else {"vocab_size": vocab_size}
         try:
-            _train(path, texts, token_type, **size)
+            train_tokenizer(path, texts, token_type, **size)
         except RuntimeError as error:  # SentencePiece's own, with its reason
             raise ValueError(
                 f"no {token_type} tokenizer of `vocab_size` {vocab_size} can be "
@@ -253,38 +252,3 @@ class TranscriptionTask(Task):
         )
         with open(path, "w", encoding="utf-8") as file:
             stats.write_stats(file)
-
-
-def _train(path: Path, texts: list[str], token_type: str, **size: int) -> None:
-    """Trains a tokenizer on texts in their form; all that is left is a file.
-
-    As SpeechBrain's SentencePiece does, whose command takes no path with a
-    space in it; `normalise` alone says how text is written.
-    """
-    model = BytesIO()
-    SentencePieceTrainer.train(
-        sentence_iterator=iter(texts),
-        model_writer=model,
-        model_type=token_type,
-        normalization_rule_name="identity",
-        character_coverage=1.0,
-        max_sentencepiece_length=10,
-        # Longer sentences, in bytes, would be left out without a word.
-        max_sentence_length=max([4192, *(4 * len(text) for text in texts)]),
-        unk_id=BLANK_ID,
-        bos_id=-1,
-        eos_id=-1,
-        pad_id=-1,
-        minloglevel=2,  # errors, and no dump of its settings
-        **size,
-    )
-    with whole_file(path) as unfinished:
-        unfinished.write_bytes(model.getvalue())
-
-
-def load_tokenizer(tokenizer: SentencePieceProcessor, path: Any) -> None:
-    """Loads a tokenizer."""
-    try:
-        tokenizer.LoadFromFile(str(path))
-    except (RuntimeError, OSError) as error:
-        raise ValueError(f"{path} is no SentencePiece model: {error}") from None

@@ -11,11 +11,16 @@ import torch
 from common import rows
 
 from dld_brain.audio.csv_files import read_rows
-from dld_brain.audio.dataset import make_dataset, merged_csv
+from dld_brain.audio.dataset import (
+    make_dataset,
+    merged_csv,
+    train_loader_options,
+)
 from dld_brain.audio.own_csv import prepare_own
 from dld_brain.audio.preparation import Utterance, write_split
 from dld_brain.audio.text import normalise
 from dld_brain.audio.text_files import CorpusError
+from speechbrain.dataio.dataloader import make_dataloader
 
 HEADER = "ID,duration,wav,spk_id,wrd,start,stop"
 ROW = "u{},1.0,$data_root/a.wav,s,HELLO,0,16000"
@@ -135,6 +140,7 @@ PROBLEMS = {
         "u7,1.0,$other/a.wav,s,HELLO,0,16000"
     ),
     "audio does not open (samplerate": "u7,1.0,$data_root/a.raw,s,HELLO,,",
+    "[Errno 36] File name too long": f"u7,1.0,{5000 * 'a'},s,HELLO,,",
     "its id is that of line 2, too": "u0" + ROW[3:],
 }
 
@@ -149,6 +155,7 @@ def test_a_problem_is_named_by_file_line_and_id(
         prepare(*lines)
     where = f"{folder}/train.csv:3: {line.split(',')[0]}: {message}"
     assert where in str(e.value) and where in caplog.text
+    assert len(str(e.value)) < 600  # long paths are cut
     assert not (folder / "csv/train.csv").exists()
     found = prepare(*lines, allow_problems=True)
     assert [row["ID"] for row in found] == ["u0", "u1"]
@@ -179,6 +186,14 @@ def test_a_file_is_checked_again_when_it_has_changed(prepare, folder):
     prepare(ROW.format(0))
     assert (folder / "csv/train.csv").stat().st_mtime_ns == made
     assert len(prepare(ROW.format(0), ROW.format(1))) == 2
+
+
+def test_ones_own_file_is_not_written_over(prepare, folder):
+    prepare(ROW.format(0))
+    before = (folder / "train.csv").read_bytes()
+    with pytest.raises(ValueError, match="`csv_folder` must be another"):
+        prepare_own(str(folder), str(folder), ["train"], "wrd")
+    assert (folder / "train.csv").read_bytes() == before
 
 
 def break_body(path):
@@ -245,6 +260,23 @@ def test_training_leaves_out_what_cannot_be_read(broken, folder, caplog):
         dataset.collate([dataset[0]])
 
 
+def test_processes_that_load_count_as_one(broken, folder):
+    dataset = make_dataset(broken, str(folder), Words(), 16000)
+    options = train_loader_options(
+        dataset,
+        batch_size=2,
+        max_batch_seconds=0,
+        num_buckets=1,
+        num_workers=2,
+        seed=0,
+    )
+    for _ in range(2):
+        batches = list(make_dataloader(dataset, **options))
+        found = sorted(name for batch in batches for name in batch.id)
+        assert len(batches) == 2 and set(found) == {"u1", "u2", "u3"}
+    assert dataset.n_left_out == 1
+
+
 def test_what_is_scored_is_read_first_where_it_was_not(broken, folder, caplog):
     dataset = make_dataset(
         broken, str(folder), Words(), 16000, only_readable=True
@@ -270,6 +302,12 @@ def test_several_splits_are_one_file(folder):
         merged_csv(str(folder), "c", "")
 
 
+BAD_CELLS = [
+    *("nan", "inf", "-1", "1e300", 31 * "9", "0x10", "1_0", "\u0661", ""),
+    *("/", "~", "$x", ".", '"x"y', '"', 5000 * "a"),
+]
+
+
 def mutated(rng):
     """A CSV file with something wrong, which may do no harm."""
     lines = [HEADER, *(ROW.format(i) for i in range(4))]
@@ -277,10 +315,7 @@ def mutated(rng):
     row, column = rng.randrange(5), rng.randrange(7)
     kind = rng.randrange(6)
     if kind == 0:
-        cells[row][column] = rng.choice(
-            "nan|inf|-1|1e300|9" + 30 * "9" + "|0x10|1_0|\u0661|/|~|$x|.||"
-            '"x"y|"|' + 5000 * "a"
-        ).split("|")[0]
+        cells[row][column] = rng.choice(BAD_CELLS)
     elif kind == 1:
         del cells[row][column]
     elif kind == 2:
@@ -330,7 +365,7 @@ def test_no_mutated_file_ends_in_an_error_of_a_library(folder):
         found["allowed", outcome(lambda: check(True))] += 1
     logging.disable(logging.NOTSET)
     assert found["ok"] > 10 and found["clear"] > 80
-    assert found["allowed", "ok"] > found["allowed", "clear"]
+    assert found["allowed", "ok"] > 20
 
 
 def test_rows_of_a_file_that_was_read_have_their_types(prepare, folder):

@@ -10,11 +10,6 @@ Guarantees: a folder is there whole, old or new, whenever the process dies
 file is checked against the manifest first (`manifest`).
 """
 
-from dld_brain.model_folder.finite import (
-    check_finite,
-    check_finite_file,
-    state_of,
-)
 from dld_brain.model_folder.read import (
     PretrainedModel,
     check_pretrained,
@@ -31,8 +26,6 @@ from dld_brain.model_folder.weights import (
 __all__ = [
     "PretrainedModel",
     "add_report",
-    "check_finite",
-    "check_finite_file",
     "check_pretrained",
     "commit",
     "copy_weights",
@@ -40,6 +33,5 @@ __all__ = [
     "load_pretrained",
     "load_state_strictly",
     "save_model",
-    "state_of",
     "weights_hash",
 ]

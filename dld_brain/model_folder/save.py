@@ -11,9 +11,9 @@ import torch
 
 import dld_brain
 from dld_brain.depth_table import DepthTable
+from dld_brain.files.finite import check_finite, state_of
 from dld_brain.files.whole import whole_folder
 from dld_brain.model_folder.card import write_card
-from dld_brain.model_folder.finite import check_finite, state_of
 from dld_brain.model_folder.manifest import read_json, write_manifest
 from dld_brain.model_folder.safe_yaml import OBJECTS, Made, Ref, write_value
 from dld_brain.model_folder.weights import save_state

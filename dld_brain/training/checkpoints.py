@@ -10,8 +10,8 @@ from typing import Any, Optional
 
 import torch
 
+from dld_brain.files.finite import check_finite, check_finite_file, state_of
 from dld_brain.files.whole import whole_file
-from dld_brain.model_folder import check_finite, check_finite_file, state_of
 from speechbrain.utils.checkpoints import (
     Checkpoint,
     Checkpointer,

@@ -48,7 +48,7 @@ class DepthRow:
     dev_loss_mean : float, optional
         Mean of that over the layer sets drawn, where they were drawn.
     dev_rate : float, optional
-        The task's metric (WER, or accuracy) on the whole development
+        The metric (WER, CER or accuracy) on the whole development
         speech, %.
     confidence_slope, confidence_offset : float, optional
         What makes a confidence of the mean probability of an answer; see

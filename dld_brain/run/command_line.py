@@ -127,7 +127,9 @@ def value_of(key: str, text: str) -> Any:
         return os.path.expanduser(text)
     if kind is not None and parts(kind)[0] is str:
         is_none = parts(kind)[2] and text in ("", "null")
-        return None if is_none else text
+        # A word may be a path as well: `source` is.
+        word = os.path.expanduser(text) if text.startswith("~/") else text
+        return None if is_none else word
     if is_list(kind) and not text.lstrip().startswith("["):
         words = [word.strip() for word in text.split(",") if word.strip()]
         return [_yaml(key, w) for w in words] if of_numbers(kind) else words

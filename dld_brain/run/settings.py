@@ -201,7 +201,7 @@ class WavLMSizes:
 
     sample_rate: Count
     normalize_wav: bool
-    source: OptionalPath  # or the name of a model on the hub
+    source: Optional[str]
     config: dict
     n_total: Optional[Count]
     closed: Closed

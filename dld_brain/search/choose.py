@@ -1,8 +1,8 @@
 """Chooses the layers of each depth on development speech.
 
 Candidates are found by their loss on a part of the speech; the best of
-them, and evenly spread layers, are compared by the task's metric (WER, or
-accuracy) on all of it.
+them, and evenly spread layers, are compared by the metric of the run (WER,
+CER or accuracy) on all of it.
 """
 
 from collections.abc import Mapping

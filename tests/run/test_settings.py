@@ -235,9 +235,7 @@ def test_a_home_folder_is_expanded(monkeypatch):
 )
 def test_paths_and_words_are_taken_as_they_stand(key, name, monkeypatch):
     monkeypatch.setenv("HOME", "/home/me")
-    expected = (
-        name if key == "logger.project" else name.replace("~", "/home/me")
-    )
+    expected = name.replace("~", "/home/me")
     for flags in ([f"--{key}={name}"], [f"--{key}", name]):
         assert parse([FILE, *flags])[2] == {key: expected}
 
@@ -288,6 +286,11 @@ def test_a_mapping_and_one_of_its_keys_go_together_in_any_order():
 def test_a_path_that_would_be_read_as_a_reference_is_refused():
     with pytest.raises(ValueError, match="must be a path without <...>"):
         parse([FILE, "--output_folder=/tmp/<seed>"])
+
+
+def test_no_source_is_said_as_in_a_file():
+    assert value_of("source", "null") is value_of("language", "") is None
+    assert value_of("source", "/m #2") == "/m #2"
 
 
 def test_layers_may_be_a_list_without_brackets():

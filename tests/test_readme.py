@@ -12,9 +12,9 @@ from types import ModuleType
 import pytest
 
 from dld_brain.cli import COMMANDS
-from dld_brain.paper.__main__ import DATA
+from dld_brain.paper.published import read_paper
 from dld_brain.run.command_line import parse
-from dld_brain.run.config import compose, read_tree
+from dld_brain.run.config import compose
 
 SPEECH = "tests/samples/AN4/wav/an4test_clstk/fddd/an5-fddd-b.flac"
 READMES = [
@@ -106,7 +106,7 @@ def module_of(word: str) -> ModuleType:
 
 @pytest.mark.parametrize("path", READMES, ids=str)
 def test_the_tables_that_a_readme_names_exist(path):
-    tables = read_tree(DATA)
+    tables = read_paper()
     for command in commands(path):
         found = re.match(r"dld paper (\w+) --runs \S", command)
         assert not command.startswith("dld paper") or (

@@ -66,7 +66,7 @@ def test_the_student_starts_from_the_teacher(pretrained, tmp_path):
         (
             {"teacher": "/no/where"},
             FileNotFoundError,
-            "/no/where must hold a trained model, but does not exist",
+            "/no/where must hold a trained model, but /no/where does not exist",
         ),
         (
             {"teacher": "tests"},

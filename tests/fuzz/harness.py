@@ -85,10 +85,8 @@ class Result:
     peak: int = 0
 
     def __str__(self) -> str:
-        return (
-            f"{self.outcome}: {self.detail}\n"
-            f"    python -m tests.fuzz {self.subject} {self.name!r}"
-        )
+        command = f"python -m tests.fuzz {self.subject} {self.name!r}"
+        return f"{self.outcome}: {ascii(self.detail)}\n    {command}"
 
 
 def judged(case: Case, outcome: str, text: str, was_said: bool) -> str:
@@ -111,7 +109,7 @@ def judged(case: Case, outcome: str, text: str, was_said: bool) -> str:
         return outcome
     if case.must == "ok":
         return "refused"
-    is_line = text.isprintable() and 0 < len(text) < N_CHARACTERS
+    is_line = len(text.splitlines()) == 1 and len(text) < N_CHARACTERS
     named = all(re.search(name, text, re.I) for name in case.names)
     return outcome if is_line and named else "unclear"
 

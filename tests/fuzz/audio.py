@@ -1,6 +1,7 @@
 """Audio: files that are broken, odd or no audio; samples in memory."""
 
 import io
+import os
 import random
 import struct
 from collections.abc import Callable, Iterator
@@ -152,7 +153,10 @@ def formats(seed: int) -> Iterator[Case]:
             )
         for cut in (1, 12, 44, 60):
             yield of_bytes(
-                f"{suffix}, {cut} bytes", lambda r, w=whole, c=cut: w[:c], "", file
+                f"{suffix}, {cut} bytes",
+                lambda r, w=whole, c=cut: w[:c],
+                "",
+                file,
             )
         for i in range(4):
             yield of_bytes(
@@ -163,7 +167,7 @@ def formats(seed: int) -> Iterator[Case]:
             )
             yield of_bytes(
                 f"{suffix}, bit of the body {i}",
-                lambda r, w=whole: flipped(w, r, 60, n),
+                lambda r, w=whole: flipped(w, r, 60, len(w)),
                 "",
                 file,
             )
@@ -256,11 +260,15 @@ def values(seed: int) -> Iterator[Case]:
     yield of_samples("a click", lambda: np.eye(1, n, 999)[0])
     yield of_samples("a square", lambda: np.sign(x()))
     yield of_samples("stereo", lambda: np.stack([x(), x()], 1), "ok")
-    yield of_samples("channels cancel", lambda: np.stack([x(), -x()], 1), "said")
+    yield of_samples(
+        "channels cancel", lambda: np.stack([x(), -x()], 1), "said"
+    )
     yield of_samples(
         "a silent channel", lambda: np.stack([x(), 0 * x()], 1), "ok"
     )
-    yield of_samples("a channel of nan", lambda: np.stack([x(), x() * np.nan], 1), "clear")
+    yield of_samples(
+        "a channel of nan", lambda: np.stack([x(), x() * np.nan], 1), "clear"
+    )
     for channels in (3, 8, 255):
         yield of_samples(
             f"{channels} channels", lambda c=channels: np.stack([x()] * c, 1)
@@ -268,9 +276,7 @@ def values(seed: int) -> Iterator[Case]:
     for length in (0, 1, 10, 159, 161, 959, 960, 961):
         yield of_samples(f"{length} samples", lambda n=length: x()[:n])
     for rate in (4000, 8000, 11025, 44100, 48000, 192000, 384000):
-        yield of_samples(
-            f"{rate} Hz", lambda r=rate: x(1.0, r), "ok", rate
-        )
+        yield of_samples(f"{rate} Hz", lambda r=rate: x(1.0, r), "ok", rate)
     for rate in (1, 100, 3999, 384001, 1000000, 2**31 - 1):
         yield of_samples(f"{rate} Hz", lambda: x(), "clear", rate)
     yield of_samples("100 s", lambda: x(100.0))
@@ -295,11 +301,13 @@ def places(seed: int) -> Iterator[Case]:
     yield of("no such file", lambda f: str(f / "clip.wav"))
     yield of("a relative path of three parts", lambda f: "dta/test/clip.wav")
     yield of("a relative path of two parts", lambda f: "test/clip.wav")
-    yield of("file:// to one that is there", lambda f: f"file://{f}/there.wav", "")
+    yield of(
+        "file:// to one that is there", lambda f: f"file://{f}/there.wav", ""
+    )
     yield of("file:// to none", lambda f: f"file://{f}/clip.wav")
     yield of("a folder", lambda f: str(f))
     yield of("empty", lambda f: touch(f / "clip.wav", Path.touch))
-    yield of("a pipe", lambda f: touch(f / "clip.wav", lambda p: __import__("os").mkfifo(p)))
+    yield of("a pipe", lambda f: touch(f / "clip.wav", os.mkfifo))
     yield of("a device", lambda f: "/dev/zero")
     yield of(
         "a link to nothing",
@@ -319,11 +327,9 @@ def places(seed: int) -> Iterator[Case]:
         yield of(
             f"called {name!r}",
             lambda f, n=name: str((f / "there.wav").rename(f / n)),
-            "ok",
+            "" if "\udcff" in name else "ok",  # which soundfile cannot open
         )
-    yield of(
-        "a Path", lambda f: f / "there.wav", "ok"
-    )
+    yield of("a Path", lambda f: f / "there.wav", "ok")
 
 
 def objects(seed: int) -> Iterator[Case]:
@@ -336,8 +342,18 @@ def objects(seed: int) -> Iterator[Case]:
         ("half", x.astype(np.float16), of_rate, "ok"),
         ("torch", torch.from_numpy(x), of_rate, "ok"),
         ("torch half", torch.from_numpy(x).half(), of_rate, ""),
-        ("torch, with gradient", torch.tensor(x, requires_grad=True), of_rate, "ok"),
-        ("torch, no memory", torch.empty(9000, device="meta"), of_rate, "clear"),
+        (
+            "torch, with gradient",
+            torch.tensor(x, requires_grad=True),
+            of_rate,
+            "ok",
+        ),
+        (
+            "torch, no memory",
+            torch.empty(9000, device="meta"),
+            of_rate,
+            "clear",
+        ),
         ("torch, sparse", torch.from_numpy(x).to_sparse(), of_rate, ""),
         ("reversed view", x[::-1], of_rate, "ok"),
         ("read-only", np.frombuffer(x.tobytes(), "float32"), of_rate, "ok"),
@@ -371,9 +387,19 @@ def objects(seed: int) -> Iterator[Case]:
         ("mapping", {"array": x, **of_rate}, {}, "ok"),
         ("mapping of none", {"array": None, **of_rate}, {}, "clear"),
         ("mapping of words", {"array": ["a"], **of_rate}, {}, "clear"),
-        ("mapping, ragged", {"array": [[0.0], [0.0, 1.0]], **of_rate}, {}, "clear"),
+        (
+            "mapping, ragged",
+            {"array": [[0.0], [0.0, 1.0]], **of_rate},
+            {},
+            "clear",
+        ),
         ("mapping without rate", {"array": x}, {}, "clear"),
-        ("mapping, rate none", {"array": x, "sampling_rate": None}, {}, "clear"),
+        (
+            "mapping, rate none",
+            {"array": x, "sampling_rate": None},
+            {},
+            "clear",
+        ),
         ("mapping of bytes", {"bytes": b"", "path": None}, {}, "clear"),
         ("an empty mapping", {}, {}, "clear"),
         ("bytes", encoded("wav"), {}, ""),

@@ -109,7 +109,7 @@ def judged(case: Case, outcome: str, text: str, was_said: bool) -> str:
         return outcome
     if case.must == "ok":
         return "refused"
-    is_line = len(text.splitlines()) == 1 and len(text) < N_CHARACTERS
+    is_line = 0 < len(text) < N_CHARACTERS and not set(text) & {"\n", "\r"}
     named = all(re.search(name, text, re.I) for name in case.names)
     return outcome if is_line and named else "unclear"
 
@@ -119,13 +119,23 @@ class Worker:
 
     def __init__(self, subject: str, seed: int) -> None:
         self.subject = subject
+        folder = tempfile.mkdtemp(prefix="fuzz")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.fuzz.worker", subject, str(seed)],
+            [
+                sys.executable,
+                "-m",
+                "tests.fuzz.worker",
+                subject,
+                str(seed),
+                folder,
+            ],
             cwd=REPOSITORY,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
+        #: Where its cases lie, one after another.
+        self.folder = Path(folder)
         self.lines: queue.Queue[str] = queue.Queue()
         threading.Thread(target=self._read, daemon=True).start()
         self.receive(PATIENCE)  # once it has imported, and warmed up
@@ -141,9 +151,9 @@ class Worker:
         line = self.lines.get(timeout=seconds)
         return json.loads(line) if line else None
 
-    def run(self, name: str, folder: Path) -> Result:
+    def run(self, name: str) -> Result:
         """Runs a case; ends the process if that takes too long."""
-        self.process.stdin.write(json.dumps([name, str(folder)]) + "\n")
+        self.process.stdin.write(json.dumps(name) + "\n")
         self.process.stdin.flush()
         try:
             said = self.receive(PATIENCE)
@@ -165,6 +175,7 @@ class Worker:
         """Ends it."""
         self.process.kill()
         self.process.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def run_cases(
@@ -174,24 +185,16 @@ def run_cases(
     worker = Worker(subject, seed)
     results = []
     for name in names:
-        found = run_alone(worker, name)
+        found = worker.run(name)
         if found.outcome == "hang":  # once more: others use this machine too
             worker = Worker(subject, seed)
-            found = run_alone(worker, name)
+            found = worker.run(name)
         results.append(found)
         if not worker.is_alive():
+            worker.close()
             worker = Worker(subject, seed)
     worker.close()
     return results
-
-
-def run_alone(worker: Worker, name: str) -> Result:
-    """Runs one case in a folder of its own."""
-    folder = Path(tempfile.mkdtemp(prefix="fuzz"))
-    try:
-        return worker.run(name, folder)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def faults(results: Iterable[Result]) -> list[Result]:

@@ -49,7 +49,9 @@ def load(folder: Path, expected: Optional[dict[int, str]] = None) -> None:
 def texts(asr: DynamicEncoderASR) -> dict[int, str]:
     """What a model says at each depth."""
     x = speech(0.5)
-    return {n: asr.transcribe(x, n, sampling_rate=RATE).text for n in asr.depths}
+    return {
+        n: asr.transcribe(x, n, sampling_rate=RATE).text for n in asr.depths
+    }
 
 
 def content(folder: Path) -> dict[str, Any]:
@@ -66,7 +68,11 @@ def golden() -> dict[int, str]:
 
 
 def of(
-    name: str, change: Change, must: str = "", names: str = ODD, same: bool = True
+    name: str,
+    change: Change,
+    must: str = "",
+    names: str = ODD,
+    same: bool = True,
 ) -> Case:
     """A case of a changed copy of the golden folder."""
 
@@ -79,7 +85,9 @@ def of(
     return Case(name, prepare, (names,), must)
 
 
-def consistent(name: str, change: Change, must: str = "", names: str = ODD) -> Case:
+def consistent(
+    name: str, change: Change, must: str = "", names: str = ODD
+) -> Case:
     """The same, with a manifest that is of what is there."""
 
     def both(path: Path, rng: random.Random) -> None:
@@ -111,33 +119,50 @@ def changed_files(seed: int) -> Iterator[Case]:
         for name, change in {
             "missing": lambda f: f.unlink(),
             "empty": lambda f: f.write_bytes(b""),
-            "half": lambda f: f.write_bytes(f.read_bytes()[: f.stat().st_size // 2]),
+            "half": lambda f: f.write_bytes(
+                f.read_bytes()[: f.stat().st_size // 2]
+            ),
             "a byte more": lambda f: f.write_bytes(f.read_bytes() + b"\n"),
             "all zeros": lambda f: f.write_bytes(bytes(f.stat().st_size)),
-            "CRLF": lambda f: f.write_bytes(f.read_bytes().replace(b"\n", b"\r\n")),
+            "CRLF": lambda f: f.write_bytes(
+                f.read_bytes().replace(b"\n", b"\r\n")
+            ),
             "BOM": lambda f: f.write_bytes(b"\xef\xbb\xbf" + f.read_bytes()),
             "a folder": lambda f: (f.unlink(), f.mkdir()),
             "a link to itself": lambda f: (f.unlink(), f.symlink_to(f.name)),
             "a link out": lambda f: (f.unlink(), f.symlink_to(GOLDEN / f.name)),
-            "a pointer of git lfs": lambda f: f.write_text("version https://git-lfs"),
+            "a pointer of git lfs": lambda f: f.write_text(
+                "version https://git-lfs"
+            ),
         }.items():
             must = "" if name == "a link out" or "training" in file else "clear"
             if file == MANIFEST and name in ("a byte more", "CRLF"):
                 must = ""  # the same JSON
-            yield of(f"{file}, {name}", lambda p, r, f=file, c=change: c(p / f), must, names)
+            yield of(
+                f"{file}, {name}",
+                lambda p, r, f=file, c=change: c(p / f),
+                must,
+                names,
+            )
     for a, b in ((MODEL, NORM), (YAML, TABLE), ("tokenizer.model", MODEL)):
         yield of(f"{a} and {b} swapped", partial(swap, a, b), "clear")
     for name, make in {
         "a file more": lambda p: (p / "notes.txt").write_text("x"),
-        "Python more": lambda p: (p / "custom.py").write_text("open('../ran', 'w')"),
-        "hidden files more": lambda p: (p / "._model.safetensors").write_bytes(b"\0\5"),
+        "Python more": lambda p: (p / "custom.py").write_text(
+            "open('../ran', 'w')"
+        ),
+        "hidden files more": lambda p: (p / "._model.safetensors").write_bytes(
+            b"\0\5"
+        ),
         "a folder more": lambda p: (p / "checkpoint").mkdir(),
         "an unfinished one beside it": lambda p: shutil.copytree(
             p, p.with_name("model.unfinished+999999")
         ),
     }.items():
         yield of(name, lambda p, r, m=make: m(p), "ok")
-    yield of("nothing in it", lambda p, r: [f.unlink() for f in p.iterdir()], "clear")
+    yield of(
+        "nothing in it", lambda p, r: [f.unlink() for f in p.iterdir()], "clear"
+    )
     yield of("of another model", other_weights, "clear")
 
 
@@ -151,13 +176,15 @@ def swap(a: str, b: str, path: Path, rng: random.Random) -> None:
 def other_weights(path: Path, rng: random.Random) -> None:
     """Puts other weights of the same shapes into a folder."""
     state = safetensors.torch.load_file(path / MODEL)
-    safetensors.torch.save_file({k: v + 0.1 for k, v in state.items()}, path / MODEL)
+    safetensors.torch.save_file(
+        {k: v + 0.1 for k, v in state.items()}, path / MODEL
+    )
 
 
 EVIL = {
     "new os.system": "x: !new:os.system\n    command: touch {ran}",
     "apply os.system": "x: !apply:os.system\n    command: touch {ran}",
-    "apply of eval": "x: !apply:builtins.eval ['open(\"{ran}\", \"w\")']",
+    "apply of eval": 'x: !apply:builtins.eval [\'open("{ran}", "w")\']',
     "name": "x: !name:os.system",
     "module": "x: !module:os",
     "python/object": "x: !!python/object/apply:os.system ['touch {ran}']",
@@ -206,7 +233,14 @@ SIZES = {
     "router": ('{"kind": "input"}', '{"kind": "none", "x": 1}', "null", '"a"'),
 }
 #: Of what must not load, for others answer otherwise and do no harm.
-HARMLESS = ("dropout", "stem_activation", "sample_rate", "hop_ms", "window_ms", "n_fft")
+HARMLESS = (
+    "dropout",
+    "stem_activation",
+    "sample_rate",
+    "hop_ms",
+    "window_ms",
+    "n_fft",
+)
 
 
 def texts_of_yaml(seed: int) -> Iterator[Case]:
@@ -222,10 +256,14 @@ def texts_of_yaml(seed: int) -> Iterator[Case]:
     for key, values in SIZES.items():
         for value in values:
 
-            def set_to(p: Path, r: random.Random, k: str = key, v: Any = value) -> None:
+            def set_to(
+                p: Path, r: random.Random, k: str = key, v: Any = value
+            ) -> None:
                 file = p / YAML
                 lines = file.read_text().split("\n")
-                at = next(i for i, x in enumerate(lines) if x.startswith(f"{k}:"))
+                at = next(
+                    i for i, x in enumerate(lines) if x.startswith(f"{k}:")
+                )
                 lines[at] = f"{k}: {v}"
                 file.write_text("\n".join(lines))
 
@@ -243,10 +281,14 @@ def texts_of_yaml(seed: int) -> Iterator[Case]:
         "no pretrainer": lambda t: t.partition(b"pretrainer")[0],
         "no model": lambda t: t.replace(b"model: !apply", b"modell: !apply"),
         "another class": lambda t: t.replace(b"FeatureNorm", b"LogMel"),
-        "an argument more": lambda t: t.replace(b"norm_type", b"x: 1\n    norm_type"),
-        "an argument less": lambda t: t.replace(b"    n_total: !ref <n_total>\n", b""),
+        "an argument more": lambda t: t.replace(
+            b"norm_type", b"x: 1\n    norm_type"
+        ),
+        "an argument less": lambda t: t.replace(
+            b"    n_total: !ref <n_total>\n", b""
+        ),
         "norm by sentence": lambda t: t.replace(b": global", b": sentence"),
-        "a source": lambda t: t.replace(b"task: \"", b'source: "a/b"\ntask: "'),
+        "a source": lambda t: t.replace(b'task: "', b'source: "a/b"\ntask: "'),
     }.items():
 
         def rewrite(p: Path, r: random.Random, c: Any = change) -> None:
@@ -306,8 +348,12 @@ def tables(seed: int) -> Iterator[Case]:
         "null": lambda t: "null",
         "nested": lambda t: "[" * 100000,
         "rows null": lambda t: '{"model": "", "strategy": "", "rows": null}',
-        "rows of numbers": lambda t: '{"model": "", "strategy": "", "rows": [1]}',
-        "rows of lists": lambda t: '{"model": "", "strategy": "", "rows": [[]]}',
+        "rows of numbers": lambda t: (
+            '{"model": "", "strategy": "", "rows": [1]}'
+        ),
+        "rows of lists": lambda t: (
+            '{"model": "", "strategy": "", "rows": [[]]}'
+        ),
         "a long number": lambda t: t.replace("6445", "9" * 5000),
         "of another model": lambda t: t.replace("6b6f", "0000"),
         "model a number": lambda t: t.replace('"6b6f', '0, "x": "6b6f'),
@@ -319,7 +365,9 @@ def tables(seed: int) -> Iterator[Case]:
         def write(p: Path, r: random.Random, c: Any = rewrite) -> None:
             (p / TABLE).write_text(c((p / TABLE).read_text()))
 
-        yield consistent(f"table: {name}", write, "" if "MB" in name else "clear")
+        yield consistent(
+            f"table: {name}", write, "" if "MB" in name else "clear"
+        )
 
 
 def replace_row(row: dict[str, Any], path: Path, rng: random.Random) -> None:
@@ -352,7 +400,9 @@ def weights(seed: int) -> Iterator[Case]:
             yield consistent(
                 f"{file}: {name}", partial(change_state, file, change), must
             )
-        header = {"a": {"dtype": "F32", "shape": [2**40], "data_offsets": [0, 4]}}
+        header = {
+            "a": {"dtype": "F32", "shape": [2**40], "data_offsets": [0, 4]}
+        }
         for name, data in {
             "a header of 2^63": b"\xff" * 7 + b"\x7f" + b"{}",
             "a header of 0": bytes(8),
@@ -385,7 +435,9 @@ def with_header(header: dict[str, Any]) -> bytes:
     return len(text).to_bytes(8, "little") + text + bytes(4)
 
 
-def change_state(file: str, change: Any, path: Path, rng: random.Random) -> None:
+def change_state(
+    file: str, change: Any, path: Path, rng: random.Random
+) -> None:
     """Changes tensors of a file."""
     state = safetensors.torch.load((path / file).read_bytes())
     floats = sorted(k for k, v in state.items() if v.is_floating_point())
@@ -393,7 +445,9 @@ def change_state(file: str, change: Any, path: Path, rng: random.Random) -> None
     change_bytes(file, safetensors.torch.save(state), path, rng)
 
 
-def change_bytes(file: str, data: bytes, path: Path, rng: random.Random) -> None:
+def change_bytes(
+    file: str, data: bytes, path: Path, rng: random.Random
+) -> None:
     """Changes a file, and of which model the table is."""
     (path / file).write_bytes(data)
     table = json.loads((path / TABLE).read_text())

@@ -30,4 +30,6 @@ def test_the_table_counts():
         Result("audio", "a", "ok", seconds=1),
         Result("audio", "b", "raw", peak=7),
     ]
-    assert table(results).splitlines()[2] == "| audio | 2 | 1 | 0 | 1 | 1.0 | 7 |"
+    assert (
+        table(results).splitlines()[2] == "| audio | 2 | 1 | 0 | 1 | 1.0 | 7 |"
+    )

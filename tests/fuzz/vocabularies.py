@@ -120,5 +120,8 @@ def trainings(seed: int) -> Iterator[Case]:
         "a length in words": b'{"longest_seconds": "long", "length": "x"}',
     }.items():
         yield consistent(
-            f"{TRAINING}: {name}", partial(write, TRAINING, data), "", "training"
+            f"{TRAINING}: {name}",
+            partial(write, TRAINING, data),
+            "",
+            "training",
         )

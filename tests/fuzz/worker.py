@@ -1,11 +1,10 @@
-"""The process that cases run in: python -m tests.fuzz.worker SUBJECT SEED.
+"""The process that cases run in: tests.fuzz.worker SUBJECT SEED FOLDER.
 
-Reads [name, folder] from its input, a line a case; answers when the case is
-prepared, and what came out of it.
+Reads names from its input, a line a case; answers when the case is prepared,
+and what came out of it.
 """
 
 import contextlib
-import dis
 import importlib
 import json
 import logging
@@ -15,50 +14,19 @@ import resource
 import shutil
 import socket
 import sys
-import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
-from tests.fuzz.harness import Case, Refused, Wrong, judged
+from tests.fuzz.harness import Case, judged
+from tests.fuzz.judge import OURS, outcome_of
 
 #: What an operation may ask for, bytes.
 MEMORY = 2 * 2**30
-#: Packages whose errors are ours, and what errors of ours may be.
-OURS = ("dld_brain", "pretrained_interfaces", "recipes", "dld_brain_recipes")
-KINDS = (ValueError, TypeError, OSError, ImportError)
 #: Addresses that were looked up in the case at hand.
 asked: list[str] = []
-
-
-def is_ours(error: BaseException) -> bool:
-    """Whether a `raise` of this project made an error.
-
-    Not if a library did, or a built-in function that our code calls.
-    """
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    if trace is None or not isinstance(error, KINDS):
-        return False
-    package = trace.tb_frame.f_globals.get("__name__", "").partition(".")[0]
-    code = trace.tb_frame.f_code.co_code
-    is_raised = dis.opname[code[trace.tb_lasti]] == "RAISE_VARARGS"
-    return package in OURS and is_raised
-
-
-def outcome_of(error: BaseException) -> tuple[str, str]:
-    """What an error is, and its message."""
-    text = f"{type(error).__name__}: {error}"
-    if isinstance(error, Wrong):
-        return "wrong", str(error)
-    if isinstance(error, Refused):
-        return "clear", str(error)
-    if isinstance(error, MemoryError) or "can't allocate" in text:
-        return "memory", text
-    return ("clear", str(error)) if is_ours(error) else ("raw", text)
 
 
 def status(field: str) -> int:
@@ -105,7 +73,9 @@ def listening() -> Iterator[list[str]]:
         finally:
             logging.getLogger().removeHandler(handler)
             handler.said += [
-                str(w.message) for w in caught if "site-packages" not in w.filename
+                str(w.message)
+                for w in caught
+                if "site-packages" not in w.filename
             ]
 
 
@@ -141,8 +111,12 @@ def no_network(host: Any, *_: Any, **__: Any) -> NoReturn:
     raise socket.gaierror(-3, "no network in a fuzzed case")
 
 
-def run(case: Case, folder: Path, seed: int, tell: Callable[[Any], None]) -> None:
-    """Prepares and runs a case."""
+def run(
+    case: Case, folder: Path, seed: int, tell: Callable[[Any], None]
+) -> None:
+    """Prepares and runs a case, in a folder that is empty."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
     try:
         operation = case.prepare(folder, random.Random(f"{seed}:{case.name}"))
     except Exception as error:
@@ -153,7 +127,7 @@ def run(case: Case, folder: Path, seed: int, tell: Callable[[Any], None]) -> Non
     tell(attempt(case, operation))
 
 
-def main(subject: str, seed: str) -> None:
+def main(subject: str, seed: str, folder: str) -> None:
     """Answers until its input ends."""
     answers = os.fdopen(os.dup(1), "w")
     log = os.open(os.devnull, os.O_WRONLY)  # what libraries print
@@ -168,13 +142,11 @@ def main(subject: str, seed: str) -> None:
         answers.write(json.dumps(content) + "\n")
         answers.flush()
 
-    folder = Path(tempfile.mkdtemp(prefix="fuzz"))
-    run(next(iter(cases.values())), folder, int(seed), lambda _: None)  # warm
-    shutil.rmtree(folder)
+    first = next(iter(cases.values()))
+    run(first, Path(folder), int(seed), lambda _: None)  # to be warm
     tell({"ready": subject})
     for line in sys.stdin:
-        name, folder = json.loads(line)
-        run(cases[name], Path(folder), int(seed), tell)
+        run(cases[json.loads(line)], Path(folder), int(seed), tell)
 
 
 if __name__ == "__main__":

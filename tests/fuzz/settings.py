@@ -53,7 +53,7 @@ def of(
 ) -> Case:
     """A case of a command line."""
     keys = [w.removeprefix("--").partition("=")[0] for w in words]
-    pattern = "|".join(k.replace(".", r"\.") for k in keys)
+    pattern = "|".join([*(k.replace(".", r"\.") for k in keys), "must hold"])
 
     def prepare(folder: Path, rng: random.Random) -> Callable[[], Any]:
         return lambda: start(folder, recipe, *words)

@@ -14,13 +14,12 @@ import resource
 import shutil
 import socket
 import sys
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
-from tests.fuzz.harness import Case, judged
+from tests.fuzz.harness import Case, judged, own_time
 from tests.fuzz.judge import OURS, outcome_of
 
 #: What an operation may ask for, bytes.
@@ -82,14 +81,14 @@ def listening() -> Iterator[list[str]]:
 def attempt(case: Case, operation: Callable[[], Any]) -> dict[str, Any]:
     """Runs an operation and says what came out."""
     asked.clear()
-    started = time.perf_counter()
+    started = own_time(os.getpid())
     with listening() as said, little_memory() as added:
         try:
             operation()
             outcome, text = "ok", ""
         except BaseException as error:
             outcome, text = outcome_of(error)
-        seconds = time.perf_counter() - started
+        seconds = own_time(os.getpid()) - started
         peak = added()
     if peak * 2**20 > MEMORY:
         outcome = "memory"

@@ -45,9 +45,10 @@ def main() -> int:
     for subject in [options.subject] if options.subject else SUBJECTS:
         module = importlib.import_module(f"tests.fuzz.{subject}")
         names = options.cases or [c.name for c in module.cases(options.seed)]
-        results += run_cases(subject, names, options.seed)
-    for each in results if options.all or options.cases else faults(results):
-        print(each)
+        for found in run_cases(subject, names, options.seed):
+            results.append(found)
+            if options.all or options.cases or faults([found]):
+                print(found, flush=True)
     print(table(results))
     if options.write and not options.subject:
         write(PAGE, results)

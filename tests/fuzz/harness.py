@@ -16,7 +16,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
@@ -200,18 +200,17 @@ class Worker:
 
 def run_cases(
     subject: str, names: Iterable[str], seed: int = 0
-) -> list[Result]:
+) -> Iterator[Result]:
     """Runs cases of a subject, in a worker that is made anew as needed."""
     worker = Worker(subject, seed)
-    results = []
-    for name in names:
-        found = worker.run(name)
-        results.append(found)
-        if not worker.is_alive():
-            worker.close()
-            worker = Worker(subject, seed)
-    worker.close()
-    return results
+    try:
+        for name in names:
+            if not worker.is_alive():
+                worker.close()
+                worker = Worker(subject, seed)
+            yield worker.run(name)
+    finally:
+        worker.close()
 
 
 def faults(results: Iterable[Result]) -> list[Result]:

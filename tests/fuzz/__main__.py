@@ -44,7 +44,13 @@ def main() -> int:
     results: list[Result] = []
     for subject in [options.subject] if options.subject else SUBJECTS:
         module = importlib.import_module(f"tests.fuzz.{subject}")
-        names = options.cases or [c.name for c in module.cases(options.seed)]
+        names = [case.name for case in module.cases(options.seed)]
+        unknown = set(options.cases) - set(names)
+        if unknown:
+            parser.error(
+                f"{subject} has no case {', '.join(map(ascii, unknown))}"
+            )
+        names = options.cases or names
         for found in run_cases(subject, names, options.seed):
             results.append(found)
             if options.all or options.cases or faults([found]):

@@ -64,11 +64,10 @@ def of(
 def values(seed: int) -> Iterator[Case]:
     """Keys with values that are odd."""
     yield of("as it is", (), "ok")
-    rng = random.Random(seed)
     for key in sorted(KINDS):
         if key in ("source", "config", "normalize_wav", "freeze_stem"):
             continue  # of another encoder
-        for value in rng.sample(ODD, 2):
+        for value in random.Random(f"{seed}:{key}").sample(ODD, 2):
             shown = (
                 value if len(value) < 20 else f"{value[:3]}... ({len(value)})"
             )

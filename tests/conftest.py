@@ -31,6 +31,23 @@ HF_SIZE = {
     "num_conv_pos_embedding_groups": 4,
 }
 
+#: Sizes of the Whispers that tests make; 30 s is what all of them hear.
+WHISPER_SIZE = {
+    "num_mel_bins": 16,
+    "d_model": 32,
+    "encoder_layers": 3,
+    "encoder_attention_heads": 4,
+    "encoder_ffn_dim": 64,
+    "decoder_layers": 1,
+    "decoder_attention_heads": 4,
+    "decoder_ffn_dim": 64,
+    "vocab_size": 60,
+    "pad_token_id": 0,
+    "bos_token_id": 0,
+    "eos_token_id": 0,
+    "decoder_start_token_id": 0,
+}
+
 
 def pytest_addoption(parser):
     """The flag of the test that downloads."""
@@ -111,6 +128,18 @@ def save_hf(folder, kind: str, is_large: bool, **changes):
     model.save_pretrained(folder)
     extractor = transformers.Wav2Vec2FeatureExtractor(do_normalize=False)
     extractor.save_pretrained(folder)
+    return model.eval()
+
+
+def save_whisper(folder, **changes):
+    """Saves a small Whisper as transformers does; nothing in it is as made."""
+    torch.manual_seed(0)
+    config = transformers.WhisperConfig(**{**WHISPER_SIZE, **changes})
+    model = transformers.WhisperForConditionalGeneration(config)
+    for name, weight in model.named_parameters():
+        if "positions" not in name:
+            torch.nn.init.normal_(weight, weight.mean().item(), 0.1)
+    model.save_pretrained(folder)
     return model.eval()
 
 

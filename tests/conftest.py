@@ -57,7 +57,13 @@ def pytest_addoption(parser):
 
 
 #: What takes a training: a test that needs one is slow.
-TRAINED = {"finished_run", "finished_wavlm_run", "slu_run", "real_speech"}
+TRAINED = {
+    "finished_run",
+    "finished_wavlm_run",
+    "pretrained_whisper",
+    "slu_run",
+    "real_speech",
+}
 
 
 def pytest_collection_modifyitems(items):
@@ -157,6 +163,22 @@ def small_wavlm(**changes) -> list[str]:
     return [*flags, "--noprogressbar", "--device=cpu"]
 
 
+def small_whisper(**changes) -> list[str]:
+    """Options of a Whisper run small enough for a test that trains."""
+    options = {
+        "corpus": "AN4",
+        "data_folder": "tests/samples/AN4",
+        "vocab_size": 11,
+        "n_mels": 16,
+        "random_draws": 0,
+        "number_of_epochs": 1,
+        "max_freq_drop": 6,
+        **changes,
+    }
+    flags = [f"--{key}={value}" for key, value in options.items()]
+    return [*flags, "--noprogressbar", "--device=cpu"]
+
+
 def small_slu(**changes):
     """Options of a classifier small enough for a test that trains."""
     options = {
@@ -236,6 +258,27 @@ def finished_wavlm_run(tmp_path_factory):
 def pretrained_wavlm(finished_wavlm_run):
     """The folder `pretrained` of that run."""
     return finished_wavlm_run / "pretrained"
+
+
+@pytest.fixture(scope="session")
+def whisper_folder(tmp_path_factory):
+    """Folder of a small Whisper, as transformers saves one."""
+    folder = tmp_path_factory.mktemp("whisper")
+    save_whisper(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def pretrained_whisper(tmp_path_factory):
+    """The model of a run that trained a Whisper, whose source is gone."""
+    folder = tmp_path_factory.mktemp("whisper_run")
+    save_whisper(folder / "hf")
+    run_train(
+        "hparams/whisper_teacher.yaml",
+        *small_whisper(source=folder / "hf", output_folder=f"{folder}/1"),
+    )
+    (folder / "hf").rename(folder / "away")
+    return folder / "1/pretrained"
 
 
 @pytest.fixture(scope="session")

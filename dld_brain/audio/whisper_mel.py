@@ -51,11 +51,14 @@ class WhisperMel(nn.Module):
                 f"`sample_rate` must be {SAMPLE_RATE}, which Whisper was "
                 f"trained with, but is {sample_rate}"
             )
+        n_fft = 400
         self.compute_STFT = STFT(
-            sample_rate, n_fft=400, window_fn=torch.hann_window, center=False
+            sample_rate, n_fft=n_fft, window_fn=torch.hann_window, center=False
         )
+        self.hop_samples = self.compute_STFT.hop_length
+        self.half_window = n_fft // 2
         filters = melscale_fbanks(
-            201, 0.0, 8000.0, n_mels, sample_rate, "slaney", "slaney"
+            n_fft // 2 + 1, 0.0, 8000.0, n_mels, sample_rate, "slaney", "slaney"
         )
         self.register_buffer("filters", filters, persistent=False)
 
@@ -89,9 +92,8 @@ class WhisperMel(nn.Module):
         """
         check_seconds(wavs.shape[1])
         samples = absolute_lengths(wav_lens, wavs.shape[1])
-        hop = self.compute_STFT.hop_length
         # The last frame of OpenAI's is left out, here as there.
-        lengths = (samples // hop).clamp(min=1)
+        lengths = (samples // self.hop_samples).clamp(min=1)
         stft = self.compute_STFT(self._padded(wavs, samples))[:, :-1]
         mels = spectral_magnitude(stft) @ self.filters
         x = mels.clamp(min=1e-10).log10()
@@ -108,7 +110,7 @@ class WhisperMel(nn.Module):
         Mirrored in front; behind, silence, as OpenAI's has it, but for audio
         of 30 s, which is mirrored there as well.
         """
-        half = self.compute_STFT.n_fft // 2
+        half = self.half_window
         x = wavs.masked_fill(padding_mask(samples, wavs.shape[1]), 0.0)
         x = F.pad(x, (0, max(0, self.min_samples(1) - x.shape[1])))
         n_max = x.shape[1]
@@ -119,8 +121,7 @@ class WhisperMel(nn.Module):
 
     def min_samples(self, n_frames: int) -> int:
         """The shortest audio that gives so many frames, and can be mirrored."""
-        half = self.compute_STFT.n_fft // 2
-        return max(n_frames * self.compute_STFT.hop_length, half + 1)
+        return max(n_frames * self.hop_samples, self.half_window + 1)
 
 
 def check_seconds(n_samples: int) -> None:

@@ -22,8 +22,10 @@ _PLACES = {
     "LogMel": "dld_brain.audio.features",
     "ModelLoader": "dld_brain.model_folder.loader",
     "Waveform": "dld_brain.audio.features",
+    "WhisperMel": "dld_brain.audio.whisper_mel",
     "conformer_encoder": "dld_brain.encoder.conformer",
     "wavlm_encoder": "dld_brain.encoder.wavlm.layers",
+    "whisper_encoder": "dld_brain.encoder.whisper.layers",
 }
 
 __all__ = [
@@ -31,8 +33,10 @@ __all__ = [
     "LogMel",
     "ModelLoader",
     "Waveform",
+    "WhisperMel",
     "conformer_encoder",
     "wavlm_encoder",
+    "whisper_encoder",
 ]
 
 

@@ -31,6 +31,23 @@ HF_SIZE = {
     "num_conv_pos_embedding_groups": 4,
 }
 
+#: Sizes of the Whispers that tests make; 30 s is what all of them hear.
+WHISPER_SIZE = {
+    "num_mel_bins": 16,
+    "d_model": 32,
+    "encoder_layers": 3,
+    "encoder_attention_heads": 4,
+    "encoder_ffn_dim": 64,
+    "decoder_layers": 1,
+    "decoder_attention_heads": 4,
+    "decoder_ffn_dim": 64,
+    "vocab_size": 60,
+    "pad_token_id": 0,
+    "bos_token_id": 0,
+    "eos_token_id": 0,
+    "decoder_start_token_id": 0,
+}
+
 
 def pytest_addoption(parser):
     """The flag of the test that downloads."""
@@ -40,7 +57,13 @@ def pytest_addoption(parser):
 
 
 #: What takes a training: a test that needs one is slow.
-TRAINED = {"finished_run", "finished_wavlm_run", "slu_run", "real_speech"}
+TRAINED = {
+    "finished_run",
+    "finished_wavlm_run",
+    "pretrained_whisper",
+    "slu_run",
+    "real_speech",
+}
 
 
 def pytest_collection_modifyitems(items):
@@ -115,6 +138,18 @@ def save_hf(folder, kind: str, is_large: bool, **changes):
     return model.eval()
 
 
+def save_whisper(folder, **changes):
+    """Saves a small Whisper as transformers does; nothing in it is as made."""
+    torch.manual_seed(0)
+    config = transformers.WhisperConfig(**{**WHISPER_SIZE, **changes})
+    model = transformers.WhisperForConditionalGeneration(config)
+    for name, weight in model.named_parameters():
+        if "positions" not in name:
+            torch.nn.init.normal_(weight, weight.mean().item(), 0.1)
+    model.save_pretrained(folder)
+    return model.eval()
+
+
 def small_wavlm(**changes) -> list[str]:
     """Options of a WavLM run small enough for a test that trains."""
     options = {
@@ -124,6 +159,22 @@ def small_wavlm(**changes) -> list[str]:
         "max_unspellable": 1,  # three utterances have few letters
         "schedule.n_updates": 10,
         "random_draws": 0,
+        **changes,
+    }
+    flags = [f"--{key}={value}" for key, value in options.items()]
+    return [*flags, "--noprogressbar", "--device=cpu"]
+
+
+def small_whisper(**changes) -> list[str]:
+    """Options of a Whisper run small enough for a test that trains."""
+    options = {
+        "corpus": "AN4",
+        "data_folder": "tests/samples/AN4",
+        "vocab_size": 11,
+        "n_mels": 16,
+        "random_draws": 0,
+        "number_of_epochs": 1,
+        "max_freq_drop": 6,
         **changes,
     }
     flags = [f"--{key}={value}" for key, value in options.items()]
@@ -209,6 +260,27 @@ def finished_wavlm_run(tmp_path_factory):
 def pretrained_wavlm(finished_wavlm_run):
     """The folder `pretrained` of that run."""
     return finished_wavlm_run / "pretrained"
+
+
+@pytest.fixture(scope="session")
+def whisper_folder(tmp_path_factory):
+    """Folder of a small Whisper, as transformers saves one."""
+    folder = tmp_path_factory.mktemp("whisper")
+    save_whisper(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def pretrained_whisper(tmp_path_factory):
+    """The model of a run that trained a Whisper, whose source is gone."""
+    folder = tmp_path_factory.mktemp("whisper_run")
+    save_whisper(folder / "hf")
+    run_train(
+        "hparams/whisper_teacher.yaml",
+        *small_whisper(source=folder / "hf", output_folder=f"{folder}/1"),
+    )
+    (folder / "hf").rename(folder / "away")
+    return folder / "1/pretrained"
 
 
 @pytest.fixture(scope="session")

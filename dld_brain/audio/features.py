@@ -81,6 +81,11 @@ class LogMel(Fbank):
         samples = absolute_lengths(wav_lens, wavs.shape[1])
         return super().forward(wavs), samples // self.hop_samples + 1
 
+    @property
+    def mel_shape(self) -> tuple[int, int]:
+        """Frequencies and mel bands of the filters."""
+        return self.compute_fbanks.n_stft, self.compute_fbanks.n_mels
+
     def min_samples(self, n_frames: int) -> int:
         """The shortest audio that gives so many frames."""
         return (n_frames - 1) * self.hop_samples

@@ -8,11 +8,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from dld_brain.audio.lengths import padding_mask
-from dld_brain.encoder.depth_heads import make_per_depth
 from dld_brain.encoder.encoder import DynamicEncoder
-from dld_brain.encoder.pool import make_pool
-from dld_brain.encoder.routers.make import make_router
-from dld_brain.encoder.stack import GatedLayers
+from dld_brain.encoder.family import Body
 from speechbrain.lobes.models.transformer.Conformer import ConformerEncoderLayer
 
 #: What may stand behind each convolution of the stem.
@@ -320,11 +317,6 @@ def conformer_encoder(
     layers = conformer_layers(
         n_total, d_model, d_ffn, n_heads, kernel_size, dropout
     )
-    return DynamicEncoder(
-        stem=ConvStem(n_mels, d_model, dropout, ACTIVATIONS[stem_activation]),
-        layers=GatedLayers(layers, closed, d_model=d_model),
-        head=nn.Linear(d_model, vocab_size),
-        pool=make_pool(task),
-        per_depth=make_per_depth(per_depth, n_total, d_model, vocab_size),
-        router=make_router(router, n_total, d_model, per_depth),
-    )
+    stem = ConvStem(n_mels, d_model, dropout, ACTIVATIONS[stem_activation])
+    body = Body(stem, layers, d_model)
+    return body.with_head(vocab_size, task, closed, per_depth, router)

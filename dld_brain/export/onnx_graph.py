@@ -11,10 +11,13 @@ import torch.nn.functional as F
 from torch import nn
 
 from dld_brain.audio.features import LogMel, extract
+from dld_brain.audio.whisper_mel import WhisperMel
 from dld_brain.encoder.part import part_of
 from dld_brain.gates.gates import Gates
 from speechbrain.processing.features import STFT
 
+#: Features that begin with an STFT, and go on with mel filters.
+MELS = (LogMel, WhisperMel)
 #: ONNX operators that are quantised: matrix products, nothing else.
 QUANTIZED = ["MatMul", "Gemm"]
 OPSET = 18
@@ -40,7 +43,8 @@ class ConvSTFT(nn.Module):
         angles = bins * torch.arange(n_fft) * (2 * math.pi / n_fft)
         kernels = torch.cat((angles.cos() * window, -angles.sin() * window))
         self.register_buffer("kernels", kernels.unsqueeze(1).float())
-        self.padding, self.stride = n_fft // 2, stft.hop_length
+        self.padding = n_fft // 2 if stft.center else 0
+        self.stride = stft.hop_length
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Transforms.
@@ -66,7 +70,7 @@ class OnnxModel(nn.Module):
     def __init__(self, modules: Mapping[str, nn.Module], gates: Gates) -> None:
         super().__init__()
         self.compute_features = copy.deepcopy(modules["compute_features"])
-        if isinstance(self.compute_features, LogMel):
+        if isinstance(self.compute_features, MELS):
             stft = self.compute_features.compute_STFT
             self.compute_features.compute_STFT = ConvSTFT(stft)
         self.normalize = modules["normalize"]
@@ -173,10 +177,9 @@ def mel_products(path: Path, features: nn.Module) -> list[str]:
     """
     import onnx
 
-    if not isinstance(features, LogMel):
+    if not isinstance(features, MELS):
         return []
-    filters = features.compute_fbanks
-    shape = [filters.n_stft, filters.n_mels]
+    shape = list(features.mel_shape)
     graph = onnx.load(str(path)).graph
     weights = {w.name for w in graph.initializer if list(w.dims) == shape}
     names = [

@@ -16,6 +16,7 @@ from torch import nn
 from dld_brain.encoder.encoder import DynamicEncoder
 from dld_brain.encoder.part import part_of
 from dld_brain.encoder.wavlm.stem import WaveformStem
+from dld_brain.encoder.whisper.layers import WhisperStem
 from dld_brain.gates.gates import Gates
 from speechbrain.nnet.containers import LengthsCapableSequential
 
@@ -151,6 +152,12 @@ def write_submodel(
         If the layers by themselves are no such model; see `part_of`.
     """
     whole = hparams["model"]
+    if isinstance(whole.stem, WhisperStem):
+        raise ValueError(
+            "a model for SpeechBrain alone must be of a Conformer or WavLM, "
+            "but is of a Whisper, of whose encoder SpeechBrain's wrapper takes "
+            "30 s alone: use `python -m dld_brain.export onnx`"
+        )
     path = Path(output)
     model = part_of(whole, gates)
     values = {**hparams, "n_total": gates.depth, "layers": list(gates.layers)}

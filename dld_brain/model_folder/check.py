@@ -95,7 +95,7 @@ def _check_size(function: Any, arguments: Any, n_bytes: int) -> None:
             f"`source` must be null in a model folder, which has its own "
             f"weights, but is {arguments['source']!r}"
         )
-    if "config" in arguments:
+    if function.__name__ == "wavlm_encoder":
         from dld_brain.encoder.wavlm.huggingface import check_config
 
         check_config(arguments["config"])

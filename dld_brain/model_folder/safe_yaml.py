@@ -28,6 +28,7 @@ MAX_BYTES, MAX_EVENTS, MAX_DEPTH = 100_000, 5_000, 6
 LARGEST = {
     "n_total": 1_000,
     "num_hidden_layers": 1_000,
+    "encoder_layers": 1_000,
     "n_mels": 512,
     "n_fft": 16_384,
     "window_ms": 1_000,

@@ -5,7 +5,7 @@ import json
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, NamedTuple, Optional
 
 import torch
 
@@ -20,10 +20,49 @@ from dld_brain.model_folder.weights import save_state
 from dld_brain.tasks import Task
 
 TRAINING, REPORT = "training.json", "depth_report.json"
-#: Settings of the features, by the encoder that has them.
-FEATURES = {
-    "conformer": ("sample_rate", "n_mels", "n_fft", "window_ms", "hop_ms"),
-    "wavlm": ("sample_rate", "normalize_wav"),
+
+
+class Front(NamedTuple):
+    """What stands in front of an encoder, as hyperparams.yaml has it.
+
+    Arguments
+    ---------
+    features : str
+        A name of `dld_brain.__all__`.
+    options : mapping of str to str
+        By argument of the features, the setting that is its value.
+    norm : mapping
+        Arguments of `FeatureNorm`.
+    """
+
+    features: str
+    options: Mapping[str, str]
+    norm: Mapping[str, Any]
+
+
+#: By the encoder that has it.
+FRONTS = {
+    "conformer": Front(
+        "LogMel",
+        {
+            "sample_rate": "sample_rate",
+            "n_fft": "n_fft",
+            "n_mels": "n_mels",
+            "win_length": "window_ms",
+            "hop_length": "hop_ms",
+        },
+        {"norm_type": "global"},
+    ),
+    "wavlm": Front(
+        "Waveform",
+        {},
+        {"norm_type": "sentence", "enabled": Ref("normalize_wav")},
+    ),
+    "whisper": Front(
+        "WhisperMel",
+        {"sample_rate": "sample_rate", "n_mels": "n_mels"},
+        {"norm_type": "sentence", "enabled": False},
+    ),
 }
 
 
@@ -104,16 +143,14 @@ def describe(
     """The hyperparams.yaml of a model, of its factory's own arguments."""
     kind = settings["architecture"]
     factory = getattr(dld_brain, f"{kind}_encoder")
-    values = {key: settings[key] for key in FEATURES[kind]}
     names = list(inspect.signature(factory).parameters)
-    for name in names:
-        values[name] = _plain(settings[name])
+    keys = ["sample_rate", *FRONTS[kind].options.values(), *names]
+    values = {key: _plain(settings[key]) for key in keys}
     values["n_total"] = model.n_total
     values["text_case"] = task.text_case
-    if kind == "wavlm":  # the weights are here: no source is asked
+    if "source" in names:  # the weights are here: no source is asked
         values["source"] = None
         values["config"] = _plain(settings["full_config"])
-        values["config"]["num_hidden_layers"] = model.n_total
     n_params = sum(p.numel() for p in model.parameters())
     corpus = training.get("corpus") or "a corpus without a name"
     task_name = settings["task"]
@@ -130,27 +167,14 @@ def describe(
 
 def _objects(kind: str, names: list[str]) -> str:
     """The part of hyperparams.yaml that names the facade."""
-    if kind == "wavlm":
-        features = Made("Waveform", {})
-        norm = {"norm_type": "sentence", "enabled": Ref("normalize_wav")}
-    else:
-        features = Made(
-            "LogMel",
-            {
-                "sample_rate": Ref("sample_rate"),
-                "n_fft": Ref("n_fft"),
-                "n_mels": Ref("n_mels"),
-                "win_length": Ref("window_ms"),
-                "hop_length": Ref("hop_ms"),
-            },
-        )
-        norm = {"norm_type": "global"}
+    front = FRONTS[kind]
+    options = {name: Ref(key) for name, key in front.options.items()}
     keys = ("compute_features", "normalize", "model")
     loader = ("model", "normalize", "task", "sample_rate", "text_case")
     return _block(
         {
-            "compute_features": features,
-            "normalize": Made("FeatureNorm", norm),
+            "compute_features": Made(front.features, options),
+            "normalize": Made("FeatureNorm", front.norm),
             "model": Made(f"{kind}_encoder", {n: Ref(n) for n in names}),
             "modules": {key: Ref(key) for key in keys},
             "pretrainer": Made("ModelLoader", {k: Ref(k) for k in loader}),

@@ -81,6 +81,7 @@ def make_brain(
             "per_depth": optimisation.head_lr_factor,
             "router": optimisation.router_lr_factor,
         },
+        freeze_body_steps=optimisation.freeze_body_steps,
         keeping=Keeping(
             optimisation.averaged,
             optimisation.avg_checkpoints,

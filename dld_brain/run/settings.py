@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Optional, Union, get_type_hints
 
 from dld_brain.audio.text import CASES
+from dld_brain.audio.whisper_mel import SAMPLE_RATE
 from dld_brain.encoder.conformer import ACTIVATIONS
 from dld_brain.gates.by_depth import FAMILIES
 from dld_brain.run.blocks import BLOCKS
@@ -130,6 +131,7 @@ class Optimisation:
     number_of_epochs: Count
     lr: Positive
     head_lr_factor: Weight
+    freeze_body_steps: Natural
     router_lr_factor: Weight
     weight_decay: Weight
     schedule: Block
@@ -212,10 +214,41 @@ class WavLMSizes:
     vocab_size: Vocabulary
 
 
+@dataclass(frozen=True)
+class WhisperSizes:
+    """Sizes of hparams/shared/whisper.yml."""
+
+    sample_rate: Count
+    n_mels: Count
+    source: Optional[str]
+    config: dict
+    n_total: Optional[Count]
+    closed: Closed
+    per_depth: PerDepth
+    router: Block
+    freeze_stem: bool
+    task: Task
+    vocab_size: Vocabulary
+
+    def __post_init__(self) -> None:
+        """Raises where Whisper would not be what it is."""
+        if self.sample_rate != SAMPLE_RATE:
+            raise ValueError(
+                f"`sample_rate` must be {SAMPLE_RATE} for Whisper, but is "
+                f"{self.sample_rate}"
+            )
+        if self.closed != "identity":
+            raise ValueError(
+                f"`closed` must be identity for Whisper, whose layers do not "
+                f"end with a norm, but is {self.closed!r}"
+            )
+
+
 #: By the stem of the encoder's file.
 ENCODERS: dict[str, type] = {
     "conformer": ConformerSizes,
     "wavlm": WavLMSizes,
+    "whisper": WhisperSizes,
 }
 SECTIONS = (Data, Start, Losses, Optimisation, Evaluation, Search)
 #: Type of each setting, by key.
@@ -254,7 +287,7 @@ class Settings:
     optimisation: Optimisation
     evaluation: Evaluation
     search: Search
-    encoder: Union[ConformerSizes, WavLMSizes]
+    encoder: Union[ConformerSizes, WavLMSizes, WhisperSizes]
     hparams_file: str
 
     @classmethod

@@ -13,6 +13,9 @@ from dld_brain.training.nonfinite import Group, Patience
 from dld_brain.training.progress import Progress
 from speechbrain.utils.distributed import ddp_all_reduce
 
+#: Children of a model that are no part of its body.
+HEADS = ("head", "pool", "per_depth")
+
 
 class Loop(sb.Brain):
     """What `speechbrain.Brain` 1.1.2 does, but for these:
@@ -44,6 +47,8 @@ class Loop(sb.Brain):
     lr_factors : mapping of str to float, optional
         Learning rates of parts of the model, relative to that of the rest,
         by the name of a child of `modules.model`.
+    freeze_body_steps : int
+        Steps at the beginning in which the head learns alone.
     progress : Progress, optional
         The bar of the run.
     seed : int
@@ -57,6 +62,7 @@ class Loop(sb.Brain):
         *args: Any,
         schedule: Callable[[torch.optim.Optimizer], None],
         lr_factors: Optional[Mapping[str, float]] = None,
+        freeze_body_steps: int = 0,
         progress: Optional[Progress] = None,
         seed: int = 0,
         **kwargs: Any,
@@ -67,6 +73,8 @@ class Loop(sb.Brain):
             self.optimizer_step_limit = int(self.optimizer_step_limit)
         self.lr_scheduler = schedule
         self.lr_factors = dict(lr_factors or {})
+        self.freeze_body_steps = freeze_body_steps
+        self.body: list[torch.nn.Parameter] = []  # what of it learns
         self.progress = progress or Progress("training", 1, 1.0, is_shown=False)
         self.seed = seed
         self.n_train_batches = 0
@@ -77,7 +85,10 @@ class Loop(sb.Brain):
     def init_optimizers(self) -> None:
         """Makes the optimizer, of a group for each learning rate."""
         groups: dict[float, list[torch.nn.Parameter]] = {}
+        self.body = []
         for name, part in self.plain_modules()["model"].named_children():
+            if name not in HEADS:
+                self.body += [p for p in part.parameters() if p.requires_grad]
             factor = self.lr_factors.get(name, 1.0)
             groups.setdefault(factor, []).extend(part.parameters())
         if set(groups) == {1.0}:
@@ -108,6 +119,10 @@ class Loop(sb.Brain):
             self.group = Group()
         self.seed_generators()
         self.on_fit_batch_start(batch, should_step)
+        if self.freeze_body_steps:
+            is_learning = self.optimizer_step >= self.freeze_body_steps
+            for parameter in self.body:
+                parameter.requires_grad_(is_learning)
         with self.no_sync(not should_step):
             with self.training_ctx:
                 outputs = self.compute_forward(batch, sb.Stage.TRAIN)

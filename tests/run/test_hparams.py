@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import small, small_slu, small_wavlm
+from conftest import small, small_slu, small_wavlm, small_whisper
 from hyperpyyaml import load_hyperpyyaml
 
 from dld_brain.model_folder import load_pretrained
@@ -17,10 +17,14 @@ YAMLS = sorted(Path("hparams").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("path", YAMLS, ids=lambda p: p.stem)
-def test_it_loads_as_speechbrain_loads_it(path, tmp_path, hf_folder):
+def test_it_loads_as_speechbrain_loads_it(
+    path, tmp_path, hf_folder, whisper_folder
+):
     overrides = {"data_folder": str(tmp_path), "output_folder": str(tmp_path)}
     if path.stem.startswith("wavlm"):
         overrides["encoder"] = {"source": hf_folder}
+    if path.stem.startswith("whisper"):
+        overrides["encoder"] = {"source": str(whisper_folder), "n_mels": 16}
     with open(path) as file:
         hparams = load_hyperpyyaml(file, overrides)
     assert hparams["recipe"]["data_folder"] == str(tmp_path)
@@ -29,7 +33,8 @@ def test_it_loads_as_speechbrain_loads_it(path, tmp_path, hf_folder):
 
 @pytest.mark.parametrize("path", YAMLS, ids=lambda p: p.stem)
 def test_it_trains_two_steps(path, tmp_path, request):
-    encoder = "wavlm" if path.stem.startswith("wavlm") else "conformer"
+    name = path.stem.partition("_")[0]
+    encoder = name if name in ("wavlm", "whisper") else "conformer"
     options = {
         "output_folder": f"{tmp_path}/1",
         "number_of_epochs": 1,
@@ -52,6 +57,11 @@ def test_it_trains_two_steps(path, tmp_path, request):
         if has_teacher:
             options["teacher"] = request.getfixturevalue("pretrained")
         main([str(path), *small(**options)])
+    elif encoder == "whisper":
+        options["source"] = request.getfixturevalue("whisper_folder")
+        if has_teacher:
+            options["teacher"] = request.getfixturevalue("pretrained_whisper")
+        main([str(path), *small_whisper(**options)])
     else:
         if has_teacher:
             options["teacher"] = request.getfixturevalue("pretrained_wavlm")

@@ -78,3 +78,26 @@ def test_a_run_plans_its_schedule_from_its_own_length():
     brain.n_train_batches, brain.grad_accumulation_factor = 7, 2
     brain.on_stage_start(sb.Stage.TRAIN, 1)
     assert brain.lr_scheduler.n_updates == 3 * 4
+
+
+def test_the_head_learns_alone_at_the_beginning():
+    modules = tiny_modules()
+    model = modules["model"]
+    model.stem.conv2.requires_grad_(False)  # what is frozen stays frozen
+    brain = tiny_brain(modules=modules, freeze_body_steps=2)
+    start(brain, n_batches=3)
+    moved = []
+    for brain.step in (1, 2, 3):
+        before = {k: v.detach().clone() for k, v in model.named_parameters()}
+        brain.fit_batch(batch_of(noise(2)))
+        moved.append(
+            {
+                name.split(".")[0]
+                for name, value in model.named_parameters()
+                if not torch.equal(value, before[name])
+            }
+        )
+        if brain.step <= 2:
+            assert not any(p.requires_grad for p in model.layers.parameters())
+    assert moved == [{"head"}, {"head"}, {"head", "layers", "stem"}]
+    assert not any(p.requires_grad for p in model.stem.conv2.parameters())

@@ -13,11 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from dld_brain.encoder.depth_heads import make_per_depth
 from dld_brain.encoder.encoder import DynamicEncoder
-from dld_brain.encoder.pool import make_pool
-from dld_brain.encoder.routers.make import make_router
-from dld_brain.encoder.stack import GatedLayers
+from dld_brain.encoder.family import Body
 from dld_brain.encoder.wavlm.huggingface import load_backbone, make_config
 from dld_brain.encoder.wavlm.stem import WaveformStem
 
@@ -243,11 +240,6 @@ def wavlm_encoder(
         config = {**config, "num_hidden_layers": n_total}
     hf_config = make_config(source, config)
     is_pre_norm = hf_config.do_stable_layer_norm
-    if is_pre_norm and closed != "identity":
-        raise ValueError(
-            f"`closed` must be identity for layers that do not end with a "
-            f"norm (do_stable_layer_norm), but is {closed!r}"
-        )
     backbone = load_backbone(source, hf_config, normalize_wav)
     layers = backbone.encoder.layers
     n_heads = hf_config.num_attention_heads
@@ -259,24 +251,11 @@ def wavlm_encoder(
         )
         bias.embedding = table
         del layers[0].attention.rel_attn_embed
-    return DynamicEncoder(
+    body = Body(
         stem=WaveformStem(backbone, freeze_stem),
-        layers=GatedLayers(
-            [TransformerLayer(layer, n_heads, is_pre_norm) for layer in layers],
-            closed,
-            norm=backbone.encoder.layer_norm if is_pre_norm else None,
-            d_model=hf_config.hidden_size,
-        ),
-        head=nn.Linear(hf_config.hidden_size, vocab_size),
+        layers=[TransformerLayer(x, n_heads, is_pre_norm) for x in layers],
+        d_model=hf_config.hidden_size,
+        norm=backbone.encoder.layer_norm if is_pre_norm else None,
         bias=bias,
-        pool=make_pool(task),
-        per_depth=make_per_depth(
-            per_depth, len(layers), hf_config.hidden_size, vocab_size
-        ),
-        router=make_router(
-            router,
-            len(layers),
-            hf_config.hidden_size,
-            per_depth,
-        ),
     )
+    return body.with_head(vocab_size, task, closed, per_depth, router)

@@ -1,0 +1,148 @@
+"""Whisper's encoder under gates: stem, layers, norm behind the last.
+
+Whisper, https://arxiv.org/abs/2212.04356, section 2.2. Modules bear Hugging
+Face's names. What differs: positions are those of the true length, not of
+30 s, and padding is masked.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Optional, Union
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from dld_brain.audio.lengths import padding_mask
+from dld_brain.encoder.encoder import DynamicEncoder
+from dld_brain.encoder.family import Body
+from dld_brain.encoder.whisper.config import N_POSITIONS, WhisperConfig
+from dld_brain.encoder.whisper.source import find_source, load_source
+
+
+class WhisperStem(nn.Module):
+    """Two convolutions, the second strided, and positions: 2 frames to 1."""
+
+    #: Zeros beside the frames are part of the model: one frame is enough.
+    min_frames = 1
+
+    def __init__(self, config: WhisperConfig, is_frozen: bool = True) -> None:
+        super().__init__()
+        width = config.d_model
+        self.conv1 = nn.Conv1d(config.num_mel_bins, width, 3, padding=1)
+        self.conv2 = nn.Conv1d(width, width, 3, stride=2, padding=1)
+        self.register_buffer("positions", sinusoids(N_POSITIONS, width))
+        self.drop = nn.Dropout(config.dropout)
+        self.requires_grad_(not is_frozen)
+
+    def forward(
+        self, feats: torch.Tensor, lengths: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """[B, T, F] and frames [B] -> [B, T', D] and the frames there."""
+        padding = padding_mask(lengths, feats.shape[1]).unsqueeze(1)
+        x = feats.transpose(1, 2).masked_fill(padding, 0.0)  # [B, F, T]
+        x = F.gelu(self.conv1(x)).masked_fill(padding, 0.0)
+        # [B, D, T'] -> [B, T', D], laid out so: products of others are slow.
+        x = F.gelu(self.conv2(x)).transpose(1, 2).contiguous()
+        positions = self.positions[: x.shape[1]].to(x)
+        return self.drop(x + positions), (lengths + 1) // 2
+
+
+def sinusoids(n_frames: int, d_model: int) -> torch.Tensor:
+    """Positions as Whisper's: all sines, then all cosines, [T, D]."""
+    rates = torch.logspace(0, -4, d_model // 2)
+    angles = torch.arange(n_frames).unsqueeze(1) * rates
+    return torch.cat((angles.sin(), angles.cos()), dim=1)
+
+
+class WhisperLayer(nn.Module):
+    """Pre-norm attention and feed-forward, with fused attention."""
+
+    def __init__(self, config: WhisperConfig) -> None:
+        super().__init__()
+        width, inner = config.d_model, config.encoder_ffn_dim
+        self.self_attn = nn.ModuleDict()
+        for name in ("q", "k", "v", "out"):
+            project = nn.Linear(width, width, bias=name != "k")
+            self.self_attn[f"{name}_proj"] = project
+        self.self_attn_layer_norm = nn.LayerNorm(width)
+        self.fc1, self.fc2 = nn.Linear(width, inner), nn.Linear(inner, width)
+        self.final_layer_norm = nn.LayerNorm(width)
+        self.drop = nn.Dropout(config.dropout)
+        self.inner_drop = nn.Dropout(config.activation_dropout)
+        self.n_heads = config.encoder_attention_heads
+        self.attention_dropout = config.attention_dropout
+
+    def forward(
+        self, x: torch.Tensor, padding: Optional[torch.Tensor] = None
+    ) -> torch.Tensor:
+        """[B, T, D] -> [B, T, D]; `padding` [B, T], true where it is."""
+        x = x + self.drop(self._attend(self.self_attn_layer_norm(x), padding))
+        y = self.inner_drop(F.gelu(self.fc1(self.final_layer_norm(x))))
+        return x + self.drop(self.fc2(y))
+
+    def _attend(
+        self, x: torch.Tensor, padding: Optional[torch.Tensor]
+    ) -> torch.Tensor:
+        """Self-attention over the valid frames, [B, T, D] -> [B, T, D]."""
+        *inputs, output = self.self_attn.values()
+        q, k, v = (  # [B, T, D] -> [B, H, T, D / H]
+            project(x).unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
+            for project in inputs
+        )
+        keep = None if padding is None else ~padding[:, None, None, :]
+        rate = self.attention_dropout if self.training else 0.0
+        x = F.scaled_dot_product_attention(q, k, v, keep, dropout_p=rate)
+        return output(x.transpose(1, 2).flatten(2))
+
+
+def whisper_encoder(
+    source: Optional[str],
+    config: dict[str, Any],
+    vocab_size: int,
+    n_mels: int = 80,
+    n_total: Optional[int] = None,
+    freeze_stem: bool = True,
+    task: str = "transcription",
+    closed: str = "identity",
+    per_depth: str = "none",
+    router: Union[str, Mapping[str, Any]] = "none",
+) -> DynamicEncoder:
+    """Makes a dynamic encoder of a Whisper; the decoder is left behind.
+
+    Arguments
+    ---------
+    source : str, optional
+        Hugging Face id, a folder of it, or one of faster-whisper; without
+        it the weights are random.
+    config : dict
+        What differs from the source's; without one, the whole.
+    n_mels : int
+        Mel bands of the features, which must be the source's.
+    n_total : int, optional
+        Layers, L, the first so many; all that there are if not given.
+    freeze_stem : bool
+        Whether the convolutions are left as they are.
+
+    Example
+    -------
+    >>> config = dict(d_model=16, encoder_attention_heads=2, encoder_ffn_dim=8)
+    >>> model = whisper_encoder(None, config, vocab_size=29)
+    >>> feats, lengths = torch.randn(1, 100, 80), torch.tensor([100])
+    >>> model(feats, lengths)[0].log_probs.shape
+    torch.Size([1, 50, 29])
+    """
+    found = find_source(source, config)
+    sizes = found.config
+    if sizes.num_mel_bins != n_mels:
+        raise ValueError(
+            f"`n_mels` must be {sizes.num_mel_bins}, the mel bands of "
+            f"{source or '`config`'}, but is {n_mels}"
+        )
+    stem = WhisperStem(sizes, freeze_stem)
+    n_layers = n_total or sizes.encoder_layers
+    layers = [WhisperLayer(sizes) for _ in range(n_layers)]
+    norm = nn.LayerNorm(sizes.d_model)
+    body = Body(stem, layers, sizes.d_model, norm)
+    if source:
+        load_source(found, body)
+    return body.with_head(vocab_size, task, closed, per_depth, router)

@@ -200,10 +200,18 @@ class WavLMSizes:
     vocab_size: Vocabulary
 
 
+@dataclass(frozen=True)
+class PretrainedSizes(WavLMSizes):
+    """Those of hparams/shared/pretrained.yml, most of them the model's."""
+
+    model: OptionalPath
+
+
 #: By the stem of the encoder's file.
 ENCODERS: dict[str, type] = {
     "conformer": ConformerSizes,
     "wavlm": WavLMSizes,
+    "pretrained": PretrainedSizes,
 }
 SECTIONS = (Data, Start, Losses, Optimisation, Evaluation, Search)
 #: Type of each setting, by key.

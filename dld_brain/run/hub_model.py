@@ -142,13 +142,14 @@ def convert(source: str, folder: str) -> None:
     source : str
         Hub id or folder of the model.
     """
-    from dld_brain.encoder.wavlm.ctc import SAMPLE_RATE, load_ctc, read_ctc
+    from dld_brain.encoder.wavlm import ctc
 
+    ctc.check_place(source)
     if if_main_process() and not Path(source).is_dir():
         print(f"fetching {source} from the Hugging Face Hub, if need be")
-    theirs = read_ctc(source)
+    theirs = ctc.read_ctc(source)
     task = TranscriptionTask(character_vocabulary(theirs.symbols))
-    model = load_ctc(theirs)
+    model = ctc.load_ctc(theirs)
     norm = FeatureNorm("sentence", enabled=theirs.normalize_wav)
     modules = {
         "compute_features": Waveform(),
@@ -157,11 +158,15 @@ def convert(source: str, folder: str) -> None:
     }
     n_total = model.n_total
     table = make_table(
-        modules, weights_hash(model), SAMPLE_RATE, "even", even_gates(n_total)
+        modules,
+        weights_hash(model),
+        ctc.SAMPLE_RATE,
+        "even",
+        even_gates(n_total),
     )
     settings = {
         "architecture": "wavlm",
-        "sample_rate": SAMPLE_RATE,
+        "sample_rate": ctc.SAMPLE_RATE,
         "normalize_wav": theirs.normalize_wav,
         "source": None,
         "config": theirs.config,

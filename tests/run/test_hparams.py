@@ -28,7 +28,9 @@ def test_it_loads_as_speechbrain_loads_it(path, tmp_path, hf_folder):
     with open(path) as file:
         hparams = load_hyperpyyaml(file, overrides)
     assert hparams["recipe"]["data_folder"] == str(tmp_path)
-    assert sum(p.numel() for p in hparams["encoder"]["modules"]["model"].parameters())
+    assert sum(
+        p.numel() for p in hparams["encoder"]["modules"]["model"].parameters()
+    )
 
 
 @pytest.mark.parametrize("path", YAMLS, ids=lambda p: p.stem)

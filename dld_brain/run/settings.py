@@ -210,8 +210,8 @@ class PretrainedSizes(WavLMSizes):
 #: By the stem of the encoder's file.
 ENCODERS: dict[str, type] = {
     "conformer": ConformerSizes,
-    "wavlm": WavLMSizes,
     "pretrained": PretrainedSizes,
+    "wavlm": WavLMSizes,
 }
 SECTIONS = (Data, Start, Losses, Optimisation, Evaluation, Search)
 #: Type of each setting, by key.

@@ -22,7 +22,7 @@ from dld_brain.run.config import Composed
 from dld_brain.search.choose import even_gates, make_table
 from dld_brain.tasks import TranscriptionTask
 from dld_brain.tasks.characters import character_vocabulary
-from speechbrain.utils.distributed import if_main_process, run_on_main
+from speechbrain.utils.distributed import run_on_main
 
 #: The encoder's file of runs that start from such a model.
 ENCODER = "pretrained"
@@ -120,7 +120,7 @@ def find_or_convert(source: Any, folder: str) -> None:
     if (Path(folder) / "hyperparams.yaml").is_file():
         check_pretrained(folder)
         theirs = json.loads((Path(folder) / TRAINING).read_text()).get(SOURCE)
-        if source is not None and theirs not in (None, source):
+        if source and theirs not in (None, source, str(Path(source).resolve())):
             raise ValueError(
                 f"{folder} must be made of {source}, but was of {theirs}: "
                 f"give another --output_folder"
@@ -145,7 +145,8 @@ def convert(source: str, folder: str) -> None:
     from dld_brain.encoder.wavlm import ctc
 
     ctc.check_place(source)
-    if if_main_process() and not Path(source).is_dir():
+    is_folder = Path(source).is_dir()
+    if not is_folder:
         print(f"fetching {source} from the Hugging Face Hub, if need be")
     theirs = ctc.read_ctc(source)
     task = TranscriptionTask(character_vocabulary(theirs.symbols))
@@ -156,17 +157,21 @@ def convert(source: str, folder: str) -> None:
         "normalize": norm.eval(),
         "model": model,
     }
-    n_total = model.n_total
-    table = make_table(
-        modules,
-        weights_hash(model),
-        ctc.SAMPLE_RATE,
-        "even",
-        even_gates(n_total),
-    )
-    settings = {
+    sizes = _sizes(theirs, model.n_total)
+    rate, layers = sizes["sample_rate"], even_gates(model.n_total)
+    table = make_table(modules, weights_hash(model), rate, "even", layers)
+    known_as = str(Path(source).resolve()) if is_folder else source
+    save_model(folder, modules, task, table, sizes, {SOURCE: known_as})
+    print(f"{source} is converted, {model.n_total} layers: {folder}")
+
+
+def _sizes(theirs: Any, n_total: int) -> dict[str, Any]:
+    """What a model folder says of a CTC model; see `save_model`."""
+    from dld_brain.encoder.wavlm.ctc import SAMPLE_RATE
+
+    return {
         "architecture": "wavlm",
-        "sample_rate": ctc.SAMPLE_RATE,
+        "sample_rate": SAMPLE_RATE,
         "normalize_wav": theirs.normalize_wav,
         "source": None,
         "config": theirs.config,
@@ -175,9 +180,7 @@ def convert(source: str, folder: str) -> None:
         "n_total": n_total,
         "closed": "identity",
         "freeze_stem": True,
-        "task": task.name,
+        "task": TranscriptionTask.name,
         "per_depth": "none",
         "router": {"kind": "none"},
     }
-    save_model(folder, modules, task, table, settings, {SOURCE: source})
-    print(f"{source} is converted, {n_total} layers: {folder}")

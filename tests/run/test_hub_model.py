@@ -8,7 +8,7 @@ import torch
 import transformers
 from hub_models import LETTERS, SPECIAL, answer, change_json, save_ctc
 
-from dld_brain.run.hub_model import convert
+from dld_brain.run.hub_model import convert, find_or_convert
 from dld_brain.run.main import prepare, train
 from pretrained_interfaces import DynamicEncoderASR
 
@@ -205,10 +205,13 @@ def test_settings_must_be_the_models(changes, message, tmp_path):
         prepare([RECIPE, *flags(tmp_path, **changes)])
 
 
-def test_a_folder_of_another_model_is_not_taken_for_it(tmp_path):
+def test_a_folder_of_another_model_is_not_taken_for_it(tmp_path, monkeypatch):
     for name in ("hf", "other"):
         save_ctc(tmp_path / name)
     convert(str(tmp_path / "hf"), str(tmp_path / "run/teacher/pretrained"))
+    monkeypatch.chdir(tmp_path)
+    find_or_convert("hf", "run/teacher/pretrained")  # the same, named anew
+    monkeypatch.undo()
     with pytest.raises(ValueError, match="made of .*/other, but was of .*/hf"):
         prepare([RECIPE, *flags(tmp_path, model=tmp_path / "other")])
     with pytest.raises(ValueError, match="`model` must be given to a recipe"):

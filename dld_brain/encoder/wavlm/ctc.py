@@ -21,8 +21,7 @@ from dld_brain.encoder.wavlm.huggingface import (
 from dld_brain.encoder.wavlm.layers import wavlm_encoder
 
 SAMPLE_RATE = 16000
-#: Gates decide which layers run.
-NO_LAYERDROP = {"layerdrop": 0.0}
+NO_LAYERDROP = {"layerdrop": 0.0}  # gates decide which layers run
 #: What parts words, as vocabularies have it here.
 SPACE = "\u2581"
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -36,16 +35,12 @@ class CTCModel(NamedTuple):
 
     Arguments
     ---------
-    source : str
-        Hub id or folder.
     config : dict
         The whole configuration.
     outputs : list of int
         Its outputs in our order: the blank first.
     symbols : list of str
         What they stand for, in our order.
-    normalize_wav : bool
-        Whether waveforms are normalised.
     """
 
     source: str
@@ -100,13 +95,14 @@ def load_ctc(model: CTCModel) -> DynamicEncoder:
             ) from error
         if any(key.startswith("lm_head") for key in info["missing_keys"]):
             raise ValueError(_without_head(source))
+        head: nn.Linear = theirs.lm_head
+        del theirs  # the encoder is read once more, as for pretraining's
         encoder = wavlm_encoder(
             source,
             NO_LAYERDROP,
             vocab_size=len(model.symbols),
             normalize_wav=model.normalize_wav,
         )
-    head: nn.Linear = theirs.lm_head
     with torch.no_grad():
         encoder.head.weight.copy_(head.weight[model.outputs])
         encoder.head.bias.copy_(head.bias[model.outputs])

@@ -87,9 +87,10 @@ def read_config(source: str) -> dict[str, Any]:
         config = transformers.PretrainedConfig.get_config_dict(source)[0]
     except OSError as error:
         raise FileNotFoundError(
-            f"`source` must be a folder that holds a Hugging Face model, or "
+            f"the model must be a folder that holds a Hugging Face model, or "
             f"an id that can be fetched, but {source} is no folder and was "
-            f"not fetched (network, spelling?): {one_line(error)}"
+            f"not fetched (spelling? Without a network, give a folder that it "
+            f"was copied to): {one_line(error)}"
         ) from error
     return config
 

@@ -22,8 +22,7 @@ from dld_brain.encoder.wavlm.layers import wavlm_encoder
 
 SAMPLE_RATE = 16000
 NO_LAYERDROP = {"layerdrop": 0.0}  # gates decide which layers run
-#: What parts words, as vocabularies have it here.
-SPACE = "\u2581"
+SPACE = "\u2581"  # what parts words
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 ARCHITECTURES = ("Wav2Vec2ForCTC", "HubertForCTC", "WavLMForCTC")
 #: Characters alone: words of a class for phonemes cannot be read.
@@ -129,7 +128,7 @@ def check_place(source: str) -> None:
 
 
 def check_kind(source: str, config: dict[str, Any]) -> None:
-    """Raises unless a configuration is that of a CTC model that we know."""
+    """Raises unless a configuration is of a CTC model that we know."""
     kind = config.get("model_type")
     names = config.get("architectures") or []
     if kind not in MODEL_TYPES:

@@ -13,7 +13,8 @@ HERE = Path(__file__).parent
 VERSION = re.search(
     r'__version__ = "(.+)"', (HERE / "dld_brain/__init__.py").read_text()
 )[1]
-WAVLM = ["transformers>=5.20,<6"]
+# protobuf: vocabularies are written as SentencePiece models.
+WAVLM = ["transformers>=5.20,<6", "protobuf>=5,<8"]
 TENSORBOARD = ["tensorboard>=2.16,<3"]
 QUICKSTART = ["espeakng-loader>=0.2.4,<0.3"]
 EXPORT = [

@@ -1,9 +1,10 @@
-"""Takes a model out of here: to stock SpeechBrain, to ONNX.
+"""Takes a model out of here: to stock SpeechBrain, Hugging Face, ONNX.
 
 > python -m dld_brain.export submodel --source DIR --n_layers 6 --output OUT
+> python -m dld_brain.export hf --source DIR --n_layers 6 --output OUT
 > python -m dld_brain.export onnx --source DIR --n_layers 2 6 --output OUT
 
-Either ends with parity.json: how far the exported model is from the dynamic
+Each ends with parity.json: how far the exported model is from the dynamic
 one, on noise of several lengths and on audio files that are given.
 """
 
@@ -20,6 +21,10 @@ import torch
 from dld_brain.audio.features import min_samples, samples_per_frame
 from dld_brain.export import stock_speechbrain as submodel
 from dld_brain.export.parity import compare, runner
+from dld_brain.export.stock_huggingface import (
+    huggingface_runner,
+    write_huggingface,
+)
 from dld_brain.export.transcribe_onnx import SETTINGS, TOKENIZER, Settings
 from dld_brain.files.console import FAULTS, STATUSES, Parser, guarded, say
 from dld_brain.files.manifest import ONNX, write_manifest
@@ -90,6 +95,17 @@ def export_submodel(
             options.files,
         )
     ]
+
+
+def export_hf(
+    options: argparse.Namespace, folder: Path
+) -> list[dict[str, Any]]:
+    """Writes a model of one depth for Hugging Face's transformers."""
+    model = load_transcriber(options.source)
+    gates = model.table.gates(options.n_layers, model.modules["model"].n_total)
+    write_huggingface(model.hparams, model.task.symbols, gates, folder)
+    stock = huggingface_runner(folder, model.sample_rate)
+    return [compare(model, gates, stock, options.files)]
 
 
 def export_onnx(
@@ -166,6 +182,11 @@ def parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--n_layers", type=int, required=True)
     command.set_defaults(run=export_submodel)
+    command = commands.add_parser(
+        "hf", parents=[shared], help="one depth for Hugging Face"
+    )
+    command.add_argument("--n_layers", type=int, required=True)
+    command.set_defaults(run=export_hf)
     command = commands.add_parser(
         "onnx", parents=[shared], help="depths for onnxruntime"
     )

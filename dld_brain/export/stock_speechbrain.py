@@ -223,7 +223,7 @@ def copy_conformer(
 def save_huggingface(
     model: DynamicEncoder, hparams: Mapping[str, Any], folder: Path
 ) -> None:
-    """Writes Hugging Face's model with our weights, the bias in layer 0.
+    """Writes Hugging Face's model with our weights.
 
     Arguments
     ---------
@@ -237,8 +237,17 @@ def save_huggingface(
     changes = {"num_hidden_layers": model.n_total}
     config = make_config(None, {**hparams["config"], **changes})
     backbone = transformers.AutoModel.from_config(config)
+    fill_backbone(backbone, model)
+    backbone.save_pretrained(folder)
+    transformers.Wav2Vec2FeatureExtractor(
+        do_normalize=hparams["normalize_wav"]
+    ).save_pretrained(folder)
+
+
+def fill_backbone(backbone: nn.Module, model: DynamicEncoder) -> None:
+    """Gives Hugging Face's model our weights, the bias in layer 0."""
     stem, encoder = model.stem, backbone.encoder
-    is_pre_norm = config.do_stable_layer_norm
+    is_pre_norm = backbone.config.do_stable_layer_norm
     pairs = [
         (backbone.feature_extractor.conv_layers, stem.conv_layers),
         (backbone.feature_projection, stem.projection),
@@ -255,7 +264,3 @@ def save_huggingface(
             weight = model.bias.embedding.weight
             state["attention.rel_attn_embed.weight"] = weight
         theirs.load_state_dict(state, strict=True)
-    backbone.save_pretrained(folder)
-    transformers.Wav2Vec2FeatureExtractor(
-        do_normalize=hparams["normalize_wav"]
-    ).save_pretrained(folder)

@@ -22,6 +22,7 @@ from dld_brain.run import belongings, hours, start
 from dld_brain.run.checks import Positive, checked
 from dld_brain.run.config import Composed, Overrides, compose, load_hparams
 from dld_brain.run.finish import Finish
+from dld_brain.run.hub_model import settings_of_model
 from dld_brain.run.places import find_preparation
 from dld_brain.run.record import command_of
 from dld_brain.run.scoring import Scoring
@@ -134,11 +135,13 @@ class Run:
         self.overrides = overrides
         self.later = later
         self.folders_held = belongings.Folders()
-        #: Settings that follow from the data that was found.
+        #: Settings that follow from the model and the data that were found.
         self.found: dict[str, Any] = {}
         #: The models that the run starts from: folders, by role.
         self.folders: dict[str, str] = {}
-        self._read(compose(hparams_file, overrides))
+        composed = compose(hparams_file, overrides)
+        self.found |= settings_of_model(composed, overrides)
+        self._read(compose(hparams_file, {**overrides, **self.found}))
 
     def _read(self, composed: Composed) -> None:
         """Takes settings, and makes the objects that they name."""

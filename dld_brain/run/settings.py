@@ -244,9 +244,17 @@ class WhisperSizes:
             )
 
 
+@dataclass(frozen=True)
+class PretrainedSizes(WavLMSizes):
+    """Those of hparams/shared/pretrained.yml, most of them the model's."""
+
+    model: OptionalPath
+
+
 #: By the stem of the encoder's file.
 ENCODERS: dict[str, type] = {
     "conformer": ConformerSizes,
+    "pretrained": PretrainedSizes,
     "wavlm": WavLMSizes,
     "whisper": WhisperSizes,
 }

@@ -71,4 +71,4 @@ def greedy(
     ids = ctc_greedy_decode(
         out.log_probs.float(), _relative(out), blank_id=BLANK_ID
     )
-    return [tokenizer.decode_ids(sequence) for sequence in ids], ids
+    return [tokenizer.decode_ids(sequence).strip() for sequence in ids], ids

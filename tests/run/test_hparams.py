@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import small, small_slu, small_wavlm, small_whisper
+from conftest import HF_SIZE, small, small_slu, small_wavlm, small_whisper
 from hyperpyyaml import load_hyperpyyaml
 
 from dld_brain.model_folder import load_pretrained
@@ -13,6 +13,8 @@ from dld_brain.run.main import train as main
 
 pytestmark = pytest.mark.slow
 
+#: A wav2vec 2.0 of 3 layers with a CTC head, as transformers writes it.
+HUB_MODEL = "tests/samples/hub_ctc"
 YAMLS = sorted(Path("hparams").glob("*.yaml"))
 
 
@@ -25,10 +27,14 @@ def test_it_loads_as_speechbrain_loads_it(
         overrides["encoder"] = {"source": hf_folder}
     if path.stem.startswith("whisper"):
         overrides["encoder"] = {"source": str(whisper_folder), "n_mels": 16}
+    if path.stem.startswith("pretrained"):
+        overrides["encoder"] = {"config": {"model_type": "hubert", **HF_SIZE}}
     with open(path) as file:
         hparams = load_hyperpyyaml(file, overrides)
     assert hparams["recipe"]["data_folder"] == str(tmp_path)
-    assert sum(p.numel() for p in hparams["encoder"]["model"].parameters())
+    assert sum(
+        p.numel() for p in hparams["encoder"]["modules"]["model"].parameters()
+    )
 
 
 @pytest.mark.parametrize("path", YAMLS, ids=lambda p: p.stem)
@@ -42,8 +48,11 @@ def test_it_trains_two_steps(path, tmp_path, request):
         "max_batch_seconds": 0,
         "schedule.n_warmup_steps": 1,
     }
+    if path.stem.startswith("pretrained"):
+        encoder, options["model"] = "!ref <output_folder>", HUB_MODEL
+        options["gates"] = "bernoulli"  # of depths that 3 layers have
     has_teacher = f"teacher: {encoder}" in path.read_text()
-    if encoder == "wavlm":
+    if encoder != "conformer":
         del options["schedule.n_warmup_steps"]
     if path.stem == "quickstart":
         options["valid_depths"] = "[2]"
@@ -53,6 +62,8 @@ def test_it_trains_two_steps(path, tmp_path, request):
                 request.getfixturevalue("slu_run") / "pretrained"
             )
         main([str(path), *small_slu(**options)])
+    elif "model" in options:
+        main([str(path), *small_wavlm(**options, vocab_size=32)])
     elif encoder == "conformer":
         if has_teacher:
             options["teacher"] = request.getfixturevalue("pretrained")

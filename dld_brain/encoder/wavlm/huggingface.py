@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any, Optional
 
+import torch
 from torch import nn
 
 from dld_brain.files.hub import ask, is_of_hub
@@ -95,7 +96,7 @@ def read_config(source: str) -> dict[str, Any]:
         config = transformers.PretrainedConfig.get_config_dict(source)[0]
     except OSError as error:
         raise FileNotFoundError(
-            f"`source` must be a folder that holds a Hugging Face model, or "
+            f"the model must be a folder that holds a Hugging Face model, or "
             f"an id that can be fetched, but {path.absolute()} is no folder "
             f"and {one_line(error)}"
         ) from error
@@ -106,9 +107,19 @@ def full_config(source: Optional[str], changes: dict[str, Any]) -> dict:
     """The whole configuration, which makes the model without its source."""
     config = make_config(source, changes)
     found = json.loads(config.to_json_string())
-    left_out = ("transformers_version", "_name_or_path", "architectures")
-    found = {k: v for k, v in found.items() if k not in left_out}
+    # Configurations of the Hub keep settings of tools that made them.
+    found = {k: v for k, v in found.items() if k in known_settings(config)}
     return {**found, "model_type": config.model_type, "layerdrop": 0.0}
+
+
+def known_settings(config: transformers.PretrainedConfig) -> set[str]:
+    """Keys that a configuration of its kind has, of whatever model."""
+    names = set(type(config)().to_dict())
+    not_of_sizes = {"transformers_version", "architectures", "dtype"} | {
+        "id2label",
+        "label2id",
+    }
+    return {k for k in names - not_of_sizes if not k.startswith("_")}
 
 
 def check_config(config: dict[str, Any]) -> None:
@@ -155,7 +166,10 @@ def load_backbone(
     check_normalization(source, normalize_wav)
     try:
         model, info = transformers.AutoModel.from_pretrained(
-            source, config=config, output_loading_info=True
+            source,
+            config=config,
+            dtype=torch.float32,  # whatever the file was saved in
+            output_loading_info=True,
         )
     except (RuntimeError, OSError) as error:
         raise ValueError(

@@ -1,0 +1,233 @@
+"""A run that starts from a CTC model of the Hub."""
+
+import json
+import shutil
+
+import pytest
+import torch
+import transformers
+from hub_models import LETTERS, SPECIAL, answer, change_json, save_ctc
+
+from dld_brain.run.hub_model import convert, find_or_convert
+from dld_brain.run.main import prepare, train
+from pretrained_interfaces import DynamicEncoderASR
+
+RECIPE = "hparams/pretrained_dld.yaml"
+BLANK_LAST = (*SPECIAL[1:], *LETTERS, "<pad>")
+#: One of each kind and layout, and each with something of its own.
+MODELS = {
+    "wav2vec2": {},
+    "wav2vec2-large": {"is_large": True},
+    "hubert": {"kind": "hubert", "tokens": BLANK_LAST},
+    "hubert-large": {"kind": "hubert", "is_large": True},
+    "wavlm": {"kind": "wavlm", "extractor": {"do_normalize": False}},
+    "wavlm-large": {
+        "kind": "wavlm",
+        "is_large": True,
+        "tokens": ("a", "<pad>", "|", "b", "ä", "n", "[UNK]", "'"),
+    },
+    "lower": {"tokenizer": {"do_lower_case": True}},
+}
+
+
+@pytest.fixture
+def speech():
+    generator = torch.Generator().manual_seed(1)
+    return 0.3 * torch.randn(24000, generator=generator) + 0.1
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_it_says_what_hugging_faces_model_says(name, tmp_path, speech):
+    save_ctc(tmp_path / "hf", **MODELS[name])
+    expected, text = answer(tmp_path / "hf", speech)
+    convert(str(tmp_path / "hf"), str(tmp_path / "ours"))
+    asr = DynamicEncoderASR.from_hparams(source=tmp_path / "ours")
+    found = asr.encode_batch(speech.unsqueeze(0), torch.ones(1))[0]
+    tokens = MODELS[name].get("tokens", (*SPECIAL, *LETTERS))
+    blank = tokens.index("<pad>")
+    order = [blank, *(i for i in range(len(tokens)) if i != blank)]
+    torch.testing.assert_close(found, expected[:, order], atol=1e-4, rtol=0)
+    assert asr.transcribe(speech.numpy(), sampling_rate=16000).text == text
+    assert len(text) > 3 and asr.depths == (1, 2, 3, 4)
+
+
+def test_text_is_spelled_as_its_tokenizer_does(tmp_path):
+    save_ctc(tmp_path / "hf", tokens=BLANK_LAST)
+    convert(str(tmp_path / "hf"), str(tmp_path / "ours"))
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "hf")
+    asr = DynamicEncoderASR.from_hparams(source=tmp_path / "ours")
+    symbols = [s.replace("\u2581", "|") for s in asr.task.symbols]
+    for text in ("HELLO WORLD", "DON'T  STOP"):
+        theirs = tokenizer.convert_ids_to_tokens(
+            tokenizer(" ".join(text.split())).input_ids
+        )
+        assert [symbols[i] for i in asr.task.encode(text)] == theirs
+    same = (asr.task.encode(text).tolist() for text in ("stop", "STOP"))
+    assert next(same) == next(same)
+    assert len(asr.task.encode("ÉÀ")) == 0  # no word of it can be spelled
+
+
+def test_files_of_other_tools_are_read(tmp_path, speech):
+    folder = tmp_path / "hf"
+    save_ctc(folder).half().save_pretrained(folder)
+    change_json(  # facebook/wav2vec2-base-960h has such
+        folder / "config.json",
+        gradient_checkpointing=True,
+        no_mask_channel_overlap=False,
+        layerdrop=0.1,
+        id2label={"0": "LABEL_0"},
+    )
+    convert(str(folder), str(tmp_path / "ours"))
+    asr = DynamicEncoderASR.from_hparams(source=tmp_path / "ours")
+    found = asr.encode_batch(speech.unsqueeze(0), torch.ones(1))[0]
+    model = transformers.AutoModelForCTC.from_pretrained(
+        folder, dtype=torch.float32
+    )
+    wav = (speech - speech.mean()) / speech.std()
+    with torch.no_grad():
+        expected = model.eval()(wav.unsqueeze(0)).logits[0].log_softmax(-1)
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
+
+
+def without(folder, name):
+    """Takes a token out of all files."""
+    path = folder / "vocab.json"
+    vocabulary = json.loads(path.read_text())
+    del vocabulary[name]
+    path.write_text(json.dumps(vocabulary))
+    path = folder / "tokenizer_config.json"
+    added = json.loads(path.read_text())["added_tokens_decoder"]
+    kept = {i: t for i, t in added.items() if t["content"] != name}
+    change_json(path, added_tokens_decoder=kept)
+
+
+def of_8_khz(folder):
+    """Says so."""
+    save_ctc(folder, extractor={"sampling_rate": 8000})
+
+
+def encoder_decoder(folder):
+    """Makes a Whisper of it."""
+    transformers.WhisperConfig().save_pretrained(folder)
+
+
+def pretrained_alone(folder):
+    """Leaves the head away."""
+    config = transformers.AutoConfig.from_pretrained(folder)
+    transformers.AutoModel.from_config(config).save_pretrained(folder)
+
+
+def head_in_words_only(folder):
+    """As that, though its configuration says that it has one."""
+    pretrained_alone(folder)
+    change_json(folder / "config.json", architectures=["Wav2Vec2ForCTC"])
+
+
+def phonemes(folder):
+    """A tokenizer of another kind."""
+    change_json(
+        folder / "tokenizer_config.json",
+        tokenizer_class="Wav2Vec2PhonemeCTCTokenizer",
+    )
+
+
+BAD = {
+    "must have a blank": lambda folder: without(folder, "<pad>"),
+    "must have a word delimiter": lambda folder: without(folder, "|"),
+    "audio of 16000 Hz, but .* takes 8000 Hz": of_8_khz,
+    "one of Wav2Vec2ForCTC, .* is a whisper": encoder_decoder,
+    "must have a CTC head.* --source=": pretrained_alone,
+    "must have a CTC head, but": head_in_words_only,
+    "by a Wav2Vec2CTCTokenizer, but has a .*Phoneme": phonemes,
+    "vocab.json.* cannot be read": lambda f: (f / "vocab.json").unlink(),
+    "what audio it takes": lambda f: (f / "processor_config.json").unlink(),
+    "has no config.json": lambda f: (f / "config.json").unlink(),
+    "do not fit": lambda f: change_json(f / "config.json", vocab_size=40),
+    "is no folder": shutil.rmtree,
+}
+
+
+@pytest.mark.parametrize("message", BAD)
+def test_what_cannot_be_started_from_is_one_line(message, tmp_path):
+    save_ctc(tmp_path / "hf")
+    BAD[message](tmp_path / "hf")
+    with pytest.raises((ValueError, OSError), match=message) as caught:
+        convert(str(tmp_path / "hf"), str(tmp_path / "ours"))
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "ours").exists()
+
+
+def test_a_hub_id_without_network_is_one_line(monkeypatch, tmp_path):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(FileNotFoundError, match="nobody/nothing is no folder"):
+        convert("nobody/nothing", str(tmp_path))
+
+
+def flags(folder, **changes):
+    """Options of a run that is small enough for a test."""
+    options = {
+        "corpus": "AN4",
+        "data_folder": "tests/samples/AN4",
+        "model": folder / "hf",
+        "output_folder": folder / "run",
+        "number_of_epochs": 2,
+        "random_draws": 0,
+        **changes,
+    }
+    found = [f"--{k}={v}" for k, v in options.items() if v is not None]
+    return [*found, "--noprogressbar", "--device=cpu"]
+
+
+def test_the_student_starts_as_its_copy(tmp_path):
+    save_ctc(tmp_path / "hf", kind="wavlm")
+    brain = prepare([RECIPE, *flags(tmp_path)]).brain
+    state = brain.teacher.state_dict()
+    for name, value in brain.plain_modules()["model"].state_dict().items():
+        assert torch.equal(value, state[name]), name
+    assert not any(p.requires_grad for p in brain.teacher.parameters())
+    assert brain.task.vocabulary.id_to_piece(0) == "<pad>"
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"n_total": 20}, "`n_total` must be between 1 and 4, .* but is 20"),
+        ({"test_depths": "[5]"}, "`test_depths` must be between 1 and 4"),
+        ({"vocab_size": 40}, "`vocab_size` must be 32, as the model"),
+        ({"normalize_wav": False}, "`normalize_wav` must be True"),
+        ({"model": None}, "`model` must be given: --model="),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_settings_must_be_the_models(changes, message, tmp_path):
+    save_ctc(tmp_path / "hf")
+    with pytest.raises(ValueError, match=message):
+        prepare([RECIPE, *flags(tmp_path, **changes)])
+
+
+def test_a_folder_of_another_model_is_not_taken_for_it(tmp_path, monkeypatch):
+    for name in ("hf", "other"):
+        save_ctc(tmp_path / name)
+    convert(str(tmp_path / "hf"), str(tmp_path / "run/teacher/pretrained"))
+    monkeypatch.chdir(tmp_path)
+    find_or_convert("hf", "run/teacher/pretrained")  # the same, named anew
+    monkeypatch.undo()
+    with pytest.raises(ValueError, match="made of .*/other, but was of .*/hf"):
+        prepare([RECIPE, *flags(tmp_path, model=tmp_path / "other")])
+    with pytest.raises(ValueError, match="`model` must be given to a recipe"):
+        prepare(["hparams/wavlm_dld.yaml", *flags(tmp_path)])
+
+
+@pytest.mark.slow
+def test_a_student_of_fewer_layers_trains_and_goes_on(tmp_path, capsys):
+    save_ctc(tmp_path / "hf")
+    options = flags(tmp_path, n_total=2, init_layers="ends")
+    train([RECIPE, *options])
+    assert "is converted, 4 layers" in capsys.readouterr().out
+    shutil.rmtree(tmp_path / "hf")  # it is not asked again
+    train([RECIPE, *options, "--test_only"])
+    assert "converted" not in capsys.readouterr().out
+    folder = tmp_path / "run/pretrained"
+    assert DynamicEncoderASR.from_hparams(source=folder).depths == (1, 2)
+    training = json.loads((folder / "training.json").read_text())
+    assert training["teacher"].endswith("run/teacher/pretrained")

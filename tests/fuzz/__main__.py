@@ -21,7 +21,7 @@ from tests.fuzz.harness import (
 )
 
 PAGE = REPOSITORY / "docs/reliability.md"
-BEGIN, END = "<!-- fuzz -->", "<!-- end -->"
+BEGIN, END = "<!-- fuzz -->", "<!-- /fuzz -->"
 
 
 def write(page: Path, results: list[Result]) -> None:

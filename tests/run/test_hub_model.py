@@ -47,7 +47,10 @@ def test_it_says_what_hugging_faces_model_says(name, tmp_path, speech):
     blank = tokens.index("<pad>")
     order = [blank, *(i for i in range(len(tokens)) if i != blank)]
     torch.testing.assert_close(found, expected[:, order], atol=1e-4, rtol=0)
-    assert asr.transcribe(speech.numpy(), sampling_rate=16000).text == text
+    assert (
+        asr.transcribe(speech.numpy(), sampling_rate=16000, vad=None).text
+        == text
+    )
     assert len(text) > 3 and asr.depths == (1, 2, 3, 4)
 
 

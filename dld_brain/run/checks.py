@@ -4,7 +4,9 @@ A field of a settings class is annotated with its type, and with a `Rule`
 where not every value of the type will do.
 """
 
+import contextlib
 import math
+import os
 import types
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,10 +31,18 @@ class Rule:
     ---------
     words : str
         How a message puts it: "above 0".
+    is_limit : bool
+        Whether it is said only where it is broken.
     """
 
     words: str
     holds: Callable[[Any], bool]
+    is_limit: bool = False
+
+
+def at_most(most: float) -> Rule:
+    """Numbers up to `most`."""
+    return Rule(f"of at most {most}", lambda value: value <= most, True)
 
 
 def at_least(least: float) -> Rule:
@@ -45,6 +55,8 @@ def one_of(*names: str) -> Rule:
     return Rule(f"one of {', '.join(names)}", lambda value: value in names)
 
 
+#: Of every whole number: what the libraries behind can count to.
+LONGEST_INT = at_most(2**63 - 1)
 ABOVE_0 = Rule("above 0", lambda value: value > 0)
 SHARE = Rule("between 0 and 1", lambda value: 0 <= value <= 1)
 ODD = Rule("that is odd and above 0", lambda value: value > 0 and value % 2)
@@ -57,8 +69,20 @@ Weight = Annotated[float, at_least(0)]
 Share = Annotated[float, SHARE]
 Count = Annotated[int, at_least(1)]
 Natural = Annotated[int, at_least(0)]
+
+
+def _may_be_path(value: str) -> bool:
+    """Whether a system may have a file of this name: 255 bytes a name."""
+    try:
+        name = os.fsencode(value)
+    except UnicodeEncodeError:
+        return False
+    is_short = len(name) < 4000 and all(len(n) < 256 for n in name.split(b"/"))
+    return bool(name) and b"\0" not in name and is_short
+
+
 #: A file or folder: taken as it stands on a command line, but for `~`.
-IS_PATH = Rule("that is a path", lambda value: True)
+IS_PATH = Rule("that a file may have", _may_be_path)
 PathName = Annotated[str, IS_PATH]
 Words = Annotated[tuple[str, ...], UNIQUE]
 SomeWords = Annotated[tuple[str, ...], FILLED, UNIQUE]
@@ -118,11 +142,9 @@ def checked(name: str, value: Any, kind: Any) -> Any:
     ValueError: `lr` must be a number above 0, but is -1
     """
     kind, rules, is_optional = parts(kind)
-    if value is None and is_optional:
+    if is_optional and (value is None or (value == "" and IS_PATH in rules)):
         return None
-    error = ValueError(
-        f"`{name}` must be {described(kind, rules)}, but is {shown(value)}"
-    )
+    error = _error(name, value, kind, [r for r in rules if not r.is_limit])
     if get_origin(kind) is tuple:
         if isinstance(value, str):  # a list of one word
             value = [value]
@@ -132,9 +154,18 @@ def checked(name: str, value: Any, kind: Any) -> Any:
         found: Any = tuple(checked(name, v, entry) for v in value)
     else:
         found = converted(value, kind, error)
-    if not all(rule.holds(found) for rule in rules):
-        raise error
+    for rule in [*rules, *([LONGEST_INT] if kind is int else [])]:
+        if not rule.holds(found):
+            is_limit = rule.is_limit
+            raise _error(name, value, kind, [rule]) if is_limit else error
     return found
+
+
+def _error(name: str, value: Any, kind: Any, rules: list[Rule]) -> ValueError:
+    """The error of a value that is of another type, or breaks a rule."""
+    return ValueError(
+        f"`{name}` must be {described(kind, rules)}, but is {shown(value)}"
+    )
 
 
 def converted(value: Any, kind: Any, error: ValueError) -> Any:
@@ -142,8 +173,10 @@ def converted(value: Any, kind: Any, error: ValueError) -> Any:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if kind is bool and type(value).__name__ in ("bool", "ScalarBoolean"):
         return bool(value)
-    elif kind is float and is_number and math.isfinite(value):
-        return float(value)
+    elif kind is float and is_number:
+        with contextlib.suppress(OverflowError):  # a whole number of 400 digits
+            if math.isfinite(value):
+                return float(value)
     elif kind is int and is_number and isinstance(value, int):
         return int(value)
     elif kind is str and isinstance(value, str):
@@ -172,7 +205,7 @@ def described(kind: Any, rules: list[Rule]) -> str:
     """What a value must be, in words."""
     words = [rule.words for rule in rules if rule != IS_PATH]
     if IS_PATH in rules:
-        start = "a path"
+        start = "a path (not empty, names of up to 255 bytes)"
     elif get_origin(kind) is tuple:
         entry, entry_rules, _ = parts(get_args(kind)[0])
         start = f"a list of {described(entry, entry_rules)}"
@@ -185,7 +218,12 @@ def described(kind: Any, rules: list[Rule]) -> str:
 
 def shown(value: Any) -> str:
     """A value as a message shows it."""
-    text = repr(plain(value)) if value is not None else "not given"
+    if value is None:
+        return "not given"
+    try:
+        text = repr(plain(value))
+    except ValueError:  # Python writes no number of more than 4300 digits
+        return "a number of thousands of digits"
     return text if len(text) < 60 else f"{text[:56]} ..."
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Optional, get_type_hints
 
-from dld_brain.run.checks import PathName, checked, plain
+from dld_brain.run.checks import PathName, checked, shown
 
 
 @dataclass(frozen=True)
@@ -68,17 +68,17 @@ class Choice:
         """
         block = self.as_mapping(block)
         name = block.get(self.word)
-        if name not in self.makers:
+        if not isinstance(name, str) or name not in self.makers:
             raise ValueError(
                 f"`{self.key}.{self.word}` must be one of "
-                f"{', '.join(self.makers)}, but is {plain(name)!r}"
+                f"{', '.join(self.makers)}, but is {shown(name)}"
             )
         known = self.options(name)
         options = {k: v for k, v in block.items() if k != self.word}
         for option, value in options.items():
             if option not in known:
                 raise ValueError(
-                    f"`{self.key}.{option}` is no option of {name} "
+                    f"`{self.key}.{str(option)[:60]}` is no option of {name} "
                     f"{self.noun or self.key}, which have "
                     f"{', '.join(known) or 'none'}"
                 )

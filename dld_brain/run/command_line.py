@@ -16,8 +16,19 @@ import ruamel.yaml
 import speechbrain as sb
 from dld_brain.encoder.device import find_device
 from dld_brain.run.blocks import BLOCKS
-from dld_brain.run.checks import PathName, is_list, is_path, of_numbers, parts
-from dld_brain.run.config import read_tree
+from dld_brain.run.checks import (
+    Count,
+    Natural,
+    PathName,
+    Positive,
+    checked,
+    is_list,
+    is_path,
+    of_numbers,
+    parts,
+    shown,
+)
+from dld_brain.run.config import NO_YAML, read_tree
 from dld_brain.run.settings import KINDS
 from speechbrain.utils.run_opts import RunOptions
 
@@ -29,6 +40,19 @@ FLAGS = {
     name
     for name, field in RunOptions.__dataclass_fields__.items()
     if field.type in (bool, "bool")
+}
+#: Which values SpeechBrain's options may have, where it takes all numbers.
+OPTION_KINDS = {
+    "max_grad_norm": Positive,
+    "grad_accumulation_factor": Count,
+    "ckpt_interval_minutes": Natural,
+    "ckpt_interval_steps": Natural,
+    "nonfinite_patience": Natural,
+    "optimizer_step_limit": Count,
+    "debug_batches": Count,
+    "debug_epochs": Count,
+    "profile_warmup": Natural,
+    "profile_steps": Count,
 }
 #: How a path begins, where nothing says that it must be one.
 PATHS = ("/", "./", "../", "~/")
@@ -54,7 +78,7 @@ def parse(arguments: list[str]) -> tuple[str, RunOptions, dict[str, Any]]:
         key, equals, text = word.removeprefix("--").partition("=")
         if not word.startswith("--"):
             raise ValueError(
-                f"{word!r} belongs to no option: a value with a space in it "
+                f"{shown(word)} belongs to no option: a value with a space in it "
                 f"must be quoted, and an option begins with --"
             )
         if key in FLAGS:
@@ -76,6 +100,8 @@ def parse(arguments: list[str]) -> tuple[str, RunOptions, dict[str, Any]]:
         ours.pop(key, None)  # the last is behind what it may overrule
         ours[key] = value
     _, run_opts, _ = sb.parse_arguments([hparams_file, *theirs])
+    for name in run_opts.overridden_args & OPTION_KINDS.keys():
+        checked(name, getattr(run_opts, name), OPTION_KINDS[name])
     return hparams_file, run_opts, ours
 
 
@@ -122,7 +148,7 @@ def value_of(key: str, text: str) -> Any:
         if re.search("<.*>", text):
             raise ValueError(
                 f"`{key}` must be a path without <...>, which stands for "
-                f"another setting in an hparams file, but is {text!r}"
+                f"another setting in an hparams file, but is {shown(text)}"
             )
         return os.path.expanduser(text)
     if kind is not None and parts(kind)[0] is str:
@@ -162,5 +188,7 @@ def _yaml(key: str, text: str) -> Any:
     """A value as YAML has it, its tags as they are."""
     try:
         return read_tree(f"value: {text}")["value"]
-    except (ruamel.yaml.YAMLError, KeyError, TypeError):
-        raise ValueError(f"`{key}` must be YAML, but is {text!r}") from None
+    except (ruamel.yaml.YAMLError, *NO_YAML):
+        raise ValueError(
+            f"`{key[:60]}` must be YAML, but is {shown(text)}"
+        ) from None

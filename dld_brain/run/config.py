@@ -10,6 +10,8 @@ changes in the recipe), corpus, hparams file, command line.
 import difflib
 import io
 import os
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional, Union
@@ -19,12 +21,17 @@ from hyperpyyaml import load_hyperpyyaml, resolve_references
 from ruamel.yaml.scalarstring import SingleQuotedScalarString
 
 from dld_brain.run.blocks import BLOCKS, with_blocks
-from dld_brain.run.checks import is_path
+from dld_brain.run.checks import is_path, shown
 from dld_brain.run.places import RECIPES, SHARED, corpora
 from dld_brain.run.settings import KINDS, Settings
 
 #: Keys of an hparams file whose value includes a shared file.
 INCLUDES = ("encoder", "recipe")
+
+#: What ruamel raises of what is no YAML, beside its own errors.
+NO_YAML = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+#: Tags of what an hparams file makes.
+OBJECTS = ("!new:", "!apply:", "!name:")
 
 Overrides = Union[str, dict[str, Any], None]
 
@@ -40,6 +47,35 @@ def read_tree(source: Any) -> dict[str, Any]:
     return ruamel.yaml.YAML().load(source) or {}
 
 
+def read_file(path: Path) -> dict[str, Any]:
+    """Reads a file of settings.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it is no file.
+    ValueError
+        If it is no mapping in YAML, or no text.
+    """
+    name = str(path)[-200:]
+    if not os.path.isfile(path):
+        raise FileNotFoundError(
+            f"the hyperparameter file must exist, but {name} is no file"
+        )
+    try:
+        tree = read_tree(path)
+    except (ruamel.yaml.YAMLError, UnicodeError, *NO_YAML) as error:
+        why = " ".join(str(error).replace(str(path), "").split())
+        raise ValueError(
+            f"{name} must be YAML in UTF-8, but is not: {why[:240]}"
+        ) from None
+    if not isinstance(tree, dict) or not all(isinstance(k, str) for k in tree):
+        raise ValueError(
+            f"{name} must have a key and a value a line, but has {shown(tree)}"
+        )
+    return tree
+
+
 def dump(tree: Any) -> str:
     """Writes a tree as YAML."""
     text = io.StringIO()
@@ -53,8 +89,20 @@ def tag(node: Any) -> str:
 
 
 def included_file(hparams_file: str, node: Any) -> Path:
-    """Path of the file that an `!include:` names, from beside its own."""
+    """Path of the file that an `!include:` names, from beside its own.
+
+    Raises
+    ------
+    ValueError
+        If it is no such node.
+    """
     name = tag(node).removeprefix("!include:")
+    if not tag(node).startswith("!include:") or not isinstance(node, dict):
+        raise ValueError(
+            f"{hparams_file[-200:]} must have the keys `encoder` and `recipe`, "
+            f"each with !include:<file> and keys under it: see "
+            f"hparams/conformer_teacher.yaml"
+        )
     return Path(hparams_file).resolve().parent / name
 
 
@@ -82,10 +130,10 @@ def corpus_settings(corpus: Optional[str], encoder: str) -> dict[str, Any]:
     """
     if not corpus:
         return {}
-    if corpus not in corpora():
+    if not isinstance(corpus, str) or corpus not in corpora():
         raise ValueError(
             f"`corpus` must be one of {', '.join(corpora())}, but is "
-            f"{corpus!r}; for CSV files of your own give --corpus=''"
+            f"{shown(corpus)}; for CSV files of your own give --corpus=''"
         )
     settings = read_tree(RECIPES / corpus / "corpus.yml")
     encoders = {path.stem for path in SHARED.glob("*.yml")}
@@ -117,9 +165,69 @@ def unknown_key(key: str, known: Any) -> ValueError:
     >>> unknown_key("task_wieght", {"task_weight"})
     ValueError('no hyperparameter is called `task_wieght`: try `task_weight`')
     """
+    key = str(key)[:100]
     near = difflib.get_close_matches(key, sorted(known), n=3)
     hint = f": try `{'`, `'.join(near)}`" if near else ""
     return ValueError(f"no hyperparameter is called `{key}`{hint}")
+
+
+def check_object(key: str, node: Any, value: Any) -> None:
+    """Raises where a value would take the place of an object.
+
+    Example
+    -------
+    >>> check_object("lr", 0.1, 0.2)
+    """
+    is_object = tag(node).startswith(OBJECTS)
+    is_inner = key not in KINDS and isinstance(node, dict)
+    if (is_object and not tag(value).startswith(OBJECTS)) or (
+        is_inner and not isinstance(value, dict)
+    ):
+        raise ValueError(
+            f"`{key}` must be an object of the hparams file ({tag(node)}...), "
+            f"no setting, but is {shown(value)}"
+        )
+
+
+def check_references(tree: dict[str, Any], hparams_file: str) -> None:
+    """Raises where a `!ref` names no key, or leads back to itself.
+
+    Example
+    -------
+    >>> tree = read_tree("lr: !ref <speed>")
+    >>> check_references(tree, "mine.yaml")
+    Traceback (most recent call last):
+    ...
+    ValueError: `lr` must refer to keys of mine.yaml, but <speed> is none
+    """
+    name = hparams_file[-200:]
+    uses = {key: set(_referred(node)) for key, node in tree.items()}
+    for key, used in uses.items():
+        for other in sorted(used - uses.keys()):
+            raise ValueError(
+                f"`{key}` must refer to keys of {name}, but "
+                f"<{other[:100]}> is none"
+            )
+    for key in uses:
+        reached, new = set(), uses[key]
+        while new:
+            reached |= new
+            new = set().union(*(uses[k] for k in new)) - reached
+        if key in reached:
+            raise ValueError(
+                f"`{key}` must have a value of its own, but refers to itself "
+                f"in {name}"
+            )
+
+
+def _referred(node: Any) -> Iterator[str]:
+    """The top-level keys that the references of a node name."""
+    if tag(node) in ("!ref", "!copy"):
+        for found in re.findall("<([^<>]*)>", str(node.value)):
+            yield re.split(r"[.\[]", found)[0].strip()
+    elif isinstance(node, (dict, list)):
+        for each in node.values() if isinstance(node, dict) else node:
+            yield from _referred(each)
 
 
 def as_nodes(value: Any) -> Any:
@@ -164,6 +272,7 @@ class Composed:
             raise ValueError(
                 "`data_folder` must be given: --data_folder=/path/to/corpus"
             )
+        check_references(self.tree, self.hparams_file)
         return resolve_references(dump(self.tree)).getvalue()
 
     def resolved(self) -> dict[str, Any]:
@@ -194,16 +303,12 @@ def compose(hparams_file: str, overrides: Overrides = None) -> Composed:
     >>> found.tree["gates"]
     {'sampler': 'bernoulli', 'p_open': 0.7}
     """
-    if not Path(hparams_file).is_file():
-        raise FileNotFoundError(
-            f"the hyperparameter file must exist, but {hparams_file} does not"
-        )
-    own = read_tree(Path(hparams_file))
+    own = read_file(Path(hparams_file))
     if not isinstance(overrides, dict):
         overrides = read_tree(overrides) if overrides else {}
     overrides = as_nodes(with_blocks(overrides))
-    paths = {key: included_file(hparams_file, own[key]) for key in INCLUDES}
-    files = {key: read_tree(path) for key, path in paths.items()}
+    paths = {key: included_file(hparams_file, own.get(key)) for key in INCLUDES}
+    files = {key: read_file(path) for key, path in paths.items()}
     encoder = paths["encoder"].stem
     corpus = overrides.get("corpus", own.get("corpus"))
     top = {key: own[key] for key in own if key not in INCLUDES}
@@ -225,6 +330,7 @@ def compose(hparams_file: str, overrides: Overrides = None) -> Composed:
         for key, value in layer.items():
             if key not in tree:
                 raise unknown_key(key, tree)
+            check_object(key, tree[key], value)
             tree[key] = merged(key, tree[key], value)
             changed.add(key)
     _expand_homes(tree)
@@ -296,7 +402,14 @@ def load_hparams(composed: Composed) -> dict[str, Any]:
     dict
         All keys on one level.
     """
-    return load_hyperpyyaml(dump(composed.tree))
+    try:
+        return load_hyperpyyaml(dump(composed.tree))
+    except (TypeError, AttributeError, KeyError) as error:
+        why = " ".join(str(error).split())
+        raise ValueError(
+            f"{composed.hparams_file[-200:]} must name objects and their "
+            f"arguments, but cannot make them: {why[:200]}"
+        ) from error
 
 
 def load_flat(hparams_file: str, overrides: Overrides = None) -> dict[str, Any]:

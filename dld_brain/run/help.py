@@ -1,6 +1,7 @@
 """What `train.py --help` says: which files there are, and their keys."""
 
 import difflib
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,15 +57,16 @@ def find_recipe(word: str) -> str:
     ...
     FileNotFoundError: no hparams file is called quikstart: try quickstart
     """
-    if Path(word).expanduser().is_file():
-        return str(Path(word).expanduser())
+    path = os.path.expanduser(word)
+    if os.path.isfile(path):  # also of what no path can be
+        return path
     known = recipes()
     name = word.removeprefix("hparams/").removesuffix(".yaml")
     if name in known:
         return str(known[name])
     near = difflib.get_close_matches(name, known, n=3)
     hint = f": try {', '.join(near)}" if near else ""
-    raise FileNotFoundError(f"no hparams file is called {word}{hint}")
+    raise FileNotFoundError(f"no hparams file is called {word[:200]}{hint}")
 
 
 def overview(program: str) -> str:

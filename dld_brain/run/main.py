@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Optional
 
 from dld_brain import __version__
+from dld_brain.files.console import LONGEST, complain, escaped
 from dld_brain.run.command_line import parse
 from dld_brain.run.help import describe, find_recipe, overview
 from dld_brain.run.run import Run
@@ -104,5 +105,5 @@ def _stopped(error: Exception, status: int) -> int:
     *_, last = str(error).strip().split("Original Traceback")
     if last != str(error).strip():  # of a loader's process
         last = last.splitlines()[-1]
-    print(f"error: {' '.join(last.split())}", file=sys.stderr)
+    complain(escaped(" ".join(last.split()), LONGEST))
     return status

@@ -19,7 +19,6 @@ from dld_brain.model_folder import (
     load_pretrained,
 )
 from dld_brain.run import belongings, hours, start
-from dld_brain.run.checks import Positive, checked
 from dld_brain.run.config import Composed, Overrides, compose, load_hparams
 from dld_brain.run.finish import Finish
 from dld_brain.run.hub_model import settings_of_model
@@ -129,9 +128,6 @@ class Run:
         later: float = 0.0,
     ) -> None:
         self.run_opts = run_opts
-        if "max_grad_norm" in run_opts.overridden_args:
-            norm = run_opts.max_grad_norm
-            checked("max_grad_norm", norm, Positive)
         self.overrides = overrides
         self.later = later
         self.folders_held = belongings.Folders()

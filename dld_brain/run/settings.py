@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Optional, Union, get_type_hints
 
+from dld_brain.audio.checks import HIGHEST_RATE, LOWEST_RATE
 from dld_brain.audio.text import CASES
 from dld_brain.audio.whisper_mel import SAMPLE_RATE
 from dld_brain.encoder.conformer import ACTIVATIONS
@@ -27,6 +28,7 @@ from dld_brain.run.checks import (
     Weight,
     Words,
     at_least,
+    at_most,
     checked,
     one_of,
 )
@@ -40,7 +42,18 @@ Task = Annotated[str, one_of(*TASKS)]
 METRICS = [name for task in TASKS.values() for name in task.METRICS]
 Closed = Annotated[str, one_of("identity", "norm", "affine")]
 PerDepth = Annotated[str, one_of("none", "bias", "norm", "head")]
-Vocabulary = Annotated[int, at_least(2)]
+Vocabulary = Annotated[int, at_least(2), at_most(1_000_000)]
+#: Some ten times what the largest encoders have; more is a slip of the pen,
+#: and would ask for all memory before it is seen.
+Layers = Annotated[Count, at_most(1_000)]
+Width = Annotated[Count, at_most(65_536)]
+#: Hz; that of audio itself (`audio.checks`).
+Rate = Annotated[int, at_least(LOWEST_RATE), at_most(HIGHEST_RATE)]
+#: NumPy's generators take no larger one.
+Seed = Annotated[Natural, at_most(2**32 - 1)]
+Workers = Annotated[Natural, at_most(1_024)]
+#: Weights of a model: 16 GB of them.
+MOST_WEIGHTS = 4 * 10**9
 DropLength = Annotated[int, at_least(5)]
 
 
@@ -83,7 +96,7 @@ class Data:
     batch_size: Count
     max_batch_seconds: Weight
     num_buckets: Count
-    num_workers: Natural
+    num_workers: Workers
     speed_perturb: bool
     feature_drops: bool
     max_time_drop: DropLength
@@ -102,7 +115,7 @@ class Data:
 class Start:
     """Where a run starts from, and where it writes."""
 
-    seed: Natural
+    seed: Seed
     output_folder: PathName
     save_folder: PathName
     train_log: PathName
@@ -170,16 +183,16 @@ class Search:
 class ConformerSizes:
     """Sizes of hparams/shared/conformer.yml."""
 
-    sample_rate: Count
-    n_mels: Count
-    n_fft: Count
-    window_ms: Positive
-    hop_ms: Positive
-    n_total: Count
-    d_model: Count
-    d_ffn: Count
+    sample_rate: Rate
+    n_mels: Annotated[Count, at_most(512)]
+    n_fft: Annotated[Count, at_most(16_384)]
+    window_ms: Annotated[Positive, at_most(1_000)]
+    hop_ms: Annotated[Positive, at_most(1_000)]
+    n_total: Layers
+    d_model: Width
+    d_ffn: Width
     n_heads: Count
-    kernel_size: Annotated[int, ODD]
+    kernel_size: Annotated[int, ODD, at_most(4_095)]
     dropout: Share
     stem_activation: Annotated[str, one_of(*ACTIVATIONS)]
     closed: Closed
@@ -195,17 +208,41 @@ class ConformerSizes:
                 f"`d_model` must be a multiple of `n_heads` ({self.n_heads}), "
                 f"but is {self.d_model}"
             )
+        self._check_features()
+        # Attention 4 + 1 d^2 (with positions), convolutions 3 d^2; two FFNs.
+        layer = self.d_model * (8 * self.d_model + 4 * self.d_ffn)
+        n_weights = self.n_total * layer + self.vocab_size * self.d_model
+        if n_weights > MOST_WEIGHTS:
+            raise ValueError(
+                f"`n_total`, `d_model`, `d_ffn` and `vocab_size` must give at "
+                f"most {MOST_WEIGHTS:,} weights, but give {n_weights:,}"
+            )
+
+    def _check_features(self) -> None:
+        """Raises where there is no such spectrum."""
+        window = round(self.sample_rate * self.window_ms / 1000)
+        if not 1 <= window <= self.n_fft:
+            raise ValueError(
+                f"`window_ms` must give between 1 and `n_fft` ({self.n_fft}) "
+                f"samples of {self.sample_rate} Hz, but is {self.window_ms:g}, "
+                f"which gives {window}"
+            )
+        if round(self.sample_rate * self.hop_ms / 1000) < 1:
+            raise ValueError(
+                f"`hop_ms` must give a sample of {self.sample_rate} Hz at "
+                f"least, but is {self.hop_ms:g}"
+            )
 
 
 @dataclass(frozen=True)
 class WavLMSizes:
     """Sizes of hparams/shared/wavlm.yml."""
 
-    sample_rate: Count
+    sample_rate: Rate
     normalize_wav: bool
     source: Optional[str]
     config: dict
-    n_total: Optional[Count]
+    n_total: Optional[Layers]
     closed: Closed
     per_depth: PerDepth
     router: Block
@@ -276,12 +313,13 @@ def read_section(section: type, tree: Mapping[str, Any]) -> Any:
         If a value is none that its key may have.
     """
     found = {}
+    kinds = get_type_hints(section, include_extras=True)
     for field in fields(section):
         key = field.name
         if key in BLOCKS:
             found[key] = BLOCKS[key].read(tree[key])
         else:
-            found[key] = checked(key, tree[key], KINDS[key])
+            found[key] = checked(key, tree[key], kinds[key])
     return section(**found)
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from dld_brain.run.command_line import parse, value_of
 from dld_brain.run.config import compose
+from dld_brain.run.main import main as run_main
 from dld_brain.run.main import train as main
 
 SHARED = str(Path("hparams/shared").resolve())
@@ -160,7 +161,89 @@ BAD = [
         "`teacher_overrides` must be a mapping, but is 'x'",
     ),
     ("--lr=[", "`lr` must be YAML, but is '['"),
+    (
+        f"--n_total={10**30}",
+        f"`n_total` {WHOLE} of at most 1000, but is {10**30}",
+    ),
+    (
+        "--n_fft=300",
+        "`window_ms` must give between 1 and `n_fft` (300) samples of 16000 "
+        "Hz, but is 20, which gives 320",
+    ),
+    (
+        "--hop_ms=0.001",
+        "`hop_ms` must give a sample of 16000 Hz at least, but is 0.001",
+    ),
+    (
+        "--gates=[full]",
+        "`gates.sampler` must be one of full, bernoulli, stochastic_depth, "
+        "uniform, sandwich, every_depth, routed, but is ['full']",
+    ),
+    (
+        "--grad_accumulation_factor=0",
+        f"`grad_accumulation_factor` {WHOLE} of at least 1, but is 0",
+    ),
+    (
+        "--weight_decay=!ref <nothing>",
+        "`weight_decay` must refer to keys of hparams/conformer_dld.yaml, but "
+        "<nothing> is none",
+    ),
+    (
+        "--model=1",
+        "`model` must be an object of the hparams file "
+        "(!apply:dld_brain.conformer_encoder...), no setting, but is 1",
+    ),
 ]
+
+
+@pytest.mark.parametrize(
+    "flag",
+    [
+        f"--lr={'9' * 400}",
+        f"--seed={'9' * 5000}",
+        f"--corpus={'x' * 3000}",
+        f"--save_folder={'x' * 300}",
+        "--output_folder=",
+        "--d_ffn=1000000000",
+        "--sample_rate=1",
+        "--router={kind: global, hidden: 10000000000}",
+        "--seed=!ref <seed>",
+    ],
+)
+def test_what_is_far_off_is_one_short_line(flag, capsys):
+    assert run_main([FILE, *BASE, flag]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    key = flag.removeprefix("--").partition("=")[0]
+    assert line.startswith("error: ") and len(line) < 500 and key in line
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: b"",
+        lambda text: b"- 1",
+        lambda text: b"word",
+        lambda text: text + b"\n[",
+        lambda text: text + b"\n\tx: 1",
+        lambda text: text + b"\0",
+        lambda text: text + b"# \xe4",
+        lambda text: text + b"\nseed: 3\n",
+        lambda text: text + b"\n1: 3\n",
+        lambda text: text.replace(b"encoder:", b"encodder:"),
+        lambda text: text.partition(b"recipe:")[0],
+        lambda text: text.replace(b"conformer.yml", b"nothing.yml"),
+        lambda text: text.replace(b"/recipe.yml", b""),
+        lambda text: text.replace(b"1986", b"*x"),
+    ],
+)
+def test_a_file_that_is_no_hparams_file_is_a_line(change, tmp_path, capsys):
+    text = Path(FILE).read_text().replace("include:shared", "include:" + SHARED)
+    path = tmp_path / "mine.yaml"
+    path.write_bytes(change(text.encode()))
+    assert run_main([str(path), *BASE]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ") and len(line) < 500
+    assert any(name in line for name in ("mine", "nothing", "shared", "encod"))
 
 
 @pytest.mark.parametrize("flag, message", BAD, ids=[flag for flag, _ in BAD])

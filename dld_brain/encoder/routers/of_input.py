@@ -41,6 +41,10 @@ class InputRouter(Router):
         scope: str = "global",
         hidden: int = 32,
     ) -> None:
+        if not 1 <= hidden <= 65_536:
+            raise ValueError(
+                f"`router.hidden` must be between 1 and 65536, but is {hidden}"
+            )
         super().__init__(n_total)
         n_nets, n_gates = (1, n_total) if scope == "global" else (n_total, 1)
         self.nets = nn.ModuleList(

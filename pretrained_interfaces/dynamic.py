@@ -244,9 +244,12 @@ class DynamicDepth(Pretrained):
         wavs, wav_lens = wavs.to(self.device), wav_lens.to(self.device)
         with self.inference_ctx:
             feats, lengths = extract(self.mods, wavs, wav_lens)
-        if not torch.isfinite(feats).all():
+        is_finite = torch.isfinite(feats).flatten(1).all(dim=1)
+        if not is_finite.all():
+            bad = (~is_finite).nonzero().flatten().tolist()
             raise ValueError(
-                f"features must be finite, but have NaN or infinite values: "
+                f"features must be finite, but utterance {bad[0]} of "
+                f"{len(feats)} (counted from 0) has NaN or infinite values: "
                 f"`wavs` must be in [-1, 1], but reach "
                 f"{float(wavs.abs().max()):.3g}"
             )

@@ -184,7 +184,10 @@ def check_batch(
             f"audio must have at least {min_samples} samples "
             f"({min_samples / sample_rate:g} s), but has {shortest}"
         )
-    if not torch.isfinite(wavs).all():
+    is_finite = torch.isfinite(wavs).all(dim=1)
+    if not is_finite.all():
+        bad = (~is_finite).nonzero().flatten().tolist()
         raise ValueError(
-            "audio must be finite, but has NaN or infinite samples"
+            f"audio must be finite, but utterance {bad[0]} of {len(wavs)} "
+            f"(counted from 0) has NaN or infinite samples"
         )

@@ -12,6 +12,7 @@ import numpy as np
 import soundfile
 
 from dld_brain.audio import checks
+from dld_brain.files.console import escaped
 
 #: Samples of all channels that are decoded at once: 16 MiB.
 BLOCK = 2**22
@@ -56,22 +57,32 @@ def decode(
         If it is no audio, is cut, is longer, or `checks` refuses it.
     """
     is_path = isinstance(file, (str, Path))
-    name = f"audio file {file}" if is_path else "the open file"
+    name = f"audio file {escaped(file, 200)}" if is_path else "the open file"
     source = regular_file(file) if is_path else _seekable(file)
     try:
         with soundfile.SoundFile(source) as sound:
             return _read(sound, name, start, stop, max_seconds, convert)
     except (soundfile.SoundFileError, TypeError) as error:
         # TypeError: headerless files (.raw), whose rate it is not told.
-        if is_path and not os.access(source, os.R_OK):
-            raise PermissionError(
-                f"{name} must be readable, but permission is denied"
-            ) from None
+        if is_path:
+            _check_opens(source, name)
         raise ValueError(
             f"{name} must be audio that soundfile reads (wav, flac, ogg, "
             f"mp3, ...), but is not ({_reason(error)}): convert it, e.g. `ffmpeg -i "
             f"in.m4a out.wav`"
         ) from None
+
+
+def _check_opens(path: Union[str, bytes], name: str) -> None:
+    """Raises with the system's reason, which libsndfile does not give."""
+    try:
+        open(path, "rb").close()
+    except PermissionError:
+        raise PermissionError(
+            f"{name} must be readable, but permission is denied"
+        ) from None
+    except OSError as error:  # too many open files, a disk that fails
+        raise ValueError(f"{name} cannot be opened: {error.strerror}") from None
 
 
 def _reason(error: Exception) -> str:
@@ -81,28 +92,28 @@ def _reason(error: Exception) -> str:
 
 def regular_file(path: Union[str, Path]) -> Union[str, bytes]:
     """The path of a file that is there and holds something."""
-    file = str(path)
+    file, name = str(path), escaped(path, 120)
     try:
         file = str(Path(path).expanduser())
         status = os.stat(file)
     except FileNotFoundError:
         raise FileNotFoundError(
-            f"audio file {path} does not exist: looked for "
-            f"{os.path.abspath(file)}"
+            f"audio file {name} does not exist: looked for "
+            f"{escaped(os.path.abspath(file), 240)}"
         ) from None
     except (OSError, ValueError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ValueError(
-            f"audio file {str(path)[:200]!r} cannot be opened: {reason}"
+            f"audio file {name} cannot be opened: {reason}"
         ) from None
     if stat.S_ISDIR(status.st_mode):
-        raise ValueError(f"{path} must be an audio file, but is a directory")
+        raise ValueError(f"{name} must be an audio file, but is a directory")
     if not stat.S_ISREG(status.st_mode):
         raise ValueError(
-            f"{path} must be an audio file, but is no regular file"
+            f"{name} must be an audio file, but is no regular file"
         )
     if status.st_size == 0:
-        raise ValueError(f"audio file {path} is empty")
+        raise ValueError(f"audio file {name} is empty")
     # Absolute: libsndfile reads stdin for "-". Bytes: soundfile encodes
     # strictly, and a name need not be text, but on Windows.
     file = os.path.abspath(file)

@@ -58,6 +58,7 @@ class LogMel(Fbank):
             win_length=win_length,
             hop_length=hop_length,
         )
+        self.n_features = n_mels
         self.hop_samples = round(sample_rate * hop_length / 1000)
 
     def forward(
@@ -102,6 +103,7 @@ class Waveform(nn.Module):
     """
 
     hop_samples = 1
+    n_features = 1
 
     def forward(
         self, wavs: torch.Tensor, wav_lens: torch.Tensor

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from io import IOBase
-from numbers import Integral
 from pathlib import Path
 from typing import Any, BinaryIO, Optional, Union
 
@@ -12,6 +11,8 @@ import torch
 from dld_brain.audio import checks
 from dld_brain.audio.decode import decode
 from dld_brain.audio.resample import resampled
+from dld_brain.files.console import escaped
+from dld_brain.gates.gates import whole_number
 
 #: What can be read.
 Audio = Union[str, Path, BinaryIO, np.ndarray, torch.Tensor, Mapping]
@@ -168,25 +169,29 @@ def _rate(sampling_rate: Optional[int]) -> int:
         raise ValueError(
             "`sampling_rate` must be given with samples (Hz), but is not"
         )
-    if isinstance(sampling_rate, bool) or not (
-        isinstance(sampling_rate, Integral) and sampling_rate > 0
-    ):
+    rate = whole_number(sampling_rate)
+    if rate is None or rate <= 0:
         raise ValueError(
             f"`sampling_rate` must be a whole number of Hz, but is "
-            f"{sampling_rate!r}"
+            f"{escaped(repr(sampling_rate), 80)}"
         )
-    checks.check_rate(int(sampling_rate), "audio")
-    return int(sampling_rate)
+    checks.check_rate(rate, "audio")
+    return rate
 
 
 def _array(samples: Any) -> np.ndarray:
     """Samples of any library, and of a list, as an array of numbers."""
-    if isinstance(samples, torch.Tensor):
-        samples = samples.detach().cpu()
-        wide = samples.float() if samples.is_floating_point() else samples
-        return wide.numpy()
     try:
+        if isinstance(samples, torch.Tensor):
+            samples = samples.detach().cpu().to_dense()
+            wide = samples.float() if samples.is_floating_point() else samples
+            return wide.numpy()
         return np.asarray(samples)
+    except (TypeError, RuntimeError) as error:  # no memory, quantised, ...
+        raise ValueError(
+            f"samples must be numbers in memory, but cannot be read: "
+            f"{escaped(error, 200)}"
+        ) from None
     except ValueError:  # rows of other lengths
         raise ValueError(
             "samples must have shape [S] or [S, channels], but have rows of "

@@ -52,12 +52,18 @@ class ModelLoader:
         self.text_case = text_case
 
     def load(
-        self, folder: Path, table: DepthTable, n_layers: Optional[int] = None
+        self,
+        folder: Path,
+        table: DepthTable,
+        n_features: int,
+        n_layers: Optional[int] = None,
     ) -> Task:
         """Loads weights, feature statistics and vocabulary.
 
         Arguments
         ---------
+        n_features : int
+            Features of a frame, F.
         n_layers : int, optional
             The model has the layers of this depth alone; all if not given.
 
@@ -72,8 +78,13 @@ class ModelLoader:
         if n_layers is not None:
             gates = table.gates(n_layers, n_total)
         load_part(self.model, weights, folder / MODEL, gates)
-        load_normalizer(self.normalize, folder / NORMALIZE)
+        load_normalizer(self.normalize, folder / NORMALIZE, n_features)
         path = folder / self.kind.file
+        if not path.is_file():
+            raise ValueError(
+                f"{folder}: `task` of {FILES[0]} is {self.kind.name}, whose "
+                f"vocabulary is {path.name}, but there is no such file"
+            )
         task = self.kind.load(path).with_text_case(self.text_case)
         task.check_size(self.model.head.out_features, str(path))
         return task

@@ -147,7 +147,8 @@ def finish_loading(
             f"{path}: `pretrainer` must be a dld_brain.ModelLoader, but is "
             f"{type(loader).__name__}"
         )
-    task = loader.load(path, table, n_layers)
+    n_features = hparams["modules"]["compute_features"].n_features
+    task = loader.load(path, table, n_features, n_layers)
     if n_layers is not None:
         table = table.within(n_layers)
     extra = loader.hparams(task, table)

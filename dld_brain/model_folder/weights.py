@@ -10,6 +10,7 @@ import safetensors.torch
 import torch
 
 from dld_brain.encoder.part import ADDED, DEPTH_HEADS, HEAD, ROUTER, part_state
+from dld_brain.files.console import escaped
 from dld_brain.gates.gates import Gates
 from speechbrain.processing.features import InputNormalization
 
@@ -76,8 +77,15 @@ def save_state(folder: Path, modules: Mapping[str, torch.nn.Module]) -> None:
     (folder / NORMALIZE).write_bytes(safetensors.torch.save(statistics))
 
 
-def load_normalizer(normalizer: InputNormalization, path: Path) -> None:
+def load_normalizer(
+    normalizer: InputNormalization, path: Path, n_features: int
+) -> None:
     """Loads feature statistics.
+
+    Arguments
+    ---------
+    n_features : int
+        Features of a frame, F: those of norm_type "global" have as many.
 
     Raises
     ------
@@ -89,17 +97,37 @@ def load_normalizer(normalizer: InputNormalization, path: Path) -> None:
     if set(state) != names or state["count"].numel() != 1:
         raise ValueError(
             f"{path} must have the feature statistics "
-            f"{', '.join(sorted(names))}, but has {', '.join(sorted(state))}"
+            f"{', '.join(sorted(names))}, but has "
+            f"{escaped(', '.join(sorted(state)), 80)}"
+        )
+    if state["count"].dtype != torch.int64:
+        raise ValueError(
+            f"{path}: `count` must be int64, but is {state['count'].dtype}"
         )
     count = int(state["count"])
-    if normalizer.norm_type == "global" and count == 0:
-        raise ValueError(f"{path} holds the statistics of no utterance")
-    mean, std = state["glob_mean"].clone(), state["glob_std"].clone()
-    if not (mean.isfinite().all() and std.isfinite().all()):
+    is_global = normalizer.norm_type == "global"
+    if count < 0 or (is_global and count == 0):
+        raise ValueError(
+            f"{path} must hold the statistics of utterances, but of {count}"
+        )
+    found = {key: state[key] for key in ("glob_mean", "glob_std")}
+    for key, value in found.items():
+        if not value.is_floating_point() or (
+            is_global and value.shape != (n_features,)
+        ):
+            raise ValueError(
+                f"{path}: `{key}` must be {n_features} floats, but is "
+                f"{value.dtype} of shape {list(value.shape)[:6]}"
+            )
+    found = {key: value.float().clone() for key, value in found.items()}
+    if not all(value.isfinite().all() for value in found.values()):
         raise ValueError(f"{path} must have finite statistics")
-    normalizer._load_statistics_dict(
-        {"count": count, "glob_mean": mean, "glob_std": std}
-    )
+    if is_global and not (found["glob_std"] > 0).all():
+        raise ValueError(
+            f"{path}: `glob_std` must be above 0, but has "
+            f"{float(found['glob_std'].min()):g}"
+        )
+    normalizer._load_statistics_dict({"count": count, **found})
 
 
 def copy_weights(
@@ -183,9 +211,10 @@ def load_part(
     if gates is not None:
         state = part_state(state, gates, module.layers)
     check_state(module, state, name)
-    state = dict(state)
+    own, state = module.state_dict(), dict(state)
     for key, value in state.items():
-        if value.is_floating_point() and not value.isfinite().all():
+        # As the module has it: a double may be beyond a float.
+        if not value.to(own[key].dtype).isfinite().all():
             raise ValueError(
                 f"{name} must have finite weights, but {key} has NaN or "
                 f"infinity: take an earlier model"
@@ -236,9 +265,14 @@ def check_state(
             for key in shared
             if state[key].shape != own[key].shape
         ),
+        "other type": sorted(
+            f"{key} is {state[key].dtype}, must be {own[key].dtype}"
+            for key in shared
+            if state[key].is_floating_point() != own[key].is_floating_point()
+        ),
     }
     found = [
-        f"{kind}: {', '.join(names[:3])}"
+        f"{kind}: {', '.join(escaped(key, 80) for key in names[:3])}"
         + (f" and {len(names) - 3} more" if len(names) > 3 else "")
         for kind, names in wrong.items()
         if names

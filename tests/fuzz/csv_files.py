@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
-import speechbrain.core
+import speechbrain.utils.logger
 from dld_brain.run.command_line import parse
 from dld_brain.run.main import prepare
 from dld_brain.run.run import Run
@@ -47,7 +47,7 @@ OPTIONS = (
     "--noprogressbar",
 )
 # SpeechBrain asks pip for a list of packages at each start: half of the time.
-speechbrain.core.get_environment_description = lambda: ""
+speechbrain.utils.logger.get_environment_description = lambda: ""
 Table = list[list[Any]]
 
 

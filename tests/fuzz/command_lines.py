@@ -18,7 +18,9 @@ from tests.fuzz.harness import N_CHARACTERS, Case, Wrong
 
 Words = Callable[[Path], Sequence[str]]
 #: What errors of libraries have, where they cannot be told by who raised them.
-LIBRARY = re.compile("Errno|object|invalid literal|codec|NoneType|HF|Repo id")
+LIBRARY = re.compile(
+    r"^\[Errno|object|invalid literal|codec|NoneType|HF|Repo id"
+)
 
 
 def case(

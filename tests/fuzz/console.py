@@ -1,5 +1,6 @@
 """Command lines in this process, with a console of any encoding."""
 
+import argparse
 import contextlib
 import io
 import re
@@ -94,6 +95,7 @@ def follow(
             f"status {status!r}, {len(found)} errors: {err.text()[-300:]}"
         )
     error = err.error
-    if error is not None and not is_ours(error) and "usage:" not in err.text():
+    theirs = isinstance(error, argparse.ArgumentError) or "usage:" in err.text()
+    if error is not None and not is_ours(error) and not theirs:
         raise error
     raise Refused(found[0])

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import speechbrain.core
+import speechbrain.utils.logger
 from dld_brain.run.command_line import parse
 from dld_brain.run.config import compose
 from dld_brain.run.main import main
@@ -15,7 +15,7 @@ from tests.fuzz.console import follow
 from tests.fuzz.harness import REPOSITORY, Case, Refused, Wrong
 
 # SpeechBrain asks pip for a list of packages at each start.
-speechbrain.core.get_environment_description = lambda: ""
+speechbrain.utils.logger.get_environment_description = lambda: ""
 SMALL = (
     "--n_total=3",
     "--d_model=16",

@@ -6,8 +6,10 @@ import pytest
 
 from dld_brain.run.command_line import parse, value_of
 from dld_brain.run.config import compose
-from dld_brain.run.main import main as run_main
-from dld_brain.run.main import train as main
+from dld_brain.run.main import (
+    main as run_main,
+    train as main,
+)
 
 SHARED = str(Path("hparams/shared").resolve())
 FILE = "hparams/conformer_dld.yaml"

@@ -32,6 +32,8 @@ INCLUDES = ("encoder", "recipe")
 NO_YAML = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 #: Tags of what an hparams file makes.
 OBJECTS = ("!new:", "!apply:", "!name:")
+#: Objects that a run can do without.
+MAY_BE_NONE = ("wav_augment", "fea_augment")
 
 Overrides = Union[str, dict[str, Any], None]
 
@@ -178,6 +180,8 @@ def check_object(key: str, node: Any, value: Any) -> None:
     -------
     >>> check_object("lr", 0.1, 0.2)
     """
+    if value is None and key in MAY_BE_NONE:
+        return
     is_object = tag(node).startswith(OBJECTS)
     is_inner = key not in KINDS and isinstance(node, dict)
     if (is_object and not tag(value).startswith(OBJECTS)) or (

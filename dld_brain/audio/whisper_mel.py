@@ -46,6 +46,7 @@ class WhisperMel(nn.Module):
         self, sample_rate: int = SAMPLE_RATE, n_mels: int = 80
     ) -> None:
         super().__init__()
+        self.n_features = n_mels
         if sample_rate != SAMPLE_RATE:
             raise ValueError(
                 f"`sample_rate` must be {SAMPLE_RATE}, which Whisper was "

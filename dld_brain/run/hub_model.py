@@ -55,12 +55,6 @@ def settings_of_model(
         If a setting of the command line is not what the model has.
     """
     if composed.encoder != ENCODER:
-        if "model" in overrides:
-            raise ValueError(
-                f"`model` must be given to a recipe that starts from a model "
-                f"of the Hub (hparams/pretrained_dld.yaml), but is to "
-                f"{composed.hparams_file}"
-            )
         return {}
     settings = composed.settings()
     folder, source = settings.start.init_from, settings.encoder.model

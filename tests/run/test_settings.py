@@ -193,7 +193,7 @@ BAD = [
     (
         "--model=1",
         "`model` must be an object of the hparams file "
-        "(!apply:dld_brain.conformer_encoder...), no setting, but is 1",
+        "(!apply:dld_brain.conformer_encoder...), no setting, but is '1'",
     ),
 ]
 

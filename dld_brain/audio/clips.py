@@ -6,7 +6,9 @@ from typing import NamedTuple, Optional, Union
 
 import soundfile
 
+from dld_brain.audio.decode import check_opens
 from dld_brain.audio.reader import read_file
+from dld_brain.files.console import escaped
 
 #: Longer audio is decoded in pieces, to hold little of it at once; s.
 PIECE = 600
@@ -75,9 +77,10 @@ class Clip(NamedTuple):
         return (self.stop - self.start) / self.rate
 
 
-@functools.lru_cache(maxsize=1024)
 def frames_and_rate(path: Path) -> tuple[int, int]:
     """Reads the header of an audio file; once for all its segments.
+
+    Again when the file was changed.
 
     Returns
     -------
@@ -86,13 +89,24 @@ def frames_and_rate(path: Path) -> tuple[int, int]:
 
     Raises
     ------
+    OSError
+        If it is not there, or may not be read.
     ValueError
         If it is no audio, or has no header.
     """
+    status = path.stat()
+    return _header(path, status.st_size, status.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=1024)
+def _header(path: Path, size: int, changed: int) -> tuple[int, int]:
+    """Samples and rate of a file, as long as it stays the same."""
     try:
         info = soundfile.info(str(path))
     except (soundfile.SoundFileError, TypeError) as error:
-        raise ValueError(f"audio does not open ({error})") from None
+        check_opens(path, f"audio file {escaped(path, 200)}")
+        text = escaped(error, 300)
+        raise ValueError(f"audio does not open ({text})") from None
     return info.frames, info.samplerate
 
 

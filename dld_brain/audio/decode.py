@@ -65,7 +65,7 @@ def decode(
     except (soundfile.SoundFileError, TypeError) as error:
         # TypeError: headerless files (.raw), whose rate it is not told.
         if is_path:
-            _check_opens(source, name)
+            check_opens(source, name)
         raise ValueError(
             f"{name} must be audio that soundfile reads (wav, flac, ogg, "
             f"mp3, ...), but is not ({_reason(error)}): convert it, e.g. `ffmpeg -i "
@@ -73,7 +73,7 @@ def decode(
         ) from None
 
 
-def _check_opens(path: Union[str, bytes], name: str) -> None:
+def check_opens(path: Union[str, bytes], name: str) -> None:
     """Raises with the system's reason, which libsndfile does not give."""
     try:
         open(path, "rb").close()

@@ -1,7 +1,9 @@
 """Audio that is legal and useless: refused, mended or warned of, each said."""
 
+import errno
 import io
 import math
+import os
 import struct
 import warnings
 
@@ -12,6 +14,7 @@ import torch
 
 from dld_brain.audio import decode
 from dld_brain.audio.checks import AudioWarning, near_rate
+from dld_brain.audio.clips import frames_and_rate
 from dld_brain.audio.reader import read_audio, read_file
 from speechbrain.augment.time_domain import Resample
 
@@ -190,6 +193,8 @@ def closed(path):
         lambda f: (f / "a.wav").touch(),
         lambda f: (f / "a.wav").mkdir(),
         lambda f: f / "nowhere.wav",
+        lambda f: f / "a\nb.wav",
+        lambda f: (f / "a\nb.wav").write_bytes(b"RIFF"),
         lambda f: f / ("a" * 300),
         lambda f: f / "a\0b.wav",
         lambda f: "/dev/null",
@@ -202,7 +207,7 @@ def closed(path):
 def test_every_failure_is_one_line_of_ours(tmp_path, make, capfd):
     made = make(tmp_path)
     if made is None or isinstance(made, int):
-        (made,) = (p for p in tmp_path.iterdir() if p.stem == "a")
+        (made,) = (p for p in tmp_path.iterdir() if p.stem in ("a", "a\nb"))
     with pytest.raises((ValueError, FileNotFoundError)) as error:
         read_audio(made)
     text = str(error.value)
@@ -232,3 +237,32 @@ def test_a_rate_can_always_be_resampled():
     for rate in range(4_000, 384_001):
         near = near_rate(rate)
         assert abs(near - rate) <= 10 and math.gcd(near, 16000) >= 20
+
+
+@pytest.mark.parametrize(
+    "code, kind, reason",
+    [
+        (errno.EACCES, PermissionError, "permission is denied"),
+        (errno.EMFILE, ValueError, "Too many open files"),
+    ],
+)
+def test_the_reason_of_the_system_is_said(
+    tmp_path, monkeypatch, code, kind, reason
+):
+    def refuse(*_):
+        raise OSError(code, os.strerror(code))
+
+    path = tmp_path / "a.wav"
+    path.write_bytes(b"RIFF")  # libsndfile fails, and does not say why
+    monkeypatch.setattr("builtins.open", refuse)
+    with pytest.raises(kind, match=f"a.wav .*{reason}"):
+        read_audio(path)
+    with pytest.raises(kind, match=f"a.wav .*{reason}"):
+        frames_and_rate(path)
+
+
+def test_the_header_of_a_file_that_changed_is_read_anew(tmp_path):
+    path = write(tmp_path / "a.wav")
+    assert frames_and_rate(path) == (2 * RATE, RATE)
+    write(path, SOUND[:RATE], 8000)
+    assert frames_and_rate(path) == (RATE, 8000)

@@ -1,5 +1,6 @@
 """Loading a model folder runs no code that it names, and finds any change."""
 
+import hashlib
 import json
 import random
 import re
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 import yaml
 from common import change_text
@@ -184,6 +186,11 @@ def test_a_folder_of_the_hub_is_checked_like_any_other(folder, monkeypatch):
         ("d_ffn: 32", "d_ffn: [32]", "`d_ffn` must be a whole number"),
         ("vocab_size: 13", "vocab_size: true", "must be a whole number"),
         ('task: "transcription"', "task: {a: 1}", "`task` must be a str"),
+        (
+            'task: "transcription"',
+            'task: "classification"',
+            "`task` of .* is classification, whose .* label_encoder.txt",
+        ),
         ('task: "transcription"', 'task: "x"', "hyperparams.yaml cannot be"),
         ("d_model: 16", "d_model: 17", "must be a multiple of `n_heads`"),
         ("n_fft: 512", "n_fft: 99999", "`n_fft` must be at most 16384"),
@@ -388,6 +395,79 @@ def test_a_depth_table_that_is_none(folder, change, message):
         with pytest.raises(ValueError, match=message) as error:
             load_pretrained(str(folder), n_layers)
         one_line(error)
+
+
+def change_tensors(path, change):
+    """Changes a safetensors file, and what names it."""
+    state = safetensors.torch.load(path.read_bytes())
+    change(state)
+    path.write_bytes(safetensors.torch.save(state))
+    table = json.loads((path.parent / "depth_table.json").read_text())
+    model = (path.parent / "model.safetensors").read_bytes()
+    table["model"] = hashlib.sha256(model).hexdigest()
+    (path.parent / "depth_table.json").write_text(json.dumps(table))
+    write_manifest(path.parent)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda s: s.update(glob_mean=torch.zeros(7)), "be 20 floats"),
+        (lambda s: s.update(glob_std=torch.ones(1, 20)), "be 20 floats"),
+        (lambda s: s.update(glob_std=s["glob_std"] > 0), "but is torch.bool"),
+        (lambda s: s.update(glob_mean=s["glob_mean"] * 1j), "torch.complex64"),
+        (lambda s: s["glob_std"][3:4].zero_(), "must be above 0, but has 0"),
+        (lambda s: s["glob_std"][3:4].neg_(), "must be above 0, but has -"),
+        (lambda s: s["glob_mean"][3:4].fill_(torch.nan), "have finite"),
+        (
+            lambda s: s.update(
+                glob_mean=torch.full((20,), 1e300, dtype=torch.double)
+            ),
+            "have finite",
+        ),
+        (lambda s: s["count"].fill_(-1), "of utterances, but of -1"),
+        (lambda s: s["count"].zero_(), "of utterances, but of 0"),
+        (lambda s: s.update(count=torch.tensor(torch.nan)), "must be int64"),
+        (lambda s: s.update({"a\nb" * 99: s.pop("count")}), r"has a\\nb"),
+    ],
+)
+def test_feature_statistics_that_are_none(folder, change, message):
+    change_tensors(folder / "normalize.safetensors", change)
+    with pytest.raises(ValueError, match=message) as error:
+        load_pretrained(str(folder))
+    assert "normalize.safetensors" in one_line(error)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda w: w.to(torch.complex64), "head.bias is torch.complex64"),
+        (lambda w: w.long(), "head.bias is torch.int64, must be torch.float"),
+        (lambda w: w.double() + 1e300, "head.bias has NaN or infinity"),
+        (lambda w: w * torch.nan, "head.bias has NaN or infinity"),
+    ],
+)
+def test_weights_are_finite_and_of_the_models_type(folder, change, message):
+    path = folder / "model.safetensors"
+    change_tensors(
+        path, lambda s: s.update({"head.bias": change(s["head.bias"])})
+    )
+    with pytest.raises(ValueError, match=message) as error:
+        load_pretrained(str(folder))
+    one_line(error)
+
+
+def test_weights_of_another_precision_are_taken(folder):
+    expected = DynamicEncoderASR.from_hparams(folder).transcribe_file(SPEECH)
+    for name in ("model.safetensors", "normalize.safetensors"):
+        change_tensors(
+            folder / name,
+            lambda s: s.update(
+                {k: v.double() for k, v in s.items() if k != "count"}
+            ),
+        )
+    asr = DynamicEncoderASR.from_hparams(folder)
+    assert asr.transcribe_file(SPEECH) == expected
 
 
 def test_who_is_to_be_asked_is_said(folder):

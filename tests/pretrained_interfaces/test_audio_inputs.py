@@ -40,6 +40,8 @@ FORMS = {
     "tensor": lambda s: (torch.from_numpy(s), 16000),
     "stereo": lambda s: (np.stack([s, s], axis=1), 16000),
     "NumPy rate": lambda s: (s, np.int64(16000)),
+    "tensor of a rate": lambda s: (s, torch.tensor(16000)),
+    "sparse": lambda s: (torch.from_numpy(s).to_sparse(), 16000),
     "mapping": lambda s: ({"array": s, "sampling_rate": 16000}, None),
     "more keys": lambda s: (
         Decoded(path="x.wav", array=s, sampling_rate=16000),
@@ -134,6 +136,8 @@ def test_what_is_no_audio_is_one_error(asr, audio):
         (np.zeros(0), 16000, r"must have shape .* but have \[0\]"),
         (np.zeros(99), 16000, r"at least 960 samples \(0.06 s\), but has 99"),
         (np.full(9000, np.nan), 16000, "audio must be finite"),
+        (torch.empty(9000, device="meta"), 16000, "be numbers in memory"),
+        (np.zeros(9000), torch.tensor(True), "must be a whole number of Hz"),
         (io.BytesIO(b"no audio"), None, "the open file must be audio that"),
     ],
 )

@@ -130,6 +130,9 @@ def test_wrong_options_are_told_before_the_file_is_read(asr):
         asr.transcribe("nowhere.wav", vad="webrtc")
     with pytest.raises(ValueError, match="audio must have at most 2 s"):
         asr.transcribe(sound(3.0), sampling_rate=RATE, max_audio_seconds=2)
-    loud = torch.full((1, RATE), 1e30)
-    with pytest.raises(ValueError, match="features must be finite"):
-        asr.encode_batch(loud * sound(1.0), torch.ones(1))
+    wavs = torch.as_tensor(np.stack([sound(1.0), 1e30 * sound(1.0)]))
+    with pytest.raises(ValueError, match="features .* utterance 1 of 2"):
+        asr.encode_batch(wavs, torch.ones(2))
+    wavs[1] = torch.nan
+    with pytest.raises(ValueError, match="audio .* utterance 1 of 2"):
+        asr.encode_batch(wavs, torch.ones(2))

@@ -26,7 +26,14 @@ from dld_brain.export.stock_huggingface import (
     write_huggingface,
 )
 from dld_brain.export.transcribe_onnx import SETTINGS, TOKENIZER, Settings
-from dld_brain.files.console import FAULTS, STATUSES, Parser, guarded, say
+from dld_brain.files.console import (
+    FAULTS,
+    STATUSES,
+    Parser,
+    escaped,
+    guarded,
+    say,
+)
 from dld_brain.files.manifest import ONNX, write_manifest
 from dld_brain.files.whole import whole_folder
 from dld_brain.losses import BLANK_ID
@@ -49,6 +56,13 @@ def check_new(path: str) -> Path:
     if os.path.lexists(path):
         raise FileExistsError(
             f"`--output` must be a new folder, but {path} exists"
+        )
+    parents = Path(path).absolute().parents
+    there = next(p for p in parents if os.path.lexists(p))
+    if not path or "\0" in path or not os.path.isdir(there):
+        raise ValueError(
+            f"`--output` must be a new folder in one that can be, but is "
+            f"{escaped(path, 200)}"
         )
     return Path(path)
 

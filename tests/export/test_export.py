@@ -22,7 +22,7 @@ from onnx import (
 from dld_brain.audio.features import LogMel, extract
 from dld_brain.encoder.quantize import quantize_linear
 from dld_brain.export import transcribe_onnx
-from dld_brain.export.__main__ import main
+from dld_brain.export.__main__ import check_new, main
 from dld_brain.files.manifest import ONNX, write_manifest
 from dld_brain.gates.gates import Gates
 from dld_brain.model_folder import load_pretrained
@@ -317,3 +317,14 @@ def test_a_model_whose_closed_layers_keep_a_norm_has_no_submodel(tmp_path):
     hparams = tiny_hparams(closed="norm")
     with pytest.raises(ValueError, match="must stay whole, but 2 of 4 layers"):
         write_submodel(hparams, Gates((0, 1), 4), str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["", "a\0b", "file/x", "file/x/y"])
+def test_an_output_that_cannot_be_is_said_before_the_model_is_read(
+    name, tmp_path
+):
+    (tmp_path / "file").touch()
+    path = f"{tmp_path}/{name}" if name else name
+    with pytest.raises(ValueError, match="`--output` must be a new folder"):
+        check_new(path)
+    assert check_new(f"{tmp_path}/a/b") == tmp_path / "a/b"

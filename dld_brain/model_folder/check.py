@@ -14,6 +14,12 @@ from dld_brain.model_folder.weights import MODEL
 
 #: Rates that speech is recorded at, Hz.
 RATES = (4_000, 384_000)
+#: By module of a model, the names that make one.
+MODULES = {
+    "compute_features": ("LogMel", "Waveform"),
+    "normalize": ("FeatureNorm",),
+    "model": ("conformer_encoder", "wavlm_encoder"),
+}
 #: What objects raise whose arguments cannot be.
 MISFITS = (
     ArithmeticError,
@@ -55,6 +61,24 @@ def check_tree(tree: dict[str, Any], path: Path, n_bytes: int) -> None:
     for key in ("modules", "pretrainer"):
         if key not in tree:
             raise ValueError(f"{path} must have `{key}`, but has not")
+    _check_modules(tree, path)
+
+
+def _check_modules(tree: dict[str, Any], path: Path) -> None:
+    """Raises unless the modules are those of a model, each of its kind."""
+    modules = tree["modules"]
+    if not isinstance(modules, dict) or set(modules) != set(MODULES):
+        raise ValueError(
+            f"{path}: `modules` must be a map of {', '.join(MODULES)}, and of "
+            f"no others"
+        )
+    for key, names in MODULES.items():
+        made = safe_yaml.resolve(tree, modules[key])
+        if not isinstance(made, safe_yaml.Made) or made.name not in names:
+            raise ValueError(
+                f"{path}: `{key}` of `modules` must be made by "
+                f"{' or '.join(names)}, but is not"
+            )
 
 
 def _check_types(function: Any, arguments: Mapping[str, Any]) -> None:

@@ -9,13 +9,8 @@ from dld_brain.depth_table import (
 )
 from dld_brain.encoder.encoder import DynamicEncoder
 from dld_brain.encoder.part import count_layers
-from dld_brain.model_folder.weights import (
-    MODEL,
-    NORMALIZE,
-    Weights,
-    load_normalizer,
-    load_part,
-)
+from dld_brain.model_folder.statistics import load_normalizer
+from dld_brain.model_folder.weights import MODEL, NORMALIZE, Weights, load_part
 from dld_brain.tasks import Task, find_task
 from speechbrain.dataio.preprocess import AudioNormalizer
 from speechbrain.processing.features import InputNormalization

@@ -185,6 +185,16 @@ def test_a_folder_of_the_hub_is_checked_like_any_other(folder, monkeypatch):
         ("n_heads: 2", "n_heads: 0", "`n_heads` must be a whole number"),
         ("d_ffn: 32", "d_ffn: [32]", "`d_ffn` must be a whole number"),
         ("vocab_size: 13", "vocab_size: true", "must be a whole number"),
+        (
+            "    normalize: !ref <normalize>\n    model",
+            "    model",
+            "be compute_",
+        ),
+        (
+            "features: !ref <compute_features>",
+            "features: !ref <normalize>",
+            "`compute_features` of `modules` must be made by LogMel or Waveform",
+        ),
         ('task: "transcription"', "task: {a: 1}", "`task` must be a str"),
         (
             'task: "transcription"',

@@ -188,7 +188,7 @@ def test_a_folder_of_the_hub_is_checked_like_any_other(folder, monkeypatch):
         (
             "    normalize: !ref <normalize>\n    model",
             "    model",
-            "be compute_",
+            "must be a map of compute_",
         ),
         (
             "features: !ref <compute_features>",

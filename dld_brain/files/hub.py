@@ -6,6 +6,7 @@ Without a network its own client tries for 23 s; here `TIMEOUT` is the limit.
 import logging
 import os
 import queue
+import re
 import threading
 import urllib.error
 from collections.abc import Callable
@@ -31,6 +32,8 @@ _REASONS: tuple[tuple[type[Exception], str], ...] = (
     (errors.LocalEntryNotFoundError, "no connection, and not in the cache"),
     (errors.EntryNotFoundError, "it has no such file"),
 )
+#: What Python puts around the system's words.
+_ERRNO = re.compile(r"\[Errno -?\d+\] |<urlopen error |>$")
 #: Errors that are answers, or of this machine: no connection is missing.
 _ANSWERED = (
     *(kind for kind, _ in _REASONS),
@@ -148,6 +151,7 @@ def told(get: Callable[[], T], where: str) -> T:
     except Exception as error:
         known = (text for kind, text in _REASONS if isinstance(error, kind))
         text = next(known, None) or " ".join(str(error).split())
+        text = _ERRNO.sub("", text)
         if not isinstance(error, _ANSWERED):
             text = f"no connection: {text or type(error).__name__}"
         raise FileNotFoundError(

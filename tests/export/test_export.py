@@ -223,7 +223,8 @@ def test_a_submodel_is_no_larger_than_its_weights(source, tmp_path, n_layers):
     assert size - tokenizer <= 1.1 * 4 * n_params + 50_000
     ours = DynamicEncoderASR.from_hparams(source=source)
     text = ours.transcribe_file(SPEECH, n_layers=n_layers, windowed=False)
-    assert stock.transcribe_file(os.path.abspath(SPEECH)) == text
+    # SpeechBrain's own keeps the space behind a last word.
+    assert stock.transcribe_file(os.path.abspath(SPEECH)).rstrip() == text
 
 
 @pytest.mark.parametrize("n_layers", [1, 2])

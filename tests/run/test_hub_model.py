@@ -217,7 +217,9 @@ def test_a_folder_of_another_model_is_not_taken_for_it(tmp_path, monkeypatch):
     monkeypatch.undo()
     with pytest.raises(ValueError, match="made of .*/other, but was of .*/hf"):
         prepare([RECIPE, *flags(tmp_path, model=tmp_path / "other")])
-    with pytest.raises(ValueError, match="`model` must be an object of the hparams file"):
+    with pytest.raises(
+        ValueError, match="`model` must be an object of the hparams file"
+    ):
         prepare(["hparams/wavlm_dld.yaml", *flags(tmp_path)])
 
 

@@ -172,6 +172,7 @@ def small_whisper(**changes) -> list[str]:
         "data_folder": "tests/samples/AN4",
         "vocab_size": 11,
         "n_mels": 16,
+        "max_unspellable": 1,
         "random_draws": 0,
         "number_of_epochs": 1,
         "max_freq_drop": 6,

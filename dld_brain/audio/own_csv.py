@@ -5,6 +5,7 @@ from typing import Optional
 
 from dld_brain.audio.csv_files import csv_file, read_rows
 from dld_brain.audio.preparation import missing_splits, write_split
+from dld_brain.files.fingerprint import digest_of_file
 
 
 def prepare_own(
@@ -44,16 +45,20 @@ def prepare_own(
             f"`csv_folder` must be another folder than `data_folder`, but is "
             f"{csv_folder}, too: what is checked is written there"
         )
-    options = {"column": column}
-    for split in missing_splits(
-        csv_folder,
-        splits,
-        data_folder,
-        allow_problems=allow_problems,
-        decode_audio=decode_audio,
-        **options,
-    ):
-        rows = read_rows(csv_file(data_folder, split), data_folder, column)
+    for split in splits:
+        source = csv_file(data_folder, split)
+        # What it holds counts, also where it was itself made by a run.
+        options = {"column": column, "source": digest_of_file(source)}
+        if not missing_splits(
+            csv_folder,
+            [split],
+            data_folder,
+            allow_problems=allow_problems,
+            decode_audio=decode_audio,
+            **options,
+        ):
+            continue
+        rows = read_rows(source, data_folder, column)
         write_split(
             Path(csv_folder, f"{split}.csv"),
             rows.utterances(),

@@ -16,9 +16,9 @@ from dld_brain.model_folder.weights import MODEL
 RATES = (4_000, 384_000)
 #: By module of a model, the names that make one.
 MODULES = {
-    "compute_features": ("LogMel", "Waveform"),
+    "compute_features": ("LogMel", "Waveform", "WhisperMel"),
     "normalize": ("FeatureNorm",),
-    "model": ("conformer_encoder", "wavlm_encoder"),
+    "model": ("conformer_encoder", "wavlm_encoder", "whisper_encoder"),
 }
 #: What objects raise whose arguments cannot be.
 MISFITS = (

@@ -174,7 +174,7 @@ def test_other_speech_of_ones_own_is_not_gone_on_with(trained, tmp_path):
     lines = (own / "train.csv").read_text().splitlines()
     (own / "train.csv").write_text("\n".join(lines[:-1]) + "\n")
     with pytest.raises(
-        ValueError, match="must be of this training, but the tr"
+        ValueError, match="must stay as it is, because the checkpoints"
     ):
         train(go_on)
 

@@ -32,6 +32,8 @@ INCLUDES = ("encoder", "recipe")
 NO_YAML = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 #: Tags of what an hparams file makes.
 OBJECTS = ("!new:", "!apply:", "!name:")
+#: Of these, what a run can do without.
+OPTIONAL_OBJECTS = ("wav_augment", "fea_augment")
 
 Overrides = Union[str, dict[str, Any], None]
 
@@ -180,6 +182,8 @@ def check_object(key: str, node: Any, value: Any) -> None:
     """
     is_object = tag(node).startswith(OBJECTS)
     is_inner = key not in KINDS and isinstance(node, dict)
+    if value is None and key in OPTIONAL_OBJECTS:
+        return
     if (is_object and not tag(value).startswith(OBJECTS)) or (
         is_inner and not isinstance(value, dict)
     ):

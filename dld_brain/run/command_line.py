@@ -101,7 +101,10 @@ def parse(arguments: list[str]) -> tuple[str, RunOptions, dict[str, Any]]:
         ours[key] = value
     _, run_opts, _ = sb.parse_arguments([hparams_file, *theirs])
     for name in run_opts.overridden_args & OPTION_KINDS.keys():
-        checked(name, getattr(run_opts, name), OPTION_KINDS[name])
+        value = getattr(run_opts, name)
+        if isinstance(value, str):  # SpeechBrain leaves some a word
+            value = _yaml(name, value)
+        checked(name, value, OPTION_KINDS[name])
     return hparams_file, run_opts, ours
 
 

@@ -77,6 +77,8 @@ def shell(*words: str, **options) -> subprocess.Popen:
         [sys.executable, "-m", "pretrained_interfaces", *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        # A job in the background is started with interrupts ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         **options,
     )
 

@@ -5,6 +5,7 @@ import os
 import random
 import re
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,18 @@ from typing import Any
 import soundfile
 
 from dld_brain.cli import main as dld
-from tests.fuzz.audio import GOLDEN, RATE, encoded, speech
+from tests.fuzz.audio import (
+    GOLDEN as ORIGINAL,
+    RATE,
+    encoded,
+    speech,
+)
 from tests.fuzz.console import ERROR, call, follow
 from tests.fuzz.harness import N_CHARACTERS, Case, Wrong
+
+#: What is asked for a budget measures, and writes what it has measured.
+_FOLDER = tempfile.TemporaryDirectory()
+GOLDEN = Path(shutil.copytree(ORIGINAL, Path(_FOLDER.name, "golden")))
 
 Words = Callable[[Path], Sequence[str]]
 #: What errors of libraries have, where they cannot be told by who raised them.

@@ -383,7 +383,7 @@ def tables(seed: int) -> Iterator[Case]:
             (p / TABLE).write_text(c((p / TABLE).read_text()))
 
         yield consistent(
-            f"table: {name}", write, "" if "MB" in name else "clear"
+            f"table file: {name}", write, "" if "MB" in name else "clear"
         )
 
 

@@ -21,7 +21,7 @@ from speechbrain.utils.checkpoints import (
     Checkpointer,
     average_checkpoints,
 )
-from speechbrain.utils.distributed import if_main_process
+from speechbrain.utils.distributed import ddp_barrier, if_main_process
 from speechbrain.utils.logger import get_logger
 
 logger = get_logger(__name__)
@@ -96,7 +96,8 @@ class AtomicCheckpointer(Checkpointer):
         try:
             with _disk_errors(self.checkpoints_dir):
                 checkpoint = super().save_checkpoint(*args, **kwargs)
-            if checkpoint is None:
+            if checkpoint is None:  # the main process renames it meanwhile
+                ddp_barrier()
                 return None
             sync(checkpoint.path)
             path = self._final(checkpoint.path)
@@ -107,6 +108,7 @@ class AtomicCheckpointer(Checkpointer):
             raise
         self._lock.follow(path)
         self._release()
+        ddp_barrier()  # all ranks list the same checkpoints from here on
         files = {k: path / f.name for k, f in checkpoint.paramfiles.items()}
         return Checkpoint(path, checkpoint.meta, files)
 

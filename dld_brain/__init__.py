@@ -24,6 +24,7 @@ _PLACES = {
     "Waveform": "dld_brain.audio.features",
     "WhisperMel": "dld_brain.audio.whisper_mel",
     "conformer_encoder": "dld_brain.encoder.conformer",
+    "transformer_asr_encoder": "dld_brain.encoder.transformer_asr.layers",
     "wavlm_encoder": "dld_brain.encoder.wavlm.layers",
     "whisper_encoder": "dld_brain.encoder.whisper.layers",
 }
@@ -35,6 +36,7 @@ __all__ = [
     "Waveform",
     "WhisperMel",
     "conformer_encoder",
+    "transformer_asr_encoder",
     "wavlm_encoder",
     "whisper_encoder",
 ]

@@ -18,7 +18,12 @@ RATES = (4_000, 384_000)
 MODULES = {
     "compute_features": ("LogMel", "Waveform", "WhisperMel"),
     "normalize": ("FeatureNorm",),
-    "model": ("conformer_encoder", "wavlm_encoder", "whisper_encoder"),
+    "model": (
+        "conformer_encoder",
+        "transformer_asr_encoder",
+        "wavlm_encoder",
+        "whisper_encoder",
+    ),
 }
 #: What objects raise whose arguments cannot be.
 MISFITS = (

@@ -28,6 +28,9 @@ MAX_BYTES, MAX_EVENTS, MAX_DEPTH = 100_000, 5_000, 6
 LARGEST = {
     "n_total": 1_000,
     "num_hidden_layers": 1_000,
+    "num_encoder_layers": 1_000,
+    "num_blocks": 1_000,
+    "num_layers_per_block": 1_000,
     "encoder_layers": 1_000,
     "n_mels": 512,
     "n_fft": 16_384,
@@ -93,7 +96,7 @@ def read_yaml(content: bytes, path: str) -> dict[str, Any]:
             f"{len(content)}"
         )
     try:
-        return _Reader(content.decode("utf-8"), path).document()
+        return Reader(content.decode("utf-8"), path).document()
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} must be text in UTF-8: {error}") from None
     except yaml.YAMLError as error:
@@ -151,8 +154,10 @@ def format_float(value: float) -> str:
     return mantissa + ("" if "." in mantissa else ".0") + e + exponent
 
 
-class _Reader:
+class Reader:
     """Goes through the events of a file."""
+
+    largest_other: float = LARGEST_OTHER
 
     def __init__(self, text: str, path: str) -> None:
         self.path = path
@@ -276,7 +281,7 @@ class _Reader:
         is_int = _INT.fullmatch(text)
         if not (is_int or _FLOAT.fullmatch(text)):
             return text
-        limit = LARGEST.get(key, LARGEST_OTHER)
+        limit = LARGEST.get(key, self.largest_other)
         if len(text) > 40 or abs(float(text)) > limit:
             raise self._error(
                 f"`{key}` must be at most {limit}, but is {text[:20]}"

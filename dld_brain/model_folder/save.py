@@ -40,19 +40,21 @@ class Front(NamedTuple):
     norm: Mapping[str, Any]
 
 
+LOG_MELS = Front(
+    "LogMel",
+    {
+        "sample_rate": "sample_rate",
+        "n_fft": "n_fft",
+        "n_mels": "n_mels",
+        "win_length": "window_ms",
+        "hop_length": "hop_ms",
+    },
+    {"norm_type": "global"},
+)
 #: By the encoder that has it.
 FRONTS = {
-    "conformer": Front(
-        "LogMel",
-        {
-            "sample_rate": "sample_rate",
-            "n_fft": "n_fft",
-            "n_mels": "n_mels",
-            "win_length": "window_ms",
-            "hop_length": "hop_ms",
-        },
-        {"norm_type": "global"},
-    ),
+    "conformer": LOG_MELS,
+    "transformer_asr": LOG_MELS,
     "wavlm": Front(
         "Waveform",
         {},

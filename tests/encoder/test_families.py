@@ -9,6 +9,7 @@ import pytest
 import torch
 from common import tiny_modules
 from conftest import WHISPER_SIZE, save_hf, save_whisper
+from stock_folders import save_stock
 from torch import nn
 
 import dld_brain
@@ -21,6 +22,7 @@ from dld_brain.export.stock_speechbrain import write_submodel
 from dld_brain.gates.gates import Gates
 from dld_brain.gates.layer_sets import evenly_spread
 from dld_brain.model_folder import load_pretrained, save_model, weights_hash
+from dld_brain.run import stock_folder
 from dld_brain.search.choose import even_gates, make_table
 from dld_brain.tasks import TranscriptionTask
 from speechbrain.lobes.models.transformer.Conformer import ConformerEncoder
@@ -124,6 +126,53 @@ def whisper(folder):
     )
 
 
+def transformer_asr(folder, **changes):
+    """A stock folder's modules, and ours with their weights."""
+    made = save_stock(folder, **changes)
+    theirs, found = made["Transformer"], stock_folder.read_stock(str(folder))
+    model, whole = found.make(), list(theirs.encoder.layers)
+
+    def stock(feats, layers):
+        theirs.encoder.layers = nn.ModuleList(whole[i] for i in layers)
+        return theirs.encode(made["CNN"](feats), torch.ones(1))
+
+    norm = FeatureNorm()
+    norm._load_statistics_dict(found.statistics)
+    features = LogMel(n_fft=400, n_mels=20, win_length=25)
+    settings = found.settings
+    return family(features, norm, model, stock, settings=settings)
+
+
+def conformer_relative(folder):
+    return transformer_asr(folder)
+
+
+def branchformer(folder):
+    return transformer_asr(folder, encoder_module="branchformer")
+
+
+def branchformer_absolute(folder):
+    return transformer_asr(
+        folder,
+        encoder_module="branchformer",
+        attention_type="regularMHA",
+        use_linear_after_conv=True,
+        gate_activation="!name:torch.nn.Sigmoid",
+    )
+
+
+def transformer(folder):
+    return transformer_asr(
+        folder, encoder_module="transformer", attention_type="regularMHA"
+    )
+
+
+def transformer_post_norm(folder):
+    return transformer_asr(
+        folder, encoder_module="transformer", normalize_before=False
+    )
+
+
 def of_the_docs(folder):
     """The family that docs/new_encoder.md makes."""
     text = Path("docs/new_encoder.md").read_text()
@@ -149,7 +198,18 @@ def of_the_docs(folder):
     return family(LogMel(n_mels=20), norm, model, stock)
 
 
-FAMILIES = [conformer, wavlm, wavlm_pre_norm, whisper, of_the_docs]
+FAMILIES = [
+    conformer,
+    wavlm,
+    wavlm_pre_norm,
+    whisper,
+    conformer_relative,
+    branchformer,
+    branchformer_absolute,
+    transformer,
+    transformer_post_norm,
+    of_the_docs,
+]
 #: Whose ONNX graphs tests/export does not make already; each takes 7 s.
 TO_EXPORT = [whisper]
 SETS = [(3,), (1, 2), (0, 2, 3), (0, 1, 2, 3)]

@@ -1,0 +1,1 @@
+"""SpeechBrain's TransformerASR under gates."""

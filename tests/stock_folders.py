@@ -133,7 +133,7 @@ def save_stock(
     else:
         encoder = CTCTextEncoder()
         encoder.update_from_iterable(labels, sequence_input=False)
-        encoder.insert_blank(made["blank_index"])
+        encoder.insert_blank(index=made["blank_index"])
         encoder.save(folder / "tokenizer.ckpt")
     for key in ("CNN", "encoder"):
         made[key].eval()

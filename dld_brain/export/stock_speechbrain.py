@@ -1,8 +1,9 @@
 """A model of one depth that stock SpeechBrain loads.
 
 `EncoderASR.from_hparams` of a machine that does not have this package
-loads the folder. For the Conformer, SpeechBrain's own encoder gets the
-weights; for WavLM, Hugging Face's model, saved beside them.
+loads the folder. For the Conformer and the encoders of a TransformerASR,
+SpeechBrain's own gets the weights; for WavLM, Hugging Face's model, saved
+beside them.
 """
 
 from collections.abc import Mapping
@@ -15,8 +16,10 @@ from torch import nn
 
 from dld_brain.encoder.encoder import DynamicEncoder
 from dld_brain.encoder.part import part_of
+from dld_brain.encoder.transformer_asr.stem import TransformerASRStem
 from dld_brain.encoder.wavlm.stem import WaveformStem
 from dld_brain.encoder.whisper.layers import WhisperStem
+from dld_brain.export import stock_transformer_asr
 from dld_brain.gates.gates import Gates
 from speechbrain.nnet.containers import LengthsCapableSequential
 
@@ -27,7 +30,7 @@ HEADER = """# yamllint disable
 sample_rate: {sample_rate}
 """
 
-CONFORMER = """
+FEATURES = """
 compute_features: !new:speechbrain.lobes.features.Fbank
     sample_rate: {sample_rate}
     n_fft: {n_fft}
@@ -36,6 +39,9 @@ compute_features: !new:speechbrain.lobes.features.Fbank
     hop_length: {hop_ms}
 normalize: !new:speechbrain.processing.features.InputNormalization
     norm_type: global
+"""
+
+CONFORMER = """
 transformer: !new:speechbrain.lobes.models.transformer.TransformerASR.TransformerASR
     input_size: {d_model}
     tgt_vocab: {vocab_size}
@@ -162,6 +168,7 @@ def write_submodel(
     model = part_of(whole, gates)
     values = {**hparams, "n_total": gates.depth, "layers": list(gates.layers)}
     is_wavlm = isinstance(whole.stem, WaveformStem)
+    is_asr = isinstance(whole.stem, TransformerASRStem)
     if is_wavlm:
         save_huggingface(model, hparams, path / "huggingface")
         values |= {
@@ -171,10 +178,16 @@ def write_submodel(
         }
         text = HEADER + WAVLM + FOOTER.replace("{normalize}", "")
     else:
-        activation = type(whole.stem.activation)
-        values["activation"] = f"torch.nn.{activation.__name__}"
-        values["max_length"] = MAX_LENGTH
-        text = HEADER + CONFORMER + FOOTER.replace("{normalize}", NORMALIZE)
+        if is_asr:
+            values |= stock_transformer_asr.values(hparams["config"], gates)
+            body = stock_transformer_asr.TEXT
+        else:
+            activation = type(whole.stem.activation)
+            values["activation"] = f"torch.nn.{activation.__name__}"
+            values["max_length"] = MAX_LENGTH
+            body = CONFORMER
+        footer = FOOTER.replace("{normalize}", NORMALIZE)
+        text = HEADER + FEATURES + body + footer
         hparams["normalize"]._save(path / "normalize.ckpt")
     text = text.format(**values)
     (path / "hyperparams.yaml").write_text(text)
@@ -184,6 +197,8 @@ def write_submodel(
     stock = load_hyperpyyaml(text, changes)
     if is_wavlm:
         stock["asr"].head.load_state_dict(model.head.state_dict())
+    elif is_asr:
+        stock_transformer_asr.copy_weights(model, stock["weights"])
     else:
         copy_conformer(model, stock["asr"])
     torch.save(stock["weights"].state_dict(), path / "weights.ckpt")

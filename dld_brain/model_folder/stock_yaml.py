@@ -170,7 +170,7 @@ class StockTree:
         try:
             with torch.device("meta"):
                 return self._make(value)
-        except MISFITS as error:
+        except (*MISFITS, LookupError, AssertionError) as error:
             text = " ".join(str(error).removeprefix(f"{self.path}: ").split())
             raise self.error(text[:200]) from None
 

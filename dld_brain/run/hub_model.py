@@ -1,4 +1,4 @@
-"""Starts a run from a CTC model of the Hub: no teacher has to be trained.
+"""Starts a run from a CTC model that is there: no teacher has to be trained.
 
 The model is written as one of our model folders, once, where `init_from`
 says; from there on it is a model like any other, and the student's sizes are
@@ -6,11 +6,13 @@ those that the folder has.
 """
 
 import json
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from dld_brain.audio.features import FeatureNorm, Waveform
+from dld_brain.files.hub import is_hub_id
 from dld_brain.model_folder import (
     check_pretrained,
     load_pretrained,
@@ -24,10 +26,24 @@ from dld_brain.tasks import TranscriptionTask
 from dld_brain.tasks.characters import character_vocabulary
 from speechbrain.utils.distributed import run_on_main
 
-#: The encoder's file of runs that start from such a model.
-ENCODER = "pretrained"
-#: What of the encoder the model decides.
-SIZES = ("vocab_size", "normalize_wav", "sample_rate")
+#: By the encoder's file of runs that start from such a model, what of the
+#: encoder the model decides.
+SIZES = {
+    "pretrained": ("vocab_size", "normalize_wav", "sample_rate"),
+    "transformer_asr": (
+        "vocab_size",
+        "sample_rate",
+        "n_mels",
+        "n_fft",
+        "window_ms",
+        "hop_ms",
+    ),
+}
+#: Recipes of models that are no such model, by the file that tells them.
+RECIPES = {
+    "config.json": "pretrained_dld.yaml",
+    "hyperparams.yaml": "speechbrain_dld.yaml",
+}
 #: Names, in training.json, what a folder was made of.
 SOURCE = "converted_from"
 
@@ -54,7 +70,8 @@ def settings_of_model(
     ValueError
         If a setting of the command line is not what the model has.
     """
-    if composed.encoder != ENCODER:
+    sizes = SIZES.get(composed.encoder)
+    if sizes is None:
         return {}
     settings = composed.settings()
     folder, source = settings.start.init_from, settings.encoder.model
@@ -63,14 +80,14 @@ def settings_of_model(
             "`init_from` must be where the model is, or is to be, converted "
             "to, but is not given"
         )
-    run_on_main(partial(find_or_convert, source, folder))
+    run_on_main(partial(find_or_convert, source, folder, composed.encoder))
     found = load_pretrained(folder).hparams
-    if "config" not in found:
+    if not {"config", *sizes} <= set(found):
         raise ValueError(
-            f"`init_from` must be a WavLM, wav2vec 2.0 or HuBERT, but "
+            f"`init_from` must be {KINDS[composed.encoder].what}, but "
             f"{folder} is of another kind: train from it with its own recipe"
         )
-    for key in SIZES:
+    for key in sizes:
         if overrides.get(key, found[key]) != found[key]:
             raise ValueError(
                 f"`{key}` must be {found[key]}, as the model of {folder} has "
@@ -78,7 +95,7 @@ def settings_of_model(
             )
     check_layers(settings.encoder.n_total, found["n_total"], folder)
     config = {**found["config"], **overrides.get("config", {})}
-    return {"config": config, **{key: found[key] for key in SIZES}}
+    return {"config": config, **{key: found[key] for key in sizes}}
 
 
 def check_layers(n_total: Any, n_there: int, folder: str) -> None:
@@ -98,13 +115,17 @@ def check_layers(n_total: Any, n_there: int, folder: str) -> None:
         )
 
 
-def find_or_convert(source: Any, folder: str) -> None:
+def find_or_convert(
+    source: Any, folder: str, encoder: str = "pretrained"
+) -> None:
     """Makes a model folder of a CTC model, unless it is there.
 
     Arguments
     ---------
     source : str, optional
         Hub id or folder of the model; not needed if the folder is there.
+    encoder : str
+        A key of KINDS.
 
     Raises
     ------
@@ -125,23 +146,39 @@ def find_or_convert(source: Any, folder: str) -> None:
             "`model` must be given: --model=facebook/wav2vec2-base-960h, or a "
             "folder of a CTC model"
         )
-    convert(source, folder)
+    convert(source, folder, encoder)
 
 
-def convert(source: str, folder: str) -> None:
+def convert(source: str, folder: str, encoder: str = "pretrained") -> None:
     """Writes a model folder that gives what a CTC model gives.
 
     Arguments
     ---------
     source : str
         Hub id or folder of the model.
+    encoder : str
+        A key of KINDS.
     """
+    kind = KINDS[encoder]
+    is_folder = Path(source).is_dir()
+    if is_folder:
+        _check_file(source, kind)
+    if not is_folder and is_hub_id(source):
+        print(f"fetching {source} from the Hugging Face Hub, if need be")
+    modules, task, sizes = kind.read(source)
+    model = modules["model"]
+    rate, layers = sizes["sample_rate"], even_gates(model.n_total)
+    table = make_table(modules, weights_hash(model), rate, "even", layers)
+    known_as = str(Path(source).resolve()) if is_folder else source
+    save_model(folder, modules, task, table, sizes, {SOURCE: known_as})
+    print(f"{source} is converted, {model.n_total} layers: {folder}")
+
+
+def _of_transformers(source: str) -> tuple[dict, TranscriptionTask, dict]:
+    """Modules, task and settings of a CTC model of Hugging Face."""
     from dld_brain.encoder.wavlm import ctc
 
     ctc.check_place(source)
-    is_folder = Path(source).is_dir()
-    if not is_folder:
-        print(f"fetching {source} from the Hugging Face Hub, if need be")
     theirs = ctc.read_ctc(source)
     task = TranscriptionTask(character_vocabulary(theirs.symbols))
     model = ctc.load_ctc(theirs)
@@ -151,12 +188,54 @@ def convert(source: str, folder: str) -> None:
         "normalize": norm.eval(),
         "model": model,
     }
-    sizes = _sizes(theirs, model.n_total)
-    rate, layers = sizes["sample_rate"], even_gates(model.n_total)
-    table = make_table(modules, weights_hash(model), rate, "even", layers)
-    known_as = str(Path(source).resolve()) if is_folder else source
-    save_model(folder, modules, task, table, sizes, {SOURCE: known_as})
-    print(f"{source} is converted, {model.n_total} layers: {folder}")
+    return modules, task, _sizes(theirs, model.n_total)
+
+
+def _of_speechbrain(source: str) -> tuple[dict, TranscriptionTask, dict]:
+    """Those of a stock model of SpeechBrain."""
+    from dld_brain.run.stock_folder import modules_of
+
+    return modules_of(source)
+
+
+class Kind(NamedTuple):
+    """A kind of models that runs start from.
+
+    Arguments
+    ---------
+    what : str
+        Its name, for messages.
+    told : str
+        The file that every one has.
+    read : callable
+        Source -> modules, task and settings.
+    """
+
+    what: str
+    told: str
+    read: Callable[[str], tuple[dict, TranscriptionTask, dict]]
+
+
+def _check_file(folder: str, kind: Kind) -> None:
+    """Raises for a folder that has the file of another kind alone."""
+    is_there = {name: Path(folder, name).is_file() for name in RECIPES}
+    others = [name for name in RECIPES if is_there[name]]
+    if others and not is_there[kind.told]:
+        raise ValueError(
+            f"`model` must be {kind.what}, but {folder} has {others[0]} and no "
+            f"{kind.told}: start with hparams/{RECIPES[others[0]]}"
+        )
+
+
+#: By the encoder's file.
+KINDS = {
+    "pretrained": Kind(
+        "a WavLM, wav2vec 2.0 or HuBERT", "config.json", _of_transformers
+    ),
+    "transformer_asr": Kind(
+        "a TransformerASR of SpeechBrain", "hyperparams.yaml", _of_speechbrain
+    ),
+}
 
 
 def _sizes(theirs: Any, n_total: int) -> dict[str, Any]:

@@ -282,6 +282,26 @@ class WhisperSizes:
 
 
 @dataclass(frozen=True)
+class TransformerASRSizes:
+    """Sizes of hparams/shared/transformer_asr.yml, most of them the model's."""
+
+    model: OptionalPath
+    sample_rate: Rate
+    n_mels: Annotated[Count, at_most(512)]
+    n_fft: Annotated[Count, at_most(16_384)]
+    window_ms: Annotated[Positive, at_most(1_000)]
+    hop_ms: Annotated[Positive, at_most(1_000)]
+    config: dict
+    n_total: Optional[Layers]
+    closed: Annotated[str, one_of("identity")]
+    per_depth: PerDepth
+    router: Block
+    freeze_stem: bool
+    task: Task
+    vocab_size: Vocabulary
+
+
+@dataclass(frozen=True)
 class PretrainedSizes(WavLMSizes):
     """Those of hparams/shared/pretrained.yml, most of them the model's."""
 
@@ -292,6 +312,7 @@ class PretrainedSizes(WavLMSizes):
 ENCODERS: dict[str, type] = {
     "conformer": ConformerSizes,
     "pretrained": PretrainedSizes,
+    "transformer_asr": TransformerASRSizes,
     "wavlm": WavLMSizes,
     "whisper": WhisperSizes,
 }
@@ -333,7 +354,9 @@ class Settings:
     optimisation: Optimisation
     evaluation: Evaluation
     search: Search
-    encoder: Union[ConformerSizes, WavLMSizes, WhisperSizes]
+    encoder: Union[
+        ConformerSizes, WavLMSizes, WhisperSizes, TransformerASRSizes
+    ]
     hparams_file: str
 
     @classmethod

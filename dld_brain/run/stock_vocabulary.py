@@ -63,7 +63,10 @@ def _blank(tree: StockTree, size: int) -> int:
     """Which output is the blank."""
     decoding = tree.follow(tree.keys.get("decoding_function"))
     told = decoding.arguments if isinstance(decoding, Made) else {}
-    value = tree.plain(told.get("blank_id", tree.keys.get("blank_index")))
+    search = tree.follow(tree.keys.get("test_beam_search"))
+    search = search if isinstance(search, dict) else {}
+    usual = search.get("blank_index", tree.keys.get("blank_index"))
+    value = tree.plain(told.get("blank_id", usual))
     if value == -1:  # SpeechBrain's word for the last
         value = size - 1
     if type(value) is not int or not 0 <= value < size:
@@ -107,16 +110,17 @@ def _of_pieces(path: Path, outputs: list[int]) -> SentencePieceProcessor:
 def _of_labels(path: Path, outputs: list[int]) -> SentencePieceProcessor:
     """A SentencePiece model of the labels of a CTCTextEncoder."""
     try:
-        _, labels, _ = CTCTextEncoder._load_literal(path)
+        _, labels, extras = CTCTextEncoder._load_literal(path)
     except (ValueError, SyntaxError, OSError, TypeError) as error:
         text = " ".join(str(error).split())[:160]
         raise ValueError(f"{path} must hold labels, but: {text}") from None
-    symbols = [_symbol(path, labels.get(i, f"<{i}>")) for i in outputs]
-    if labels.get(outputs[0], "<>")[:1] != "<":
+    blank = labels.pop(outputs[0], None)
+    if blank not in (None, extras.get("blank_label")):
         raise ValueError(
             f"the vocabulary of {path} must have a blank, but output "
-            f"{outputs[0]}, which is said to be it, is {symbols[0]!r}"
+            f"{outputs[0]}, which is said to be it, is {blank!r:.40}"
         )
+    symbols = [_symbol(path, labels.get(i, f"<{i}>")) for i in outputs]
     if SPACE not in symbols:
         raise ValueError(
             f"the vocabulary of {path} must have what parts words (' '), but "

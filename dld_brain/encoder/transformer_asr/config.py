@@ -69,7 +69,7 @@ BODY = {
     "d_ffn": COUNT,
     "dropout": SHARE,
     "activation": ACTIVATION,
-    "positional_encoding": _one_of("fixed_abs_sine"),
+    "positional_encoding": _one_of("fixed_abs_sine", None),
     "normalize_before": FLAG,
     "kernel_size": COUNT,
     "bias": FLAG,
@@ -84,7 +84,10 @@ BODY = {
 }
 #: Arguments of `ConvolutionFrontEnd`; its others stay as they are there.
 FRONT = {
-    "num_blocks": LAYERS,
+    "num_blocks": Rule(
+        f"a whole number of at most {MOST_LAYERS}",
+        lambda v: v == 0 and type(v) is int or _is_count(v, MOST_LAYERS),
+    ),
     "num_layers_per_block": LAYERS,
     "out_channels": _list_of(COUNT),
     "kernel_sizes": _list_of(COUNT),
@@ -116,15 +119,41 @@ def full_config(config: Mapping[str, Any]) -> dict[str, Any]:
     config = dict(config)
     front = config.pop(FRONT_KEY, {})
     found = _checked("config", TransformerASR, BODY, config)
+    _check_body(found)
+    where = f"config.{FRONT_KEY}"
+    front = _checked(where, ConvolutionFrontEnd, FRONT, front)
+    _check_front(where, front)
+    return {**found, FRONT_KEY: front}
+
+
+def _check_body(found: Mapping[str, Any]) -> None:
+    """Raises where arguments do not go together."""
     for divisor in (2, found["nhead"]):
         if found["d_model"] % divisor:
             raise ValueError(
                 f"`config.d_model` must be a multiple of 2 and of `nhead` "
                 f"({found['nhead']}), but is {found['d_model']}"
             )
-    where = f"config.{FRONT_KEY}"
-    found[FRONT_KEY] = _checked(where, ConvolutionFrontEnd, FRONT, front)
-    return found
+    if found["encoder_module"] == "conformer" and not found["normalize_before"]:
+        raise ValueError(
+            "`config.normalize_before` must be true for a Conformer, but is not"
+        )
+    is_relative = found["attention_type"] == "RelPosMHAXL"
+    if found["positional_encoding"] is None and not is_relative:
+        raise ValueError(
+            "`config.positional_encoding` must be fixed_abs_sine without "
+            "RelPosMHAXL, but is null"
+        )
+
+
+def _check_front(where: str, front: Mapping[str, Any]) -> None:
+    """Raises where a block lacks a value."""
+    for key, value in front.items():
+        if isinstance(value, list) and len(value) < front["num_blocks"]:
+            raise ValueError(
+                f"`{where}.{key}` must have a value for each of the "
+                f"{front['num_blocks']} blocks, but has {len(value)}"
+            )
 
 
 def _checked(

@@ -5,6 +5,7 @@ what lies behind its end, where SpeechBrain's Conformer masks what comes out of
 its convolution, and its Branchformer nothing.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any, Optional, Union
 
@@ -197,6 +198,12 @@ def make_stock(
     """SpeechBrain's front end and encoder, of a whole configuration."""
     front = arguments(config[FRONT_KEY], ConvolutionFrontEnd)
     cnn = ConvolutionFrontEnd(input_shape=(8, 10, n_mels), **front)
+    width = math.prod(cnn.get_output_shape()[2:])
+    if width != config["input_size"]:
+        raise ValueError(
+            f"`config.input_size` must be {width}, which the front end gives "
+            f"a frame, but is {config['input_size']}"
+        )
     body = arguments(config, TransformerASR)
     # Neither decoder nor its vocabulary: the size of none is of no effect.
     stock = TransformerASR(

@@ -96,6 +96,8 @@ def test_minilibrispeech_from_preparation_to_transcript(real_speech, tmp_path):
     options = small(
         corpus="MiniLibriSpeech",
         data_folder=pack,
+        token_type="char",
+        vocab_size=24,
         max_batch_seconds=60,
         num_buckets=10,
         number_of_epochs=1,

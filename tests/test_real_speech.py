@@ -9,6 +9,9 @@ from conftest import small
 from dld_brain.run.main import train as main
 from pretrained_interfaces import DynamicEncoderASR, DynamicEncoderClassifier
 from recipes.LibriSpeech.librispeech_prepare import prepare_librispeech
+from recipes.MiniLibriSpeech.minilibrispeech_prepare import (
+    prepare_minilibrispeech,
+)
 
 
 def test_an4_has_its_official_numbers(real_speech, tmp_path):
@@ -68,6 +71,47 @@ def test_librispeech_from_preparation_to_transcript(real_speech, tmp_path):
     file = sorted(data.glob("test-clean/*/*/*.flac"))[0]
     for n_layers in asr.depths:
         assert isinstance(asr.transcribe_file(file, n_layers), str)
+
+
+def test_minilibrispeech_from_preparation_to_transcript(real_speech, tmp_path):
+    """Its genuine layout in Opus, 1344 utterances; a few of them in training."""
+    data = real_speech / "librispeech_clean5/LibriSpeech"
+    counts = {"train-clean-5": 1012, "dev": 124, "test": 208}
+    prepare_minilibrispeech(str(data), str(tmp_path), list(counts))
+    found = {split: rows(tmp_path / f"{split}.csv") for split in counts}
+    assert {split: len(found[split]) for split in counts} == counts
+    hours = {s: sum(float(r["duration"]) for r in found[s]) for s in counts}
+    assert [round(h / 3600, 2) for h in hours.values()] == [3.54, 0.47, 0.71]
+    speakers = [{r["spk_id"] for r in found[s]} for s in counts]
+    assert [len(s) for s in speakers] == [17, 3, 4]
+    assert len(set.union(*speakers)) == 24
+    pack = tmp_path / "LibriSpeech"
+    for split, speaker in (
+        ("train-clean-5", "1737"),
+        ("dev-clean", "226"),
+        ("test-clean", "19"),
+    ):
+        (pack / split).mkdir(parents=True)
+        (pack / split / speaker).symlink_to(data / split / speaker)
+    options = small(
+        corpus="MiniLibriSpeech",
+        data_folder=pack,
+        token_type="char",
+        vocab_size=24,
+        max_batch_seconds=60,
+        num_buckets=10,
+        number_of_epochs=1,
+        **{"schedule.n_warmup_steps": 10},
+        output_folder=tmp_path / "dld/1",
+        teacher_overrides=f"{{output_folder: {tmp_path}/teacher/1, "
+        "number_of_epochs: 1, max_batch_seconds: 60, num_buckets: 10}",
+    )
+    main(["hparams/conformer_dld.yaml", *options])
+    report = json.loads((tmp_path / "dld/1/depth_report.json").read_text())
+    assert [r["n_layers"] for r in report["sets"]["test"]] == [2, 3]
+    asr = DynamicEncoderASR.from_hparams(tmp_path / "dld/1/pretrained")
+    file = sorted(data.glob("test-clean/*/*/*.opus"))[0]
+    assert isinstance(asr.transcribe_file(file, 2), str)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Prepares LibriSpeech (https://www.openslr.org/12)."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Optional
 
@@ -14,6 +15,8 @@ from dld_brain.audio.text_files import read_lines, visible_files
 #: Endings of the audio, in the order in which they are looked for; upstream's
 #: is the first.
 ENDINGS = (".flac", ".wav", ".opus", ".ogg", ".mp3")
+#: What finds a split in a corpus's folder: its utterances, what is wrong.
+Find = Callable[[str, str], tuple[list[Utterance], list[str]]]
 
 
 def prepare_librispeech(
@@ -44,6 +47,27 @@ def prepare_librispeech(
     CorpusError
         If a split is not there, or an utterance has a problem.
     """
+    write_splits(
+        find_split,
+        data_folder,
+        csv_folder,
+        splits,
+        allow_problems,
+        workers,
+        decode_audio,
+    )
+
+
+def write_splits(
+    find: Find,
+    data_folder: str,
+    csv_folder: str,
+    splits: list[str],
+    allow_problems: bool,
+    workers: Optional[int],
+    decode_audio: bool,
+) -> None:
+    """Writes what `find` finds of each split that has no CSV file yet."""
     for split in missing_splits(
         csv_folder,
         splits,
@@ -51,13 +75,7 @@ def prepare_librispeech(
         allow_problems=allow_problems,
         decode_audio=decode_audio,
     ):
-        folder = Path(data_folder, split)
-        if not folder.is_dir():
-            raise CorpusError(
-                f"split {split!r} must be a folder of {data_folder}, but is "
-                f"not: there are {', '.join(splits_of(data_folder)) or 'none'}"
-            )
-        utterances, problems = find_utterances(folder)
+        utterances, problems = find(data_folder, split)
         write_split(
             Path(csv_folder, f"{split}.csv"),
             utterances,
@@ -67,6 +85,19 @@ def prepare_librispeech(
             workers,
             decode_audio,
         )
+
+
+def find_split(
+    data_folder: str, split: str
+) -> tuple[list[Utterance], list[str]]:
+    """Reads the folder of a split; see `find_utterances`."""
+    folder = Path(data_folder, split)
+    if not folder.is_dir():
+        raise CorpusError(
+            f"split {split!r} must be a folder of {data_folder}, but is "
+            f"not: there are {', '.join(splits_of(data_folder)) or 'none'}"
+        )
+    return find_utterances(folder)
 
 
 def splits_of(data_folder: str) -> list[str]:

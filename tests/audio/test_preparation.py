@@ -13,6 +13,9 @@ from dld_brain.files import fingerprint
 from recipes.AN4.an4_prepare import LINE, prepare_an4
 from recipes.FluentSpeechCommands.fsc_prepare import prepare_fsc
 from recipes.LibriSpeech.librispeech_prepare import prepare_librispeech
+from recipes.MiniLibriSpeech.minilibrispeech_prepare import (
+    prepare_minilibrispeech,
+)
 from recipes.SpokenCommands.espeak import Espeak, Speech
 from recipes.SpokenCommands.spoken_commands_prepare import (
     prepare_spoken_commands,
@@ -41,6 +44,34 @@ def test_librispeech_rows(librispeech, tmp_path):
     assert found[1]["wav"] == "$data_root/train-clean-100/3/7/3-7-0000.flac"
     info = soundfile.info(librispeech / "train-clean-100/3/7/3-7-0000.flac")
     assert float(found[1]["duration"]) == pytest.approx(info.duration, abs=1e-3)
+
+
+def test_minilibrispeech_has_the_test_speech_of_librispeech(
+    librispeech, tmp_path
+):
+    """Or half of the speakers of its development speech, without that."""
+    splits = ["train-clean-100", "dev", "test"]
+    prepare_minilibrispeech(str(librispeech), str(tmp_path / "a"), splits)
+    ids = [[r["ID"] for r in rows(tmp_path / f"a/{s}.csv")] for s in splits]
+    assert ids[1:] == [["1-7-0000"], ["5-7-0000"]] and len(ids[0]) == 3
+    # OpenSLR 31 alone: of four speakers the second and the fourth
+    shutil.rmtree(librispeech / "test-clean")
+    mini = librispeech / "train-clean-100"
+    shutil.copytree(librispeech / "dev-clean", mini, dirs_exist_ok=True)
+    mini.rename(librispeech / "dev-clean-2")
+    prepare_minilibrispeech(str(librispeech), str(tmp_path / "b"), splits[1:])
+    found = {s: rows(tmp_path / f"b/{s}.csv") for s in ("dev", "test")}
+    assert [row["spk_id"] for row in found["dev"]] == ["1", "3"]
+    assert [row["spk_id"] for row in found["test"]] == ["2", "4"]
+    assert found["dev"][0]["wav"].startswith("$data_root/dev-clean-2/1/")
+
+
+def test_minilibrispeech_without_development_speech_is_said(
+    librispeech, tmp_path
+):
+    shutil.rmtree(librispeech / "dev-clean")
+    with pytest.raises(CorpusError, match="'dev-clean-2' must be a folder of"):
+        prepare_minilibrispeech(str(librispeech), str(tmp_path), ["dev"])
 
 
 def break_audio(folder):

@@ -17,6 +17,39 @@ from dld_brain.audio.lengths import padding_mask
 BLANK_ID = 0
 
 
+def states_distance(
+    teacher: torch.Tensor, student: torch.Tensor, lengths: torch.Tensor
+) -> torch.Tensor:
+    """Squared distance of an encoder's outputs, summed over the frames.
+
+    Of the teacher's variance over its dimensions and frames: a student that
+    says the mean has 1 a frame.
+
+    Arguments
+    ---------
+    teacher, student : torch.Tensor
+        Outputs behind the last norm, [B, T, D]; the teacher's T may be more.
+    lengths : torch.Tensor
+        Valid frames, [B].
+
+    Returns
+    -------
+    torch.Tensor
+        [B].
+
+    Example
+    -------
+    >>> x = torch.tensor([[[1.0, -1.0], [5.0, 5.0]]])
+    >>> states_distance(x, x - 1.0, torch.tensor([1]))
+    tensor([1.])
+    """
+    teacher = teacher[:, : student.shape[1]]
+    padding = padding_mask(lengths, student.shape[1])
+    scale = teacher[~padding].var(correction=0)
+    distances = (student - teacher).square().mean(-1) / scale
+    return distances.masked_fill(padding, 0.0).sum(1)
+
+
 def ctc_frames_needed(
     targets: torch.Tensor, target_lengths: torch.Tensor
 ) -> torch.Tensor:

@@ -15,6 +15,7 @@ from dld_brain.encoder.device import find_device
 from dld_brain.encoder.encoder import EncoderOutput
 from dld_brain.gates.gates import Gates
 from dld_brain.gates.layer_sets import check_n_layers
+from dld_brain.model_folder.loader import INTERFACES
 from dld_brain.model_folder.read import HPARAMS, load_pretrained
 from dld_brain.model_folder.training import longest_utterance
 from pretrained_interfaces.inputs import check_batch, check_source, find_audio
@@ -111,11 +112,10 @@ class DynamicDepth(Pretrained):
             is_alone=folder == source,
         )
         if model.task.key not in cls.HPARAMS_NEEDED:
-            name = {"tokenizer": "ASR", "label_encoder": "Classifier"}
             raise ValueError(
                 f"{cls.__name__} must have a model for its task, but {source} "
                 f"holds one of {model.task.name}: use "
-                f"DynamicEncoder{name[model.task.key]}"
+                f"{INTERFACES[model.task.key]}"
             )
         hparams = {**model.hparams, "savedir": savedir}
         found = cls(modules=model.modules, hparams=hparams, **kwargs)

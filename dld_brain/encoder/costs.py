@@ -87,7 +87,7 @@ def macs_by_part(
     with sdpa_kernel(SDPBackend.MATH):
         x, lengths = count("stem", model.stem, feats, lengths)
         x = count("layers", model.run_layers, x, lengths)
-        count("head", model.run_head, x, lengths, Gates.full(model.n_total))
+        count("head", model.run_typical_head, x, lengths)
     return macs
 
 

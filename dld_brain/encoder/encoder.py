@@ -1,7 +1,7 @@
 """The encoder round a stack of gated layers: from features to log-probs."""
 
 from collections.abc import Sequence
-from typing import NamedTuple, Optional, Union
+from typing import Any, NamedTuple, Optional, Union
 
 import torch
 from torch import nn
@@ -27,12 +27,22 @@ class EncoderOutput(NamedTuple):
     routing : Decision, optional
         What the router decided: gates, outside of training 0 or 1, and the
         probabilities behind them, [L, B] each.
+    tokens : torch.Tensor, optional
+        Of a decoder that was told the targets, what it says untold, [B, U];
+        where it was not told, the likeliest of `log_probs`.
+    states : torch.Tensor, optional
+        Of an encoder with a decoder behind it, its output, [B, T', D].
+    frames : torch.Tensor, optional
+        Valid ones of these, [B].
     """
 
     log_probs: torch.Tensor
     lengths: torch.Tensor
     gates: Optional[Gates] = None
     routing: Optional[Decision] = None
+    tokens: Optional[torch.Tensor] = None
+    states: Optional[torch.Tensor] = None
+    frames: Optional[torch.Tensor] = None
 
 
 class DynamicEncoder(nn.Module):
@@ -97,6 +107,7 @@ class DynamicEncoder(nn.Module):
         feats: torch.Tensor,
         lengths: torch.Tensor,
         gates: Optional[Sequence[Union[Gates, Routed]]] = None,
+        **given: Any,
     ) -> list[EncoderOutput]:
         """Computes log-probabilities at the depths that the gates give.
 
@@ -113,6 +124,8 @@ class DynamicEncoder(nn.Module):
         gates : sequence of Gates or Routed, optional
             Of each run the gates, or that the router decides; one run with
             all open if not given.
+        **given
+            What the head gets beside its input; see `Task.given`.
 
         Returns
         -------
@@ -126,7 +139,7 @@ class DynamicEncoder(nn.Module):
         context = self.context(x, lengths)
         outputs = dict(self.layers.run_many(x, fixed, **context))
         heads = iter(
-            self.run_head(outputs[run], lengths, g)
+            self.run_head(outputs[run], lengths, g, **given)
             for run, g in enumerate(fixed)
         )
         return [
@@ -237,3 +250,23 @@ class DynamicEncoder(nn.Module):
         else:
             logits = self.per_depth[gates.depth - 1](self.head, x)
         return EncoderOutput(logits.log_softmax(-1), lengths, gates)
+
+    @torch.no_grad()
+    def teach(
+        self, feats: torch.Tensor, lengths: torch.Tensor, **given: Any
+    ) -> EncoderOutput:
+        """What a student learns from: the full depth.
+
+        Arguments
+        ---------
+        feats : torch.Tensor
+            Features, [B, T, F].
+        lengths : torch.Tensor
+            Valid frames, [B].
+        """
+        (taught,) = self(feats, lengths, **given)
+        return taught
+
+    def run_typical_head(self, x: torch.Tensor, lengths: torch.Tensor) -> None:
+        """What a head computes for speech; costs are counted of it."""
+        self.run_head(x, lengths, Gates.full(self.n_total))

@@ -42,7 +42,7 @@ def part_of(model: DynamicEncoder, gates: Gates) -> DynamicEncoder:
     layers = [model.layers.layers[i] for i in gates.layers]
     parts = (model.stem, layers, model.layers.norm, model.head)
     stem, layers, norm, head = copy.deepcopy(parts)
-    found = DynamicEncoder(
+    found = type(model)(
         stem,
         GatedLayers(layers, norm=norm),
         head,

@@ -2,7 +2,7 @@
 
 import operator
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Optional
 
 import torch
@@ -18,6 +18,9 @@ class Gates:
         Layers that run, rising, counted from 0.
     n_total : int
         Layers in the stack, L.
+    decoder : Gates, optional
+        Of the layers of a decoder behind the stack, where there is one; all
+        open if not given.
 
     Raises
     ------
@@ -34,6 +37,7 @@ class Gates:
 
     layers: tuple[int, ...]
     n_total: int
+    decoder: Optional["Gates"] = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         layers = tuple(map(whole_number, self.layers))
@@ -81,7 +85,12 @@ class Gates:
 
     def without(self, layer: int) -> "Gates":
         """The same gates, but for one layer that is closed."""
-        return Gates(tuple(i for i in self.layers if i != layer), self.n_total)
+        layers = tuple(i for i in self.layers if i != layer)
+        return replace(self, layers=layers)
+
+    def with_decoder(self, decoder: Optional["Gates"]) -> "Gates":
+        """The same gates, and those of a decoder."""
+        return replace(self, decoder=decoder)
 
 
 class Routed(NamedTuple):

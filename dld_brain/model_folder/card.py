@@ -12,6 +12,7 @@ CARD = "README.md"
 PIPELINES = {
     "tokenizer": "automatic-speech-recognition",
     "label_encoder": "audio-classification",
+    "whisper_tokenizer": "automatic-speech-recognition",
 }
 LOAD = {
     "tokenizer": """\
@@ -24,6 +25,11 @@ from pretrained_interfaces import DynamicEncoderClassifier
 
 classifier = DynamicEncoderClassifier.from_hparams("this folder")
 classifier.classify_file("speech.wav", n_layers={n}).text_lab""",
+    "whisper_tokenizer": """\
+from pretrained_interfaces import DynamicWhisperASR
+
+asr = DynamicWhisperASR.from_hparams("this folder, or owner/name")
+asr.transcribe_file("speech.wav", n_layers={n})""",
 }
 
 

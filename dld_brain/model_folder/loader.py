@@ -103,14 +103,19 @@ class ModelLoader:
         ValueError
             Always.
         """
-        name = {"tokenizer": "ASR", "label_encoder": "Classifier"}
         raise ValueError(
             f"{default_source} is a model whose depth is chosen at each call: "
-            f"load it with pretrained_interfaces.DynamicEncoder"
-            f"{name[self.kind.key]}, or export one depth of it (python -m "
+            f"load it with pretrained_interfaces."
+            f"{INTERFACES[self.kind.key]}, or export one depth of it (python -m "
             f"dld_brain.export submodel)"
         )
 
 
+#: What loads a model, by the name of its vocabulary.
+INTERFACES = {
+    "tokenizer": "DynamicEncoderASR",
+    "label_encoder": "DynamicEncoderClassifier",
+    "whisper_tokenizer": "DynamicWhisperASR",
+}
 #: Files that every model folder has, beside its vocabulary.
 FILES = ("hyperparams.yaml", MODEL, NORMALIZE, TABLE)

@@ -19,7 +19,11 @@ DISTILLATION = Choice(
     "distillation",
     "divergence",
     DIVERGENCES,
-    common={"weight": Weight, "in_place_weight": Weight},
+    common={
+        "weight": Weight,
+        "in_place_weight": Weight,
+        "states_weight": Weight,
+    },
     noun="divergences",
 )
 SCHEDULE = Choice("schedule", "kind", SCHEDULES, ("lr",), noun="schedules")

@@ -22,7 +22,7 @@ from dld_brain.model_folder import (
 from dld_brain.model_folder.save import TRAINING
 from dld_brain.run.config import Composed
 from dld_brain.search.choose import even_gates, make_table
-from dld_brain.tasks import TranscriptionTask
+from dld_brain.tasks import Task, TranscriptionTask
 from dld_brain.tasks.characters import character_vocabulary
 from speechbrain.utils.distributed import run_on_main
 
@@ -38,6 +38,7 @@ SIZES = {
         "window_ms",
         "hop_ms",
     ),
+    "whole_whisper": ("vocab_size", "n_mels", "decoder"),
 }
 #: Recipes of models that are no such model, by the file that tells them.
 RECIPES = {
@@ -198,6 +199,13 @@ def _of_speechbrain(source: str) -> tuple[dict, TranscriptionTask, dict]:
     return modules_of(source)
 
 
+def _of_whisper(source: str) -> tuple[dict, Task, dict]:
+    """Those of a Whisper whose decoder is kept."""
+    from dld_brain.run.whole_whisper import modules_of
+
+    return modules_of(source)
+
+
 class Kind(NamedTuple):
     """A kind of models that runs start from.
 
@@ -213,7 +221,7 @@ class Kind(NamedTuple):
 
     what: str
     told: str
-    read: Callable[[str], tuple[dict, TranscriptionTask, dict]]
+    read: Callable[[str], tuple[dict, Task, dict]]
 
 
 def _check_file(folder: str, kind: Kind) -> None:
@@ -235,6 +243,7 @@ KINDS = {
     "transformer_asr": Kind(
         "a TransformerASR of SpeechBrain", "hyperparams.yaml", _of_speechbrain
     ),
+    "whole_whisper": Kind("a Whisper", "config.json", _of_whisper),
 }
 
 

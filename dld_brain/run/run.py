@@ -26,6 +26,10 @@ from dld_brain.run.places import find_preparation
 from dld_brain.run.record import command_of
 from dld_brain.run.scoring import Scoring
 from dld_brain.run.settings import Settings
+from dld_brain.run.transcripts import (
+    FOLDER as TRANSCRIBED,
+    transcribe_splits,
+)
 from dld_brain.tasks import Task, find_task
 from dld_brain.training.brain import Augmentation, DLDBrain, Keeping, Weights
 from dld_brain.training.clock import layer_passes, read_training
@@ -73,6 +77,7 @@ def make_brain(
         weights=Weights(
             task=losses.task_weight,
             teacher=losses.distillation["weight"],
+            states=losses.distillation["states_weight"],
             in_place=losses.distillation["in_place_weight"],
             intermediate=losses.intermediate_weight,
         ),
@@ -195,6 +200,7 @@ class Run:
             settings, start.of_the_vocabulary(settings, models, self.folders)
         )
         teacher = models.get(self.folders.get("teacher", ""))
+        self._transcribe()
         if "init_from" in self.folders:
             folder = self.folders["init_from"]
             source = models[folder].modules
@@ -365,6 +371,22 @@ class Run:
             },
         )
         return told.csv_folder
+
+    def _transcribe(self) -> None:
+        """Has the teacher transcribe what is trained on, if it is to."""
+        told = self.settings.data
+        if told.transcripts != "teacher":
+            return
+        splits = belongings.splits_to_prepare(self.settings, self.is_training)
+        arguments = {
+            "folder": self.settings.start.teacher,
+            "csv_folder": self.csv_folder,
+            "data_root": told.data_folder,
+            "splits": {s: s in told.train_splits for s in splits},
+            "output_folder": self.settings.start.output_folder,
+        }
+        run_on_main(transcribe_splits, kwargs=arguments)
+        self.csv_folder = str(Path(arguments["output_folder"], TRANSCRIBED))
 
     def _keep_what_it_starts_from(self) -> None:
         """Keeps the teacher's scores, and what the first model took."""

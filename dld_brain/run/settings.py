@@ -35,7 +35,7 @@ from dld_brain.run.checks import (
 from dld_brain.run.choices import Block
 from dld_brain.search.choose import check_splits
 from dld_brain.search.strategies import STRATEGIES, check_strategy
-from dld_brain.tasks import TASKS
+from dld_brain.tasks import TASKS, Seq2SeqTask
 from dld_brain.training.checkpoints import ORDERS
 
 Task = Annotated[str, one_of(*TASKS)]
@@ -89,6 +89,7 @@ class Data:
     valid_splits: SomeWords
     test_splits: SomeWords
     may_miss: Words
+    transcripts: Annotated[str, one_of("corpus", "teacher")]
     text_case: Annotated[str, one_of(*CASES)]
     token_type: Annotated[str, one_of("unigram", "bpe", "char")]
     max_unspellable: Share
@@ -266,6 +267,7 @@ class WhisperSizes:
     freeze_stem: bool
     task: Task
     vocab_size: Vocabulary
+    decoder: Optional[dict]
 
     def __post_init__(self) -> None:
         """Raises where Whisper would not be what it is."""
@@ -302,6 +304,13 @@ class TransformerASRSizes:
 
 
 @dataclass(frozen=True)
+class WholeWhisperSizes(WhisperSizes):
+    """Those of hparams/shared/whole_whisper.yml, most of them the model's."""
+
+    model: OptionalPath
+
+
+@dataclass(frozen=True)
 class PretrainedSizes(WavLMSizes):
     """Those of hparams/shared/pretrained.yml, most of them the model's."""
 
@@ -315,6 +324,7 @@ ENCODERS: dict[str, type] = {
     "transformer_asr": TransformerASRSizes,
     "wavlm": WavLMSizes,
     "whisper": WhisperSizes,
+    "whole_whisper": WholeWhisperSizes,
 }
 SECTIONS = (Data, Start, Losses, Optimisation, Evaluation, Search)
 #: Type of each setting, by key.
@@ -411,6 +421,7 @@ class Settings:
                 "`new_head` must be given with `init_from`, the model whose "
                 "head is made anew, but without one it is given"
             )
+        self._check_transcripts()
         self.losses.distillation.make()
         self.optimisation.schedule.make(lr=self.optimisation.lr)
         if self.data.no_speech and not TASKS[self.encoder.task].has_silence:
@@ -423,6 +434,21 @@ class Settings:
         )
         if self.encoder.n_total is not None:
             self.check_depths(self.encoder.n_total)
+
+    def _check_transcripts(self) -> None:
+        """Raises where transcripts, or states, are none of the model's."""
+        is_whole = self.encoder.task == Seq2SeqTask.name
+        states_weight = self.losses.distillation["states_weight"]
+        for key, value, is_asked in (
+            ("transcripts", "teacher", self.data.transcripts == "teacher"),
+            ("distillation.states_weight", states_weight, states_weight > 0),
+        ):
+            if is_asked and not (is_whole and self.start.teacher):
+                raise ValueError(
+                    f"`{key}` must not be {value} without a teacher that is a "
+                    f"Whisper with its decoder (hparams/"
+                    f"whisper_any_depth.yaml), but is"
+                )
 
     def check_depths(self, n_total: int) -> None:
         """Raises where a depth is asked for that the model has not."""

@@ -129,7 +129,8 @@ class LayerScores:
         context = self.model.context(batch.x, batch.lengths)
         outputs = self.model.layers.run_many(batch.x, sets, **context)
         for run, y in outputs:
-            out = self.model.run_head(y, batch.lengths, sets[run])
+            given = self.task.given(batch.targets, batch.target_lengths)
+            out = self.model.run_head(y, batch.lengths, sets[run], **given)
             loss = self.task.loss(out, batch.targets, batch.target_lengths)
             sums[sets[run]] += float(loss.sum())
 

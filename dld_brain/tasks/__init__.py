@@ -6,11 +6,13 @@ else; this package is where they do.
 
 from dld_brain.tasks.base import Task
 from dld_brain.tasks.classification import ClassificationTask
+from dld_brain.tasks.seq2seq import Seq2SeqTask
 from dld_brain.tasks.transcription import TranscriptionTask
 
 #: By the value of `task` in an hparams file.
 TASKS: dict[str, type[Task]] = {
-    task.name: task for task in (TranscriptionTask, ClassificationTask)
+    task.name: task
+    for task in (TranscriptionTask, ClassificationTask, Seq2SeqTask)
 }
 
 
@@ -22,7 +24,7 @@ def find_task(name: str) -> type[Task]:
     >>> find_task("translation")
     Traceback (most recent call last):
     ...
-    ValueError: `task` must be one of transcription, classification, but ...
+    ValueError: `task` must be one of transcription, classification, seq2seq, ...
     """
     if name not in TASKS:
         raise ValueError(

@@ -104,6 +104,25 @@ class Task(ABC):
     def unknown(self, references: Sequence[str]) -> dict[str, int]:
         """References that no answer can equal."""
 
+    def given(
+        self,
+        targets: torch.Tensor,
+        target_lengths: torch.Tensor,
+        is_answered: bool = False,
+    ) -> dict[str, Any]:
+        """What the head has to know for the loss, beside its input: nothing.
+
+        Arguments
+        ---------
+        targets : torch.Tensor
+            Target ids, [B, U].
+        target_lengths : torch.Tensor
+            Valid ids, [B].
+        is_answered : bool
+            Whether the output is to be decoded, too.
+        """
+        return {}
+
     @abstractmethod
     def loss(
         self,

@@ -16,7 +16,7 @@ from dld_brain.audio.lengths import absolute_lengths
 from dld_brain.audio.no_speech import mix_in
 from dld_brain.encoder.encoder import EncoderOutput
 from dld_brain.gates.sampler import GatedRun, GateSampler, with_intermediate
-from dld_brain.losses import Divergence
+from dld_brain.losses import Divergence, states_distance
 from dld_brain.tasks import Task
 from dld_brain.training.checkpoints import (
     ORDERS,
@@ -53,6 +53,9 @@ class Weights:
     ---------
     teacher : float
         Of the divergence from the teacher.
+    states : float
+        Of the distance from the teacher's encoder's outputs, where a decoder
+        stands behind them.
     in_place : float
         Of a shallower run's divergence from the own full depth.
     intermediate : float
@@ -61,6 +64,7 @@ class Weights:
 
     task: float = 1.0
     teacher: float = 1.0
+    states: float = 0.0
     in_place: float = 0.0
     intermediate: float = 0.0
 
@@ -210,14 +214,22 @@ class DLDBrain(Loop):
         """audio -> features -> stem -> gated layers -> head."""
         batch = batch.to(self.device)
         feats, lengths = self.extract_features(batch, stage)
-        runs = self.runs(stage)
-        outs = self.modules.model(feats, lengths, [run.gates for run in runs])
+        runs, is_training = self.runs(stage), stage == sb.Stage.TRAIN
+        gates, given = [run.gates for run in runs], self._given(batch, stage)
+        outs = self.modules.model(feats, lengths, gates, **given)
         students = list(zip(runs, outs))
-        if stage != sb.Stage.TRAIN or self.teacher is None:
+        if not is_training or self.teacher is None:
             return Predictions(students)
-        with torch.no_grad():
-            (taught,) = self.teacher(feats, lengths)
-        return Predictions(students, taught)
+        return Predictions(
+            students, self.teacher.teach(feats, lengths, **given)
+        )
+
+    def _given(self, batch: Any, stage: sb.Stage) -> dict[str, Any]:
+        """What heads have to know of a batch beside its speech."""
+        targets, target_lens = batch.targets
+        lengths = absolute_lengths(target_lens, targets.shape[1])
+        is_answered = stage != sb.Stage.TRAIN
+        return self.task.given(targets, lengths, is_answered)
 
     def extract_features(
         self, batch: Any, stage: sb.Stage
@@ -319,6 +331,12 @@ class DLDBrain(Loop):
             kl = self.distill(teacher, out.log_probs, out.lengths)
             self.stats.add("kl", kl)
             total = total + self.weights.teacher * kl
+            if self.weights.states:
+                distance = states_distance(
+                    predictions.teacher.states, out.states, out.frames
+                )
+                self.stats.add("states", distance)
+                total = total + self.weights.states * distance
         if self.weights.in_place and run.depth != self.n_total:
             full = next(
                 out

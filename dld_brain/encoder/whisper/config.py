@@ -1,4 +1,4 @@
-"""The sizes of a Whisper's encoder."""
+"""The sizes of a Whisper: its encoder's, and its decoder's."""
 
 from dataclasses import asdict, dataclass, fields
 
@@ -50,3 +50,54 @@ class WhisperConfig:
 
 
 KEYS = tuple(field.name for field in fields(WhisperConfig))
+
+
+@dataclass(frozen=True)
+class DecoderConfig:
+    """Sizes of a decoder, by Hugging Face's names, and what it is told first.
+
+    Arguments
+    ---------
+    prompt : list of int
+        Tokens in front of every transcript: start, language, task, and that
+        there are no timestamps.
+    end : int
+        The token behind it.
+    begin_suppress_tokens : list of int
+        Tokens that no transcript begins with.
+    """
+
+    vocab_size: int = 51864
+    decoder_layers: int = 4
+    decoder_attention_heads: int = 6
+    decoder_ffn_dim: int = 1536
+    max_target_positions: int = 448
+    prompt: tuple[int, ...] = (50257, 50362)
+    end: int = 50256
+    begin_suppress_tokens: tuple[int, ...] = (220, 50256)
+    suppress_tokens: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raises where a size is none, or a token is no token."""
+        for key, value in asdict(self).items():
+            if isinstance(value, (list, tuple)):
+                object.__setattr__(self, key, tuple(value))
+                ids, what = value, f"tokens below {self.vocab_size}"
+            else:
+                ids, what = (value,), "a whole number above 0"
+            is_size = not isinstance(value, (list, tuple)) and key != "end"
+            most = None if is_size else self.vocab_size
+            for i in ids:
+                if type(i) is not int or i < 0 or (most and i >= most):
+                    raise ValueError(
+                        f"`decoder.{key}` must be {what}, but is {value!r}"
+                    )
+            if is_size and value < 1:
+                raise ValueError(
+                    f"`decoder.{key}` must be {what}, but is {value!r}"
+                )
+        if not self.prompt:
+            raise ValueError("`decoder.prompt` must have a token, but has none")
+
+
+DECODER_KEYS = tuple(field.name for field in fields(DecoderConfig))

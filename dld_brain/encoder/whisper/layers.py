@@ -15,8 +15,20 @@ from torch import nn
 from dld_brain.audio.lengths import padding_mask
 from dld_brain.encoder.encoder import DynamicEncoder
 from dld_brain.encoder.family import Body
-from dld_brain.encoder.whisper.config import N_POSITIONS, WhisperConfig
-from dld_brain.encoder.whisper.source import find_source, load_source
+from dld_brain.encoder.stack import GatedLayers
+from dld_brain.encoder.whisper.attention import WhisperLayer
+from dld_brain.encoder.whisper.config import (
+    N_POSITIONS,
+    DecoderConfig,
+    WhisperConfig,
+)
+from dld_brain.encoder.whisper.decoder import DynamicWhisper, WhisperDecoder
+from dld_brain.encoder.whisper.source import (
+    Source,
+    find_source,
+    load_decoder,
+    load_source,
+)
 
 
 class WhisperStem(nn.Module):
@@ -54,47 +66,6 @@ def sinusoids(n_frames: int, d_model: int) -> torch.Tensor:
     return torch.cat((angles.sin(), angles.cos()), dim=1)
 
 
-class WhisperLayer(nn.Module):
-    """Pre-norm attention and feed-forward, with fused attention."""
-
-    def __init__(self, config: WhisperConfig) -> None:
-        super().__init__()
-        width, inner = config.d_model, config.encoder_ffn_dim
-        self.self_attn = nn.ModuleDict()
-        for name in ("q", "k", "v", "out"):
-            project = nn.Linear(width, width, bias=name != "k")
-            self.self_attn[f"{name}_proj"] = project
-        self.self_attn_layer_norm = nn.LayerNorm(width)
-        self.fc1, self.fc2 = nn.Linear(width, inner), nn.Linear(inner, width)
-        self.final_layer_norm = nn.LayerNorm(width)
-        self.drop = nn.Dropout(config.dropout)
-        self.inner_drop = nn.Dropout(config.activation_dropout)
-        self.n_heads = config.encoder_attention_heads
-        self.attention_dropout = config.attention_dropout
-
-    def forward(
-        self, x: torch.Tensor, padding: Optional[torch.Tensor] = None
-    ) -> torch.Tensor:
-        """[B, T, D] -> [B, T, D]; `padding` [B, T], true where it is."""
-        x = x + self.drop(self._attend(self.self_attn_layer_norm(x), padding))
-        y = self.inner_drop(F.gelu(self.fc1(self.final_layer_norm(x))))
-        return x + self.drop(self.fc2(y))
-
-    def _attend(
-        self, x: torch.Tensor, padding: Optional[torch.Tensor]
-    ) -> torch.Tensor:
-        """Self-attention over the valid frames, [B, T, D] -> [B, T, D]."""
-        *inputs, output = self.self_attn.values()
-        q, k, v = (  # [B, T, D] -> [B, H, T, D / H]
-            project(x).unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
-            for project in inputs
-        )
-        keep = None if padding is None else ~padding[:, None, None, :]
-        rate = self.attention_dropout if self.training else 0.0
-        x = F.scaled_dot_product_attention(q, k, v, keep, dropout_p=rate)
-        return output(x.transpose(1, 2).flatten(2))
-
-
 def whisper_encoder(
     source: Optional[str],
     config: dict[str, Any],
@@ -106,8 +77,9 @@ def whisper_encoder(
     closed: str = "identity",
     per_depth: str = "none",
     router: Union[str, Mapping[str, Any]] = "none",
+    decoder: Optional[Mapping[str, Any]] = None,
 ) -> DynamicEncoder:
-    """Makes a dynamic encoder of a Whisper; the decoder is left behind.
+    """Makes a dynamic encoder of a Whisper, with a linear head or its decoder.
 
     Arguments
     ---------
@@ -122,6 +94,14 @@ def whisper_encoder(
         Layers, L, the first so many; all that there are if not given.
     freeze_stem : bool
         Whether the convolutions are left as they are.
+    decoder : mapping, optional
+        Sizes of the decoder, which is kept (`DecoderConfig`); a linear head
+        if not given.
+
+    Raises
+    ------
+    ValueError
+        If a size is none, or not the source's.
 
     Example
     -------
@@ -145,4 +125,22 @@ def whisper_encoder(
     body = Body(stem, layers, sizes.d_model, norm)
     if source:
         load_source(found, body)
-    return body.with_head(vocab_size, task, closed, per_depth, router)
+    if decoder is None:
+        return body.with_head(vocab_size, task, closed, per_depth, router)
+    return _with_decoder(body, found, DecoderConfig(**decoder), per_depth)
+
+
+def _with_decoder(
+    body: Body, found: Source, config: DecoderConfig, per_depth: str
+) -> DynamicWhisper:
+    """Keeps the decoder: no depth has a head of its own."""
+    if per_depth != "none":
+        raise ValueError(
+            f"`per_depth` must be none where the decoder is kept, but is "
+            f"{per_depth!r}"
+        )
+    decoder = WhisperDecoder(config, body.d_model)
+    if found.name:
+        load_decoder(found, decoder)
+    layers = GatedLayers(body.layers, "identity", body.norm, body.d_model)
+    return DynamicWhisper(body.stem, layers, decoder)

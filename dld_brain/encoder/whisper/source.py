@@ -12,12 +12,15 @@ from typing import Any, NamedTuple, Optional
 import huggingface_hub
 import safetensors
 import torch
+from torch import nn
 
 from dld_brain.encoder.family import Body
 from dld_brain.encoder.whisper.config import KEYS, N_POSITIONS, WhisperConfig
 from dld_brain.encoder.whisper.ctranslate2 import read_encoder
 
 CONFIG, WEIGHTS, CT2 = "config.json", "model.safetensors", "model.bin"
+#: A tensor of either half, by which it is found.
+FIRST = {"encoder": "conv1.weight", "decoder": "embed_tokens.weight"}
 #: What of Hugging Face's configuration is one and the same in all Whispers.
 FIXED = {
     "model_type": "whisper",
@@ -34,11 +37,14 @@ class Source(NamedTuple):
     ---------
     weights : mapping of str to torch.Tensor
         Of its encoder, by Hugging Face's names; none without a source.
+    folder : Path, optional
+        Where it is on this machine.
     """
 
     name: Optional[str]
     config: WhisperConfig
     weights: Mapping[str, torch.Tensor]
+    folder: Optional[Path] = None
 
 
 def find_source(source: Optional[str], changes: Mapping[str, Any]) -> Source:
@@ -113,16 +119,43 @@ def load_source(found: Source, body: Body) -> None:
         ) from None
 
 
+@torch.no_grad()
+def load_decoder(found: Source, decoder: nn.Module) -> None:
+    """Gives a decoder the weights of a source.
+
+    Raises
+    ------
+    ValueError
+        If the source is faster-whisper's, or has other sizes.
+    """
+    path = found.folder / WEIGHTS
+    if not path.is_file():
+        raise ValueError(
+            f"`source` must be a Whisper of Hugging Face where the decoder is "
+            f"kept, but {found.name} is faster-whisper's: give the model that "
+            f"it was made of"
+        )
+    weights = _Weights(path, "decoder")
+    try:
+        names = decoder.state_dict()
+        decoder.load_state_dict({name: weights[name] for name in names})
+    except (KeyError, RuntimeError) as error:
+        raise ValueError(
+            f"the decoder of {found.name} does not fit its configuration: "
+            f"{' '.join(str(error).split())}"
+        ) from None
+
+
 def _read(source: str) -> Source:
     """Reads a folder, or what the Hub has of that name."""
     folder = Path(source).expanduser()
     folder = folder if folder.is_dir() else _fetched(source)
     if (folder / WEIGHTS).is_file():
         config = _read_config(folder / CONFIG)
-        return Source(source, config, _Encoder(folder / WEIGHTS))
+        return Source(source, config, _Weights(folder / WEIGHTS), folder)
     if (folder / CT2).is_file():
         weights, n_heads = read_encoder(folder / CT2)
-        return Source(source, _sizes(weights, n_heads), weights)
+        return Source(source, _sizes(weights, n_heads), weights, folder)
     raise FileNotFoundError(
         f"{source} must hold {WEIGHTS} of a Whisper, or {CT2} of "
         f"faster-whisper, but has neither: write it with transformers' "
@@ -173,22 +206,22 @@ def _sizes(weights: Mapping[str, torch.Tensor], n_heads: int) -> WhisperConfig:
     )
 
 
-class _Encoder(Mapping[str, torch.Tensor]):
-    """The encoder's tensors of a safetensors file, read when asked for."""
+class _Weights(Mapping[str, torch.Tensor]):
+    """Tensors of one half of a safetensors file, read when asked for."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, half: str = "encoder") -> None:
         try:
             self._file = safetensors.safe_open(str(path), framework="pt")
         except (safetensors.SafetensorError, OSError) as error:
             raise ValueError(f"{path} cannot be read: {error}") from None
-        first = "conv1.weight"
+        first = FIRST[half]
         # WhisperForConditionalGeneration, WhisperModel, WhisperEncoder
-        prefixes = ("model.encoder.", "encoder.", "")
+        prefixes = (f"model.{half}.", f"{half}.", "")
         names = set(self._file.keys())
         found = [p for p in prefixes if f"{p}{first}" in names]
         if not found:
             raise ValueError(
-                f"{path} must hold the encoder of a Whisper, but lacks {first}"
+                f"{path} must hold the {half} of a Whisper, but lacks {first}"
             )
         self._names = {
             name.removeprefix(found[0]): name

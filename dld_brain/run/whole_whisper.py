@@ -1,0 +1,119 @@
+"""A Whisper with its decoder, as a model folder of ours."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dld_brain.audio.features import FeatureNorm
+from dld_brain.audio.whisper_mel import SAMPLE_RATE, WhisperMel
+from dld_brain.encoder.whisper.config import DECODER_KEYS, DecoderConfig
+from dld_brain.encoder.whisper.layers import whisper_encoder
+from dld_brain.encoder.whisper.source import find_source
+from dld_brain.tasks import Seq2SeqTask
+
+#: What stands in front of a transcript, as tokens are spelled.
+START, TASK, NO_TIMES = (
+    "<|startoftranscript|>",
+    "<|transcribe|>",
+    "<|notimestamps|>",
+)
+
+
+def modules_of(
+    source: str, language: str = "en"
+) -> tuple[dict[str, torch.nn.Module], Seq2SeqTask, dict[str, Any]]:
+    """Modules, task and settings of a Whisper of Hugging Face.
+
+    Arguments
+    ---------
+    source : str
+        Hub id, or a folder.
+    language : str
+        That a multilingual one is told, ISO 639-1.
+
+    Raises
+    ------
+    ValueError
+        If it has no tokenizer, or its decoder is none of Whisper's.
+    """
+    found = find_source(source, {})
+    if found.folder is None or not (found.folder / Seq2SeqTask.file).is_file():
+        raise ValueError(
+            f"{source} must hold a Whisper of Hugging Face with its "
+            f"{Seq2SeqTask.file}, but lacks that: save the tokenizer beside it"
+        )
+    task = Seq2SeqTask.load(found.folder / Seq2SeqTask.file)
+    config = _decoder_config(found.folder, task, language)
+    sizes = {
+        "architecture": "whisper",
+        "sample_rate": SAMPLE_RATE,
+        "n_mels": found.config.num_mel_bins,
+        "source": None,
+        "config": asdict(found.config),
+        "full_config": asdict(found.config),
+        "vocab_size": config.vocab_size,
+        "n_total": found.config.encoder_layers,
+        "closed": "identity",
+        "freeze_stem": True,
+        "task": task.name,
+        "per_depth": "none",
+        "router": {"kind": "none"},
+        "decoder": {
+            k: list(v) if isinstance(v, tuple) else v
+            for k, v in asdict(config).items()
+        },
+    }
+    mel = WhisperMel(SAMPLE_RATE, found.config.num_mel_bins)
+    model = whisper_encoder(
+        source,
+        {},
+        config.vocab_size,
+        found.config.num_mel_bins,
+        decoder=sizes["decoder"],
+    )
+    modules = {
+        "compute_features": mel,
+        "normalize": FeatureNorm("sentence", enabled=False).eval(),
+        "model": model.eval(),
+    }
+    return modules, task, sizes
+
+
+def _decoder_config(
+    folder: Path, task: Seq2SeqTask, language: str
+) -> DecoderConfig:
+    """What config.json and generation_config.json say of the decoder."""
+    told: dict[str, Any] = {}
+    for name in ("config.json", "generation_config.json"):
+        path = folder / name
+        if path.is_file():
+            content = json.loads(path.read_text("utf-8"))
+            told |= {k: v for k, v in content.items() if v is not None}
+    told["prompt"] = _prompt(task, language, told.get("is_multilingual", True))
+    told["end"] = task.end
+    return DecoderConfig(**{k: told[k] for k in DECODER_KEYS if k in told})
+
+
+def _prompt(
+    task: Seq2SeqTask, language: str, is_multilingual: bool
+) -> list[int]:
+    """The tokens in front of every transcript.
+
+    Raises
+    ------
+    ValueError
+        If the model knows no such language.
+    """
+    names = [START, NO_TIMES]
+    if is_multilingual:
+        names = [START, f"<|{language}|>", TASK, NO_TIMES]
+    ids = [task.vocabulary.token_to_id(name) for name in names]
+    if None in ids:
+        raise ValueError(
+            f"the tokenizer must know {names[ids.index(None)]}, but does not: "
+            f"`language` must be one that the Whisper was trained on"
+        )
+    return ids

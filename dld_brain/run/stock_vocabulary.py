@@ -12,6 +12,7 @@ from dld_brain.tasks.tokenizer import load_tokenizer
 from speechbrain.dataio.encoder import CTCTextEncoder
 
 PIECES = "sentencepiece.SentencePieceProcessor"
+GREEDY = ".ctc_greedy_decode"
 LABELS = "speechbrain.dataio.encoder.CTCTextEncoder"
 #: Types of SentencePiece: what is text, and what stands for none.
 NORMAL, CONTROL, BYTE = 1, 3, 6
@@ -62,11 +63,13 @@ def read_vocabulary(
 def _blank(tree: StockTree, size: int) -> int:
     """Which output is the blank."""
     decoding = tree.follow(tree.keys.get("decoding_function"))
-    told = decoding.arguments if isinstance(decoding, Made) else {}
-    search = tree.follow(tree.keys.get("test_beam_search"))
-    search = search if isinstance(search, dict) else {}
-    usual = search.get("blank_index", tree.keys.get("blank_index"))
-    value = tree.plain(told.get("blank_id", usual))
+    if isinstance(decoding, Made) and decoding.name.endswith(GREEDY):
+        value = decoding.arguments.get("blank_id", -1)
+    else:
+        search = tree.follow(tree.keys.get("test_beam_search"))
+        search = search if isinstance(search, dict) else {}
+        value = search.get("blank_index", tree.keys.get("blank_index"))
+    value = tree.plain(value)
     if value == -1:  # SpeechBrain's word for the last
         value = size - 1
     if type(value) is not int or not 0 <= value < size:

@@ -13,8 +13,12 @@ from dld_brain.run.main import train as main
 
 pytestmark = pytest.mark.slow
 
-#: A wav2vec 2.0 of 3 layers with a CTC head, as transformers writes it.
-HUB_MODEL = "tests/samples/hub_ctc"
+#: A wav2vec 2.0 of 3 layers with a CTC head, as transformers writes it, and
+#: a Conformer as SpeechBrain's recipes leave it; with their tokens.
+MODELS = {
+    "pretrained": ("tests/samples/hub_ctc", 32),
+    "speechbrain": ("tests/samples/encoder_asr", 29),
+}
 YAMLS = sorted(Path("hparams").glob("*.yaml"))
 
 
@@ -48,8 +52,9 @@ def test_it_trains_two_steps(path, tmp_path, request):
         "max_batch_seconds": 0,
         "schedule.n_warmup_steps": 1,
     }
-    if path.stem.startswith("pretrained"):
-        encoder, options["model"] = "!ref <output_folder>", HUB_MODEL
+    if name in MODELS:
+        encoder = "!ref <output_folder>"
+        options["model"], options["vocab_size"] = MODELS[name]
         options["gates"] = "bernoulli"  # of depths that 3 layers have
     has_teacher = f"teacher: {encoder}" in path.read_text()
     if encoder != "conformer":
@@ -63,7 +68,7 @@ def test_it_trains_two_steps(path, tmp_path, request):
             )
         main([str(path), *small_slu(**options)])
     elif "model" in options:
-        main([str(path), *small_wavlm(**options, vocab_size=32)])
+        main([str(path), *small_wavlm(**options)])
     elif encoder == "conformer":
         if has_teacher:
             options["teacher"] = request.getfixturevalue("pretrained")

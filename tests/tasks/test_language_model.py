@@ -177,7 +177,13 @@ def test_every_depth_is_scored_with_it_and_the_shell_takes_it(tmp_path, capsys):
     text.write_text("\n".join(SENTENCES))
     assert make_lm(["--text", str(text), "--output", str(lm)]) == 0
     assert len(LanguageModel.read(lm).words) == 7
-    options = small(output_folder=tmp_path / "1", number_of_epochs=1, lm=lm)
+    options = small(
+        output_folder=tmp_path / "1",
+        number_of_epochs=1,
+        lm=lm,
+        lm_beta=1.0,
+        decoding="{search: beam, beam_size: 5}",
+    )
     main(["hparams/conformer_teacher.yaml", *options])
     report = json.loads((tmp_path / "1/depth_report.json").read_text())
     assert report["lm"]["file"] == "lm #1.arpa" and "alpha" in report["lm"]

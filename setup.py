@@ -23,6 +23,7 @@ EXPORT = [
     "onnxruntime>=1.23,<2",
 ]
 VAD = ["silero-vad>=6,<7"]  # carries its model; needs torch alone
+LM = ["kenlm>=0.3,<0.4", "pygtrie>=2.5,<3"]  # is compiled when installed
 INTERFACES = "pretrained_interfaces"
 
 
@@ -87,8 +88,16 @@ setup(
         "export": EXPORT,
         "tensorboard": TENSORBOARD,
         "vad": VAD,
+        "lm": LM,
         "wandb": ["wandb>=0.19,<1"],
-        "test": ["pytest>=8,<10", *QUICKSTART, *WAVLM, *EXPORT, *TENSORBOARD],
+        "test": [
+            "pytest>=8,<10",
+            *QUICKSTART,
+            *WAVLM,
+            *EXPORT,
+            *TENSORBOARD,
+            *LM,
+        ],
         "lint": LINT,
     },
 )

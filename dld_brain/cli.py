@@ -37,6 +37,11 @@ COMMANDS = {
         ("calibrate",),
         "measure what each depth costs on this machine",
     ),
+    "lm": (
+        "dld_brain.tasks.ngram",
+        (),
+        "transcripts to an n-gram language model for decoding",
+    ),
     "export": (
         "dld_brain.export.__main__",
         (),

@@ -113,6 +113,15 @@ def _add_depths(command: argparse.ArgumentParser) -> None:
         help="encode in one piece what is longer than training's utterances",
     )
     command.add_argument(
+        "--lm", help="an ARPA file of words to decode with (default: greedy)"
+    )
+    command.add_argument(
+        "--lm_alpha", type=float, help="its weight (default: 0.5)"
+    )
+    command.add_argument(
+        "--lm_beta", type=float, help="nats a word is worth (default: 1.5)"
+    )
+    command.add_argument(
         "--max_rtf", type=float, help="the deepest depth that is as fast"
     )
     command.add_argument(
@@ -131,6 +140,16 @@ def _add_depths(command: argparse.ArgumentParser) -> None:
         type=float,
         help="the router's layers whose probability is higher",
     )
+
+
+def _language_model(options: argparse.Namespace) -> dict[str, Any]:
+    """What a command line says of a language model."""
+    given = {k: v for k, v in vars(options).items() if k.startswith("lm")}
+    lm = given.pop("lm", None)
+    weights = {k[3:]: v for k, v in given.items() if v is not None}
+    if weights and lm is None:
+        raise ValueError("give --lm_alpha and --lm_beta with --lm alone")
+    return {} if lm is None else {"lm": lm, "lm_options": weights}
 
 
 def depth_of(options: argparse.Namespace) -> "Depth":
@@ -279,7 +298,9 @@ def _run(options: argparse.Namespace) -> int:
     """Loads the model, and does what is asked of it."""
     module, name = options.model
     kind = getattr(importlib.import_module(module), name)
-    model = kind.from_hparams(options.source, device=options.device)
+    model = kind.from_hparams(
+        options.source, device=options.device, **_language_model(options)
+    )
     return options.run(model, options)
 
 

@@ -12,6 +12,7 @@ from dld_brain.audio.reader import Audio
 from dld_brain.audio.vad import check_vad, find_speech
 from dld_brain.audio.windows import Window, find_windows
 from dld_brain.tasks import TranscriptionTask
+from dld_brain.tasks.language_model import LanguageModel
 from pretrained_interfaces.calibrated import Calibrated
 from pretrained_interfaces.depth import Depth, Escalate, Routed, choose_depth
 from pretrained_interfaces.dynamic import DynamicDepth
@@ -44,6 +45,33 @@ class DynamicEncoderASR(Calibrated, DynamicDepth, EncoderASR):
         """Has the task decode; SpeechBrain calls this once."""
         self.task = TranscriptionTask(self.tokenizer)
 
+    @classmethod
+    def from_hparams(
+        cls,
+        source: Union[str, Path],
+        *args: Any,
+        lm: Union[str, Path, None] = None,
+        lm_options: Optional[dict[str, Any]] = None,
+        **kwargs: Any,
+    ) -> Optional["DynamicEncoderASR"]:
+        """Loads a model; see `DynamicDepth.from_hparams`.
+
+        Arguments
+        ---------
+        lm : str or Path, optional
+            An ARPA file of words, to decode with; greedy if not given.
+        lm_options : dict, optional
+            alpha and beta, its weights, and other options of SpeechBrain's
+            `CTCBeamSearcher`.
+        """
+        if lm is not None:  # before the model, which takes seconds
+            LanguageModel.read(lm)
+        found = super().from_hparams(source, *args, **kwargs)
+        if lm is not None and found is not None:
+            options = {"kenlm_model_path": str(lm), **(lm_options or {})}
+            found.decode_with("beam", **options)
+        return found
+
     def decode_with(self, decoding: str, **options: Any) -> "DynamicEncoderASR":
         """Decodes in another way from now on.
 
@@ -52,7 +80,8 @@ class DynamicEncoderASR(Calibrated, DynamicDepth, EncoderASR):
         decoding : str
             "greedy", as it is at first, or "beam".
         **options
-            Of SpeechBrain's `CTCBeamSearcher`.
+            Of SpeechBrain's `CTCBeamSearcher`; its kenlm_model_path is an
+            ARPA file of words.
         """
         self.task = self.task.with_decoding(decoding, options)
         return self

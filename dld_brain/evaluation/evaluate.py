@@ -52,6 +52,9 @@ class DepthEvaluation:
         layers are compared with.
     random_draws : int
         How often random layers are drawn for each utterance and depth.
+    lm_task : Task, optional
+        The task under a language model, which the layers of the first
+        selection answer under, too.
 
     Raises
     ------
@@ -67,6 +70,7 @@ class DepthEvaluation:
         selections: Mapping[str, Mapping[int, Gates]],
         random_draws: int = 0,
         seed: int = 0,
+        lm_task: Optional[Task] = None,
     ) -> None:
         self.modules = modules
         self.model = modules["model"]
@@ -83,6 +87,7 @@ class DepthEvaluation:
         for gates in self.all_gates:
             self.model.layers.check(gates)
         self.task = task
+        self.lm_task = lm_task
         self.sample_rate = sample_rate
         self.random_draws = random_draws
         self.seed = seed
@@ -104,6 +109,7 @@ class DepthEvaluation:
             with self.timed(result, "stem"):
                 feats, lengths = extract(self.modules, wavs, wav_lens)
                 x, lengths = self.model.stem(feats, lengths)
+            own = next(iter(self.selections.values())).values()
             for gates in self.all_gates:
                 with self.timed(result, "layers", gates):
                     y = self.model.run_layers(x, lengths, gates)
@@ -111,6 +117,10 @@ class DepthEvaluation:
                     out = self.model.run_head(y, lengths, gates)
                     answers = self.task.decode(out)
                 result.answers[gates] += answers
+                if self.lm_task is not None and gates in own:
+                    with self.timed(result, "lm", gates):
+                        answers = self.lm_task.decode(out)
+                    result.lm_answers[gates] += answers
                 result.entropies[gates] += mean_entropy(out).tolist()
                 result.probabilities[gates] += mean_confidence(out).tolist()
             self.answer_randomly(result, x, lengths)

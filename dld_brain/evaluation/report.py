@@ -20,6 +20,7 @@ from dld_brain.evaluation.tables import (
     confidence_table,
     escalation_table,
     importance_table,
+    lm_table,
     parts_table,
     routing_table,
     table,
@@ -68,6 +69,9 @@ class Report:
     unknown_labels : dict of str to dict of str to int, optional
         By test set, labels that training data has not and how often they
         are there; no answer is right.
+    lm : dict, optional
+        The language model that depths are scored with, too: `file`, `alpha`,
+        `beta`.
     """
 
     experiment: str
@@ -93,6 +97,7 @@ class Report:
     escalation: Optional[dict[str, list[EscalationPoint]]] = None
     routing: Optional[dict[str, list[RoutingPoint]]] = None
     unknown_labels: Optional[dict[str, dict[str, int]]] = None
+    lm: Optional[dict[str, Any]] = None
 
     @property
     def title(self) -> str:
@@ -138,9 +143,19 @@ class Report:
         texts = [f"# {self.title}"]
         for name, scores in self.sets.items():
             texts += [f"## {name}", table(scores)]
+            if self.lm is not None:
+                texts += [self.lm_sentence(), lm_table(scores)]
         for name, rate in (self.teacher or {}).items():
             texts.append(f"Teacher, {name}: {self.metric} {rate:.2f} %.")
         return "\n\n".join(texts) + "\n"
+
+    def lm_sentence(self) -> str:
+        """Which language model, with which weights."""
+        assert self.lm is not None
+        return (
+            f"With the language model {self.lm['file']} in a beam search "
+            f"(alpha {self.lm['alpha']:g}, beta {self.lm['beta']:g}):"
+        )
 
     def markdown(self) -> str:
         """The tables."""
@@ -166,6 +181,9 @@ class Report:
                     "far it is off (expected calibration error, 10 bins):"
                 )
                 yield confidence_table(scores)
+            if any(score.lm_rates is not None for score in scores):
+                yield self.lm_sentence()
+                yield lm_table(scores)
         for epoch, sets in (self.epochs or {}).items():
             for name, scores in sets.items():
                 yield f"## Epoch {epoch}: {name}"

@@ -41,6 +41,10 @@ class DepthScore:
     ece, ece_raw : float, optional
         Expected calibration error of the confidence, and of the mean
         probability that it is made of, %; see `confidence`.
+    lm_rates : dict of str to float, optional
+        `rates` of the beam search with a language model.
+    lm_rtf : float, optional
+        Seconds of that search, for a second of audio.
     """
 
     n_layers: int
@@ -56,6 +60,8 @@ class DepthScore:
     draws: Optional[int] = None
     ece: Optional[float] = None
     ece_raw: Optional[float] = None
+    lm_rates: Optional[dict[str, float]] = None
+    lm_rtf: Optional[float] = None
 
     @property
     def rate(self) -> float:
@@ -71,6 +77,8 @@ class Answers:
     ---------
     answers : dict
         By the gates of the run, the answers.
+    lm_answers : dict
+        The same, found with a language model.
     random_answers : dict
         By depth and draw, the answers with random layers.
     entropies : dict
@@ -92,6 +100,9 @@ class Answers:
         default_factory=lambda: defaultdict(list)
     )
     random_answers: dict[tuple[int, int], list[str]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+    lm_answers: dict[Gates, list[str]] = field(
         default_factory=lambda: defaultdict(list)
     )
     entropies: dict[Gates, list[float]] = field(
@@ -121,7 +132,7 @@ def depth_score(
         part: result.seconds[part, key] / result.audio_seconds
         for part, key in keys.items()
     }
-    return DepthScore(
+    found = DepthScore(
         n_layers=gates.depth,
         layers=list(gates.layers),
         selection=selection,
@@ -132,6 +143,11 @@ def depth_score(
         rtf=sum(rtf.values()),
         rtf_parts=rtf,
     )
+    if gates in result.lm_answers:
+        answers = result.lm_answers[gates]
+        found.lm_rates = task.rates(result.references, answers)
+        found.lm_rtf = result.seconds["lm", gates] / result.audio_seconds
+    return found
 
 
 def random_score(

@@ -122,6 +122,27 @@ def confidence_table(rows: list[DepthScore]) -> str:
     )
 
 
+def lm_table(rows: list[DepthScore]) -> str:
+    """Shows what a language model is worth at each depth.
+
+    Example
+    -------
+    >>> row = DepthScore(2, [0, 11], "even", 9, 3e9, {"WER": 40.0})
+    >>> row.lm_rates, row.lm_rtf = {"WER": 30.0}, 0.02
+    >>> print(lm_table([row]).splitlines()[-1])
+    | 2 | 40.00 | 30.00 | -10.00 | 0.0200 |
+    """
+    metric = next(iter(rows[0].rates))
+    head = ["n", f"{metric} % without", "with", "points", "RTF of the search"]
+    lines = []
+    for row in rows:
+        if row.lm_rates is not None:
+            rate = row.lm_rates[metric]
+            cells = [f"{v:.2f}" for v in (row.rate, rate, rate - row.rate)]
+            lines.append([str(row.n_layers), *cells, f"{row.lm_rtf:.4f}"])
+    return markdown_table(head, lines)
+
+
 def training_table(training: dict[str, Any]) -> str:
     """Shows what a training took, alone and with those it started from.
 

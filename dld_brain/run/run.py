@@ -24,7 +24,7 @@ from dld_brain.run.finish import Finish
 from dld_brain.run.hub_model import settings_of_model
 from dld_brain.run.places import find_preparation
 from dld_brain.run.record import command_of
-from dld_brain.run.scoring import Scoring
+from dld_brain.run.scoring import Scoring, with_language_model
 from dld_brain.run.settings import Settings
 from dld_brain.run.transcripts import (
     FOLDER as TRANSCRIBED,
@@ -220,6 +220,7 @@ class Run:
         start.check_test_speech(settings, self.csv_folder, task)
         decoding = settings.evaluation.decoding
         task.with_decoding(decoding.name, decoding.options)
+        with_language_model(settings.evaluation, task)
         if self.is_training:
             belongings.check_checkpoints(settings, self.csv_folder, teacher)
         seed_everything(settings.start.seed)

@@ -14,12 +14,13 @@ from dld_brain.evaluation import report
 from dld_brain.evaluation.confidence import add_errors, with_scales
 from dld_brain.evaluation.escalation import EscalationPoint, escalation_curve
 from dld_brain.evaluation.evaluate import DepthEvaluation, default_depths
+from dld_brain.evaluation.lm_weights import choose_weights
 from dld_brain.evaluation.routing import RoutingPoint, routing_curve
 from dld_brain.evaluation.scores import DepthScore
 from dld_brain.gates.gates import Gates
 from dld_brain.model_folder import commit, load_state_strictly
 from dld_brain.run.record import training_speech
-from dld_brain.run.settings import Settings
+from dld_brain.run.settings import Evaluation, Settings
 from dld_brain.search.choose import LayerChooser, some_of
 from dld_brain.tasks import Task
 from dld_brain.training.brain import DLDBrain
@@ -30,6 +31,31 @@ from speechbrain.dataio.dataloader import make_dataloader
 #: Of development speech, for confidence: two numbers a depth need no more,
 #: and every depth answers them all.
 MOST_UTTERANCES = 500
+#: The same, for the weights of a language model: a beam search each.
+LM_UTTERANCES = 50
+
+
+def with_language_model(
+    told: Evaluation, task: Task, weights: Optional[Mapping[str, Any]] = None
+) -> Optional[Task]:
+    """The task in a beam search under the language model; None without one.
+
+    Arguments
+    ---------
+    weights : mapping, optional
+        `alpha` and `beta`.
+    """
+    if told.lm is None:
+        return None
+    if task.name != "transcription":
+        raise ValueError(
+            f"`lm` must be null for `task` {task.name}, which has no words, "
+            f"but is {told.lm!r}"
+        )
+    is_beam = told.decoding.name == "beam"
+    options = dict(told.decoding.options) if is_beam else {}
+    options |= {k: v for k, v in (weights or {}).items() if k != "file"}
+    return task.with_decoding("beam", {**options, "kenlm_model_path": told.lm})
 
 
 class SetScores(NamedTuple):
@@ -79,7 +105,10 @@ class Scoring:
         )
 
     def make_evaluation(
-        self, selections: dict[str, dict[int, Gates]], random_draws: int = 0
+        self,
+        selections: dict[str, dict[int, Gates]],
+        random_draws: int = 0,
+        lm_task: Optional[Task] = None,
     ) -> DepthEvaluation:
         """Makes what scores test sets.
 
@@ -87,6 +116,8 @@ class Scoring:
         ---------
         selections : dict of str to dict of int to Gates
             By strategy and depth.
+        lm_task : Task, optional
+            See `DepthEvaluation`.
         """
         decoding = self.settings.evaluation.decoding
         return DepthEvaluation(
@@ -96,6 +127,7 @@ class Scoring:
             selections,
             random_draws=random_draws,
             seed=self.settings.start.seed,
+            lm_task=lm_task,
         )
 
     def test_sets(self) -> dict[str, Any]:
@@ -216,10 +248,13 @@ class Scoring:
         """
         evaluation_settings = self.settings.evaluation
         chosen = self.selections(chooser, table)
-        evaluation = self.make_evaluation(
-            chosen, evaluation_settings.random_draws
-        )
         loaders, gates = self.test_sets(), chosen[table.strategy]
+        lm = self.language_model(chooser, gates)
+        evaluation = self.make_evaluation(
+            chosen,
+            evaluation_settings.random_draws,
+            with_language_model(evaluation_settings, self.task, lm),
+        )
         found = {
             name: self.score_set(evaluation, loader, name, gates, table)
             for name, loader in loaders.items()
@@ -238,7 +273,33 @@ class Scoring:
             or None,
             unknown_labels={n: f.unknown for n, f in found.items() if f.unknown}
             or None,
+            lm=lm,
         )
+
+    def language_model(
+        self, chooser: LayerChooser, gates: Mapping[int, Gates]
+    ) -> Optional[dict[str, Any]]:
+        """The language model with its weights; see `Report`."""
+        told = self.settings.evaluation
+        if told.lm is None:
+            return None
+        depths = sorted(gates)
+        few = {depths[0], depths[len(depths) // 2], depths[-1]}
+        loader = make_dataloader(
+            some_of(chooser.dataset, LM_UTTERANCES),
+            batch_size=told.test_batch_size,
+        )
+        evaluation = self.make_evaluation({"lm": {n: gates[n] for n in few}})
+        return {
+            "file": Path(told.lm).name,
+            **choose_weights(
+                evaluation,
+                loader,
+                lambda weights: with_language_model(told, self.task, weights),
+                told.lm_alpha,
+                told.lm_beta,
+            ),
+        }
 
     def origin(self) -> dict[str, Any]:
         """What a report says of the run, beside what was scored."""

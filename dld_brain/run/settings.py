@@ -168,6 +168,9 @@ class Evaluation:
     test_batch_size: Count
     layer_importance: bool
     decoding: Block
+    lm: OptionalPath
+    lm_alpha: Optional[Weight]
+    lm_beta: Optional[float]
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from sentencepiece import SentencePieceProcessor
 
 from dld_brain.encoder.encoder import EncoderOutput
 from dld_brain.losses import BLANK_ID
+from dld_brain.tasks.language_model import make_scorer
 from speechbrain.decoders.ctc import CTCBeamSearcher, ctc_greedy_decode
 
 DECODINGS = ("greedy", "beam")
@@ -25,7 +26,8 @@ def make_decoder(
     Arguments
     ---------
     beam_options : dict, optional
-        Options of `CTCBeamSearcher`: beam_size, kenlm_model_path, ...
+        Options of `CTCBeamSearcher`: beam_size, alpha, beta, ...; its
+        kenlm_model_path is an ARPA file, which is checked.
 
     Returns
     -------
@@ -45,11 +47,15 @@ def make_decoder(
         )
     if decoding == "greedy":
         return lambda out: greedy(out, tokenizer)
+    options = dict(beam_options or {})
+    language_model = options.pop("kenlm_model_path", None)
     searcher = CTCBeamSearcher(
         blank_index=BLANK_ID,
         vocab_list=[tokenizer.id_to_piece(i) for i in range(len(tokenizer))],
-        **(beam_options or {}),
+        **options,
     )
+    if language_model is not None:
+        searcher.lm = make_scorer(language_model, tokenizer, searcher)
 
     def beam(out: EncoderOutput) -> tuple[list[str], list[Any]]:
         """Best hypothesis of each utterance."""
@@ -60,8 +66,12 @@ def make_decoder(
 
 
 def _relative(out: EncoderOutput) -> torch.Tensor:
-    """Lengths of an encoder's output as SpeechBrain takes them, (0, 1]."""
-    return out.lengths / out.log_probs.shape[1]
+    """Lengths of an encoder's output as SpeechBrain takes them, (0, 1].
+
+    A quarter of a frame is added: the beam search cuts lengths off where
+    greedy decoding rounds them, and 29 / 30 * 30 is less than 29.
+    """
+    return (out.lengths + 0.25) / out.log_probs.shape[1]
 
 
 def greedy(

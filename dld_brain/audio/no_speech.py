@@ -103,7 +103,10 @@ def put_around(
     Example
     -------
     >>> wavs, lens = put_around(
-    ...     torch.ones(2, 6), torch.tensor([1, 0.5]), 4, np.random.default_rng(0)
+    ...     torch.ones(2, 6),
+    ...     torch.tensor([1, 0.5]),
+    ...     4,
+    ...     np.random.default_rng(0),
     ... )
     >>> wavs.shape, lens
     (torch.Size([2, 10]), tensor([1.0000, 0.7000]))

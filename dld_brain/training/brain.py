@@ -246,9 +246,7 @@ class DLDBrain(Loop):
             wavs, wav_lens = self.put_around(wavs, wav_lens)
             is_speech = is_speech & (wavs.shape[1] == n_samples)
         epoch = self.epoch_counter.current
-        feats, lengths = extract(
-            self.modules, wavs, wav_lens, epoch, is_speech
-        )
+        feats, lengths = extract(self.modules, wavs, wav_lens, epoch, is_speech)
         if is_training and self.augmentation.feats is not None:
             rel_lens = lengths / feats.shape[1]
             feats, _ = self.augmentation.feats(feats, rel_lens)

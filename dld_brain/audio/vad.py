@@ -182,8 +182,12 @@ def _gate(levels: np.ndarray) -> np.ndarray:
 
 
 def _padded(spans: list[Span], n_samples: int, rate: int) -> list[Span]:
-    """Stretches with some of the pause round them, as far as it is theirs."""
-    pad, found = round(PAD * rate), []
+    """Stretches with some of the pause round them, as far as it is theirs.
+
+    What is in front of the first and behind the last stays where it is too
+    short for a pause: words begin and end softly.
+    """
+    pad, pause, found = round(PAD * rate), round(PAUSE * rate), []
     stops = [0, *(span.stop for span in spans)]
     starts = [*(span.start for span in spans), n_samples]
     for i, span in enumerate(spans):
@@ -192,6 +196,10 @@ def _padded(spans: list[Span], n_samples: int, rate: int) -> list[Span]:
         right = right if i + 1 < len(spans) else n_samples
         start = max(left, span.start - pad)
         found.append(Span(start, min(right, span.stop + pad, n_samples)))
+    if found[0].start < pause:
+        found[0] = found[0]._replace(start=0)
+    if n_samples - found[-1].stop < pause:
+        found[-1] = found[-1]._replace(stop=n_samples)
     return found
 
 

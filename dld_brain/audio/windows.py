@@ -27,7 +27,7 @@ class Limits(NamedTuple):
     Arguments
     ---------
     whole : int
-        Audio that is no longer is encoded as it stands.
+        Speech without a pause that is no longer is encoded at once, as is.
     longest, shortest : int
         Of a window.
     context : int
@@ -84,7 +84,9 @@ def find_windows(
     vad: Optional[str] = "energy",
     windowed: bool = True,
 ) -> list[Window]:
-    """The windows of an audio: none without speech, one where it fits.
+    """The windows of an audio: none without speech.
+
+    Pauses part them in audio of any length: a model need not have heard any.
 
     Arguments
     ---------
@@ -100,8 +102,10 @@ def find_windows(
     speech, n_samples = find_speech(samples, rate, vad), len(samples)
     if not speech:
         return []
-    if n_samples <= limits.whole or not windowed:
+    if not windowed:
         return [Window(0, n_samples, True)]
+    if n_samples <= limits.whole:
+        return cut(speech, n_samples, limits._replace(longest=limits.whole))
     windows = cut(speech, n_samples, limits)
     warn(
         f"{name}: its {n_samples / rate:.1f} s are longer than what the model "

@@ -10,7 +10,7 @@ from typing import NamedTuple, Optional
 import numpy as np
 
 from dld_brain.audio.checks import warn
-from dld_brain.audio.vad import find_speech
+from dld_brain.audio.vad import LONG_PAUSE, PAUSE, find_speech
 
 #: Longest window, s.
 LONGEST = 20.0
@@ -86,7 +86,7 @@ def find_windows(
 ) -> list[Window]:
     """The windows of an audio: none without speech.
 
-    Pauses part them in audio of any length: a model need not have heard any.
+    Long pauses part audio of any length: a model need not have heard any.
 
     Arguments
     ---------
@@ -99,7 +99,9 @@ def find_windows(
     windowed : bool
         Whether audio is cut at all.
     """
-    speech, n_samples = find_speech(samples, rate, vad), len(samples)
+    n_samples = len(samples)
+    pause = LONG_PAUSE if n_samples <= limits.whole else PAUSE
+    speech = find_speech(samples, rate, vad, pause)
     if not speech:
         return []
     if not windowed:

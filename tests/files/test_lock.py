@@ -15,9 +15,8 @@ import os, sys, time
 from pathlib import Path
 from dld_brain.files.lock import FolderLock
 lock = FolderLock(Path(sys.argv[1]))
-child = os.fork()
-if child:
-    print(child, flush=True)
+if not os.fork():
+    print(os.getpid(), flush=True)  # it has let go of the lock
 time.sleep(60)
 """
 

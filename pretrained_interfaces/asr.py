@@ -151,9 +151,9 @@ class DynamicEncoderASR(Calibrated, DynamicDepth, EncoderASR):
             "silero" (a network, behind the energy; the extra `vad`), or
             None: all is speech. Without speech the text is empty.
         windowed : bool
-            Whether audio longer than the longest utterance of training is
-            cut, at pauses and where there are none into windows that
-            overlap. What is no longer is encoded as it stands.
+            Whether audio is cut at pauses, and where speech without one is
+            longer than the longest utterance of training, into windows that
+            overlap. False: it is encoded in one piece.
         max_audio_seconds : float
             Longer audio is refused, s.
 

@@ -176,13 +176,14 @@ class DynamicDepth(Pretrained):
         torch.Tensor
             Samples, [S].
         """
-        samples, rate = read_audio(
+        samples, _ = read_audio(
             find_audio(path, savedir),
             sampling_rate,
             max_seconds=max_audio_seconds,
             to_rate=self.hparams.sample_rate,
         )
-        return self.audio_normalizer(samples.to(self.device), rate)
+        # SpeechBrain's normaliser would copy what is mono and at this rate.
+        return samples.squeeze(1).to(self.device)
 
     @property
     def window_limits(self) -> Limits:

@@ -9,6 +9,8 @@ KINDS = ("zeros", "constant", "noise")
 #: Level of noise, dB of full scale (root mean square): from what 16 bits
 #: hardly hold (their step is -90) to what covers speech (about -25).
 LEVELS = (-80.0, -20.0)
+#: The most that is put around an utterance, s.
+AROUND = 2.0
 
 
 def no_speech(n_samples: int, rng: np.random.Generator) -> np.ndarray:
@@ -71,3 +73,50 @@ def mix_in(
         samples = torch.from_numpy(no_speech(lengths[i], rng))
         wavs[i, : lengths[i]] = samples.to(wavs)
     return wavs, is_kept.to(wavs.device)
+
+
+def put_around(
+    wavs: torch.Tensor,
+    wav_lens: torch.Tensor,
+    n_samples: int,
+    rng: np.random.Generator,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Puts what is no speech before and behind each utterance of a batch.
+
+    All of a batch get as much, which adds no padding, and each has a share
+    of its own in front.
+
+    Arguments
+    ---------
+    wavs : torch.Tensor
+        Waveforms, [B, S].
+    wav_lens : torch.Tensor
+        Lengths relative to S, [B], in (0, 1].
+    n_samples : int
+        How much longer each becomes.
+
+    Returns
+    -------
+    tuple of torch.Tensor
+        Waveforms [B, S + n_samples], and relative lengths [B].
+
+    Example
+    -------
+    >>> wavs, lens = put_around(
+    ...     torch.ones(2, 6),
+    ...     torch.tensor([1, 0.5]),
+    ...     4,
+    ...     np.random.default_rng(0),
+    ... )
+    >>> wavs.shape, lens
+    (torch.Size([2, 10]), tensor([1.0000, 0.7000]))
+    """
+    lengths = absolute_lengths(wav_lens, wavs.shape[1])
+    longer = wavs.new_zeros(len(wavs), wavs.shape[1] + n_samples)
+    for wav, found, n in zip(wavs, longer, lengths.tolist()):
+        around = torch.from_numpy(no_speech(n_samples, rng)).to(wavs)
+        start = int(rng.integers(n_samples + 1))
+        parts = (around[:start], wav[:n], around[start:])
+        found[: n + n_samples] = torch.cat(parts)
+    lens = (lengths + n_samples) / longer.shape[1]
+    return longer, lens.to(wav_lens.dtype)

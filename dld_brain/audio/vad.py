@@ -30,6 +30,10 @@ PAUSE_RANGE = 12.0
 #: softest twentieth of those around, and so many below the loudest; around
 #: is this many seconds.
 PAUSE, ABOVE, BELOW, AROUND = 0.3, 6.0, 20.0, 15.0
+#: A pause that parts audio which fits into a model at once: shorter ones are
+#: where the model knows them from (AN4: 12 of 130 utterances have some of
+#: 0.3 s, and lose 1.8 points of WER if they are cut there).
+LONG_PAUSE = 0.45
 #: Peak of what Silero is given.
 LOUD = 0.5
 #: What stays of a pause on each side of speech, s.
@@ -96,7 +100,10 @@ def has_speech(levels: np.ndarray, range_db: float = RANGE) -> bool:
 
 
 def find_speech(
-    samples: np.ndarray, rate: int, vad: Optional[str] = "energy"
+    samples: np.ndarray,
+    rate: int,
+    vad: Optional[str] = "energy",
+    pause: float = PAUSE,
 ) -> list[Span]:
     """Stretches of speech, which pauses part; none where nobody speaks.
 
@@ -107,6 +114,8 @@ def find_speech(
     vad : str, optional
         "energy"; "silero", which is asked where the energy would do; or
         None, for which everything is speech.
+    pause : float
+        The shortest that parts speech, s.
 
     Example
     -------
@@ -122,8 +131,10 @@ def find_speech(
     if not has_speech(found):
         return []
     if vad == "silero":
-        return _padded(_silero().spans(samples, rate), len(samples), rate)
-    return _loud_spans(found, len(samples), rate)
+        spans = _silero().spans(samples, rate, pause)
+    else:
+        spans = _loud_spans(found, len(samples), rate, pause)
+    return _padded(spans, len(samples), rate, pause)
 
 
 def check_vad(vad: Optional[str]) -> None:
@@ -144,7 +155,9 @@ def check_vad(vad: Optional[str]) -> None:
         _silero()
 
 
-def _loud_spans(levels: np.ndarray, n_samples: int, rate: int) -> list[Span]:
+def _loud_spans(
+    levels: np.ndarray, n_samples: int, rate: int, pause: float
+) -> list[Span]:
     """What pauses part, and of the pauses those that are none.
 
     A pause is soft by the whole audio's measure: where it is long and varied
@@ -157,7 +170,7 @@ def _loud_spans(levels: np.ndarray, n_samples: int, rate: int) -> list[Span]:
     tail = round(FRAME / HOP) - 1  # frames that reach into the pause
     spans, end = [], 0
     for first, last in [*loud, (len(levels), len(levels))]:
-        if first - end >= PAUSE / HOP:
+        if first - end >= pause / HOP:
             if has_speech(levels[end:first], PAUSE_RANGE):
                 spans.append((end, first))
         elif spans and first < last:
@@ -167,8 +180,7 @@ def _loud_spans(levels: np.ndarray, n_samples: int, rate: int) -> list[Span]:
         end = last
     if not spans:  # speech that noise nearly covers
         return [Span(0, n_samples)]
-    found = [Span(a * hop, (b + tail) * hop) for a, b in spans]
-    return _padded(found, n_samples, rate)
+    return [Span(a * hop, (b + tail) * hop) for a, b in spans]
 
 
 def _gate(levels: np.ndarray) -> np.ndarray:
@@ -181,8 +193,16 @@ def _gate(levels: np.ndarray) -> np.ndarray:
     return np.repeat(gates, third)[: len(levels)]
 
 
-def _padded(spans: list[Span], n_samples: int, rate: int) -> list[Span]:
-    """Stretches with some of the pause round them, as far as it is theirs."""
+def _padded(
+    spans: list[Span], n_samples: int, rate: int, pause: float
+) -> list[Span]:
+    """Stretches with some of the pause round them, as far as it is theirs.
+
+    What is in front of the first and behind the last stays where it is too
+    short for a pause: words begin and end softly.
+    """
+    if not spans:
+        return []
     pad, found = round(PAD * rate), []
     stops = [0, *(span.stop for span in spans)]
     starts = [*(span.start for span in spans), n_samples]
@@ -192,6 +212,10 @@ def _padded(spans: list[Span], n_samples: int, rate: int) -> list[Span]:
         right = right if i + 1 < len(spans) else n_samples
         start = max(left, span.start - pad)
         found.append(Span(start, min(right, span.stop + pad, n_samples)))
+    if spans[0].start < pause * rate:
+        found[0] = found[0]._replace(start=0)
+    if n_samples - spans[-1].stop < pause * rate:
+        found[-1] = found[-1]._replace(stop=n_samples)
     return found
 
 
@@ -214,7 +238,7 @@ class _Silero:
         self._lock = threading.Lock()
         self._tensor = torch.from_numpy
 
-    def spans(self, samples: np.ndarray, rate: int) -> list[Span]:
+    def spans(self, samples: np.ndarray, rate: int, pause: float) -> list[Span]:
         """Stretches of speech."""
         if rate != 8000 and rate % 16000:
             raise ValueError(
@@ -228,7 +252,7 @@ class _Silero:
                 self._tensor(samples),
                 self._model,
                 sampling_rate=rate,
-                min_silence_duration_ms=round(1000 * PAUSE),
+                min_silence_duration_ms=round(1000 * pause),
             )
         return [Span(each["start"], each["end"]) for each in found]
 

@@ -10,7 +10,7 @@ from typing import NamedTuple, Optional
 import numpy as np
 
 from dld_brain.audio.checks import warn
-from dld_brain.audio.vad import find_speech
+from dld_brain.audio.vad import LONG_PAUSE, PAUSE, find_speech
 
 #: Longest window, s.
 LONGEST = 20.0
@@ -27,7 +27,7 @@ class Limits(NamedTuple):
     Arguments
     ---------
     whole : int
-        Audio that is no longer is encoded as it stands.
+        Speech without a pause that is no longer is encoded at once, as is.
     longest, shortest : int
         Of a window.
     context : int
@@ -84,7 +84,9 @@ def find_windows(
     vad: Optional[str] = "energy",
     windowed: bool = True,
 ) -> list[Window]:
-    """The windows of an audio: none without speech, one where it fits.
+    """The windows of an audio: none without speech.
+
+    Long pauses part audio of any length: a model need not have heard any.
 
     Arguments
     ---------
@@ -97,11 +99,15 @@ def find_windows(
     windowed : bool
         Whether audio is cut at all.
     """
-    speech, n_samples = find_speech(samples, rate, vad), len(samples)
+    n_samples = len(samples)
+    pause = LONG_PAUSE if n_samples <= limits.whole else PAUSE
+    speech = find_speech(samples, rate, vad, pause)
     if not speech:
         return []
-    if n_samples <= limits.whole or not windowed:
+    if not windowed:
         return [Window(0, n_samples, True)]
+    if n_samples <= limits.whole:
+        return cut(speech, n_samples, limits._replace(longest=limits.whole))
     windows = cut(speech, n_samples, limits)
     warn(
         f"{name}: its {n_samples / rate:.1f} s are longer than what the model "

@@ -23,7 +23,7 @@ from dld_brain.run.config import Composed, Overrides, compose, load_hparams
 from dld_brain.run.finish import Finish
 from dld_brain.run.hub_model import settings_of_model
 from dld_brain.run.places import find_preparation
-from dld_brain.run.record import command_of
+from dld_brain.run.record import command_of, training_speech
 from dld_brain.run.scoring import Scoring, with_language_model
 from dld_brain.run.settings import Settings
 from dld_brain.run.transcripts import (
@@ -48,6 +48,7 @@ def make_brain(
     task: Task,
     gate_sampler: Any,
     teacher: Optional[Mapping[str, torch.nn.Module]] = None,
+    longest: float = inf,
     **changes: Any,
 ) -> DLDBrain:
     """Makes the Brain of a run.
@@ -56,6 +57,8 @@ def make_brain(
     ---------
     hparams : dict
         The objects that the hparams file makes, for SpeechBrain.
+    longest : float
+        The longest utterance of training, s.
     **changes : dict
         Other arguments of `DLDBrain`, which win.
     """
@@ -97,6 +100,8 @@ def make_brain(
             hparams["wav_augment"] if settings.data.speed_perturb else None,
             hparams["fea_augment"] if settings.data.feature_drops else None,
             settings.data.no_speech,
+            settings.data.no_speech_around,
+            longest,
         ),
         epoch_counter=hparams["epoch_counter"],
         seed=settings.start.seed,
@@ -227,6 +232,7 @@ class Run:
         loggers = [self.hparams["train_logger"]]
         logger = settings.start.logger.make(folder=settings.start.output_folder)
         self.task = task
+        speech = training_speech(settings, self.csv_folder)
         self.brain = make_brain(
             settings,
             self.hparams,
@@ -234,6 +240,7 @@ class Run:
             task=task,
             gate_sampler=self.gate_sampler,
             teacher=teacher.modules if teacher else None,
+            longest=speech["longest_utterance"] or inf,
             train_loggers=loggers + ([logger] if logger else []),
             progress=self.progress,
         )

@@ -54,7 +54,8 @@ Seed = Annotated[Natural, at_most(2**32 - 1)]
 Workers = Annotated[Natural, at_most(1_024)]
 #: Weights of a model: 16 GB of them.
 MOST_WEIGHTS = 4 * 10**9
-DropLength = Annotated[int, at_least(5)]
+#: SpeechBrain draws lengths from 5 to one below the most: of none from 5 to 4.
+DropLength = Annotated[int, at_least(6)]
 
 
 def _is_start(value: Any) -> bool:
@@ -105,6 +106,7 @@ class Data:
     max_freq_drop: DropLength
     max_freq_drops: Count
     no_speech: Share
+    no_speech_around: Share
 
     @property
     def is_decoded(self) -> bool:

@@ -1,6 +1,7 @@
 """DLDBrain: DLD's forward pass and loss in SpeechBrain's loop."""
 
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -13,7 +14,7 @@ import yaml
 import speechbrain as sb
 from dld_brain.audio.features import extract
 from dld_brain.audio.lengths import absolute_lengths
-from dld_brain.audio.no_speech import mix_in
+from dld_brain.audio.no_speech import AROUND, mix_in, put_around
 from dld_brain.encoder.encoder import EncoderOutput
 from dld_brain.gates.sampler import GatedRun, GateSampler, with_intermediate
 from dld_brain.losses import Divergence, states_distance
@@ -95,11 +96,18 @@ class Augmentation(NamedTuple):
     no_speech : float
         Share of the utterances in whose place there is none; see
         dld_brain.audio.no_speech.
+    no_speech_around : float
+        Share of the batches with some before and behind each utterance, from
+        the second epoch on.
+    longest : float
+        Nothing is made longer than this, s: the longest utterance.
     """
 
     wav: Optional[Callable] = None
     feats: Optional[Callable] = None
     no_speech: float = 0.0
+    no_speech_around: float = 0.0
+    longest: float = math.inf
 
 
 class Predictions(NamedTuple):
@@ -245,14 +253,35 @@ class DLDBrain(Loop):
         is_training = stage == sb.Stage.TRAIN
         if is_training and self.augmentation.wav is not None:
             wavs, wav_lens = self.augmentation.wav(wavs, wav_lens)
+        is_speech = has_words(batch)
+        if is_training:
+            n_samples = wavs.shape[1]
+            wavs, wav_lens = self.put_around(wavs, wav_lens)
+            is_speech = is_speech & (wavs.shape[1] == n_samples)
         epoch = self.epoch_counter.current
-        feats, lengths = extract(
-            self.modules, wavs, wav_lens, epoch, has_words(batch)
-        )
+        feats, lengths = extract(self.modules, wavs, wav_lens, epoch, is_speech)
         if is_training and self.augmentation.feats is not None:
             rel_lens = lengths / feats.shape[1]
             feats, _ = self.augmentation.feats(feats, rel_lens)
         return feats, lengths
+
+    def put_around(
+        self, wavs: torch.Tensor, wav_lens: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Puts what is no speech around the utterances of some batches.
+
+        Not in the first epoch, which finds out where words are: with it, 0.3
+        to 4 points of WER more are lost on clips without.
+        """
+        # Not the numbers that `mix_in` draws: else one would decide both.
+        rng = self.rng().spawn(1)[0]
+        is_first = self.epoch_counter.current == 1
+        if is_first or rng.random() >= self.augmentation.no_speech_around:
+            return wavs, wav_lens
+        room = self.augmentation.longest - wavs.shape[1] / self.sample_rate
+        seconds = min(rng.uniform(0, AROUND), max(0.0, room))
+        n_samples = round(seconds * self.sample_rate)
+        return put_around(wavs, wav_lens, n_samples, rng)
 
     def runs(self, stage: sb.Stage) -> list[GatedRun]:
         """Runs of this batch: drawn in training, else of `valid_depths`."""

@@ -91,6 +91,28 @@ def test_what_is_no_longer_than_training_is_one_window():
     assert max(stop - start for start, stop, _ in found) <= 20 * RATE
 
 
+def test_pauses_part_short_audio_and_nothing_is_said_of_it():
+    model = limits(30.0, 16000, 960, 640)
+    rng = np.random.default_rng(0)
+    swell = 0.05 + 0.5 * np.abs(np.sin(np.arange(16000) / 2500))
+    speech = swell * rng.standard_normal(16000)
+    brief, pause = 0.001 * rng.standard_normal((2, 4000))
+    pause = np.tile(pause, 4)  # 1 s; the other 0.25 s
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        samples = np.concatenate([brief, speech, brief])
+        (whole,) = find_windows(samples, 16000, model, "a")
+        assert whole == (0, len(samples), True)
+        samples = np.concatenate([pause, speech, pause, speech, pause])
+        first, second = find_windows(samples, 16000, model, "a")
+        one = find_windows(samples, 16000, model, "a", windowed=False)
+    assert one == [(0, len(samples), True)]
+    for window, start in ((first, 16000), (second, 48000)):
+        assert window.is_last
+        assert abs(window.start - start) < 0.1 * 16000
+        assert abs(window.stop - start - 16000) < 0.1 * 16000
+
+
 def test_silence_has_no_windows():
     model = limits(None, 16000, 960, 640)
     assert quietly(np.zeros(16000 * 60), 16000, model, "a") == []

@@ -15,9 +15,8 @@ import os, sys, time
 from pathlib import Path
 from dld_brain.files.lock import FolderLock
 lock = FolderLock(Path(sys.argv[1]))
-child = os.fork()
-if child:
-    print(child, flush=True)
+if not os.fork():
+    print(os.getpid(), flush=True)  # it has let go of the lock
 time.sleep(60)
 """
 
@@ -41,7 +40,11 @@ def test_what_is_in_the_folder_stays(tmp_path):
 
 def test_a_file_that_a_dead_process_left_locks_nothing(tmp_path):
     (tmp_path / FILE).write_text("process 1 on moon since 1969\n")
-    FolderLock(tmp_path).release()
+    lock = FolderLock(tmp_path)
+    with pytest.raises(FolderInUse, match=f"in use by process {os.getpid()} "):
+        FolderLock(tmp_path)
+    lock.release()
+    assert not (tmp_path / FILE).exists()
 
 
 def test_the_lock_dies_with_its_process_and_not_with_its_children(tmp_path):

@@ -9,27 +9,9 @@
 import argparse
 import importlib
 import sys
-from pathlib import Path
 
-from tests.fuzz.harness import (
-    REPOSITORY,
-    SUBJECTS,
-    Result,
-    faults,
-    run_cases,
-    table,
-)
-
-PAGE = REPOSITORY / "docs/reliability.md"
-BEGIN, END = "<!-- fuzz -->", "<!-- /fuzz -->"
-
-
-def write(page: Path, results: list[Result]) -> None:
-    """Puts the table where a page has its marks."""
-    head, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
-    _, _, tail = rest.partition(END)
-    text = f"{head}{BEGIN}\n{table(results)}\n{END}{tail}"
-    page.write_text(text, encoding="utf-8")
+from tests.fuzz.harness import SUBJECTS, Result, faults, run_cases, table
+from tests.fuzz.page import PAGE, write
 
 
 def main() -> int:
@@ -57,7 +39,7 @@ def main() -> int:
                 print(found, flush=True)
     print(table(results))
     if options.write and not options.subject:
-        write(PAGE, results)
+        write("fuzz", table(results))
     return int(bool(faults(results)))
 
 

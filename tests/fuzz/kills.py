@@ -2,13 +2,17 @@
 
 A run trains a teacher and its student, searches layers, evaluates and
 exports one depth. The same command, given again behind a SIGKILL, must end
-with the files of the run that was not killed, byte for byte.
+with the files of the run that was not killed, byte for byte. Each phase has
+its turn, however short it is.
 
 > python -m tests.fuzz.kills                  # 30 kills: the table of counts
+> python -m tests.fuzz.kills --write          # and puts it into the docs
 > python -m tests.fuzz.kills --kills 5 --seed 1
 """
 
 import argparse
+import functools
+import importlib
 import multiprocessing
 import os
 import shutil
@@ -19,8 +23,11 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+
+from tests.fuzz.page import write
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 N_EPOCHS = 2
@@ -34,7 +41,19 @@ FILES = (
     "part/weights.ckpt",
     "part/normalize.ckpt",
 )
-STAGES = ("start", "training", "saving", "search", "evaluation", "export")
+#: What a run is at, and where: of the innermost of these that it is in.
+PHASES = {
+    "start": "dld_brain.run.run:Run.prepare",
+    "training": "dld_brain.training.brain:DLDBrain.fit_batch",
+    "saving": "dld_brain.training.checkpoints:AtomicCheckpointer"
+    ".save_checkpoint",
+    "search": "dld_brain.search.choose:LayerChooser.choose",
+    "evaluation": "dld_brain.run.scoring:Scoring.evaluate",
+    "finish": "dld_brain.run.finish:Finish.run",
+    "export": "dld_brain.export.__main__:main",
+}
+#: Phase of the run that was forked, by its place in `PHASES`; -1: none.
+_phase = multiprocessing.get_context("fork").Value("i", -1, lock=False)
 
 
 @dataclass(frozen=True)
@@ -43,24 +62,49 @@ class Kill:
 
     Arguments
     ---------
+    phase : str
+        One of `PHASES`: what the kill cut off.
     moment : float
-        Share of the processor time that the run takes.
-    stage : str
-        One of `STAGES`: what the kill cut off.
+        Share of the processor time that the run spends in it.
     fault : str
         Empty where what was resumed is what was not killed.
     """
 
+    phase: str
     moment: float
-    stage: str
     fault: str
+
+
+def watch() -> None:
+    """Has all runs that are forked from now on say what they are at."""
+    for number, place in enumerate(PHASES.values()):
+        module, _, names = place.partition(":")
+        *owners, name = names.split(".")
+        owner: Any = importlib.import_module(module)
+        for each in owners:
+            owner = getattr(owner, each)
+        setattr(owner, name, _watched(getattr(owner, name), number))
+
+
+def _watched(work: Callable, number: int) -> Callable:
+    """The same, which is noted as long as it runs."""
+
+    @functools.wraps(work)
+    def watched(*args: Any, **kwargs: Any) -> Any:
+        before, _phase.value = _phase.value, number
+        try:
+            return work(*args, **kwargs)
+        finally:
+            _phase.value = before
+
+    return watched
 
 
 def train_and_export(folder: Path) -> None:
     """The run: small enough for seconds, with all that a large one does."""
     from matplotlib.figure import Figure
 
-    from dld_brain.export.__main__ import main as export
+    from dld_brain.export import __main__ as export
     from dld_brain.run.main import train
 
     # Drawing is most of the time, and no picture is compared.
@@ -94,7 +138,7 @@ def train_and_export(folder: Path) -> None:
     source, output = f"{folder}/student/1/pretrained", folder / "part"
     if not output.exists():
         arguments = ["--source", source, "--output", str(output)]
-        status = export(["submodel", *arguments, "--n_layers", "2"])
+        status = export.main(["submodel", *arguments, "--n_layers", "2"])
         assert status == 0
 
 
@@ -107,28 +151,35 @@ def _quietly(work: Callable[[Path], None], folder: Path) -> None:
     work(folder)
 
 
-def run(folder: Path, kill_at: float = float("inf")) -> tuple[int, float]:
+def run(
+    folder: Path, phase: int = -1, kill_at: float = float("inf")
+) -> tuple[int, list[float]]:
     """Runs in a process of its own.
 
     Arguments
     ---------
+    phase : int
+        Where it is killed: a place in `PHASES`.
     kill_at : float
-        Seconds of its processor time at which it is killed: of the clock's,
-        the load of the machine would decide where a kill falls.
+        Seconds of its processor time in that phase at which it is killed: of
+        the clock's, the load of the machine would decide where a kill falls.
 
     Returns
     -------
-    tuple of int and float
-        Exit status, -9 of one that was killed, and processor seconds.
+    tuple of int and list of float
+        Exit status, -9 of one that was killed, and what each phase took.
     """
     # Forked: what is imported is there, and kills hit what a run does.
     context = multiprocessing.get_context("fork")
+    _phase.value = -1
     process = context.Process(target=_quietly, args=(train_and_export, folder))
     process.start()
-    spent = 0.0
-    while process.is_alive() and spent < kill_at:
-        time.sleep(0.005)
-        spent = _processor_seconds(process.pid, spent)
+    spent, before = [0.0] * (len(PHASES) + 1), 0.0  # the last: of no phase
+    while process.is_alive() and spent[phase] < kill_at:
+        time.sleep(0.001)
+        now = _processor_seconds(process.pid, before)
+        spent[_phase.value] += now - before
+        before = now
     process.kill()
     process.join()
     return process.exitcode, spent
@@ -137,28 +188,10 @@ def run(folder: Path, kill_at: float = float("inf")) -> tuple[int, float]:
 def _processor_seconds(pid: int, before: float) -> float:
     """What a process has used; `before` where it is gone. See proc(5)."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2]
+        text = Path(f"/proc/{pid}/schedstat").read_text()
     except OSError:
         return before
-    user, system = fields.split()[11:13]
-    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
-
-
-def stage_of(folder: Path) -> str:
-    """What a run was at, by what it left."""
-    if (folder / "student/1/depth_report.json").is_file():
-        return "export"
-    if any(folder.glob("*/1/save/unfinished+*")):
-        return "saving"
-    for name in ("student", "teacher"):
-        output = folder / name / "1"
-        if (output / "pretrained").is_dir():
-            return "evaluation" if name == "student" else "training"
-        if any(output.glob("save/CKPT+*")):
-            text = (output / "train_log.txt").read_text("utf-8")
-            is_over = len(text.splitlines()) == N_EPOCHS
-            return "search" if is_over else "training"
-    return "start"
+    return int(text.split()[0]) / 1e9
 
 
 def difference(found: Path, expected: Path) -> str:
@@ -176,54 +209,63 @@ def difference(found: Path, expected: Path) -> str:
     return ""
 
 
-def kill(folder: Path, expected: Path, moment: float, seconds: float) -> Kill:
-    """Kills a run at a moment, and resumes it.
+def kill(
+    folder: Path, expected: Path, phase: str, moment: float, seconds: float
+) -> Kill:
+    """Kills a run in a phase, and resumes it.
 
     Arguments
     ---------
     moment : float
-        Share of the processor time that the run takes.
+        Share of the processor time that the run spends in it.
     seconds : float
         That time; where a run is through before, the moment comes sooner.
     """
+    number = list(PHASES).index(phase)
     while True:
-        status, _ = run(folder, moment * seconds)
-        if status == -9:
+        status, _ = run(folder, number, moment * seconds)
+        if status == -9 and _phase.value == number:
             break
-        shutil.rmtree(folder)
+        shutil.rmtree(folder, ignore_errors=True)
         moment *= 0.8
-    stage = stage_of(folder)
     status, _ = run(folder)
     if status != 0:
         last = Path(f"{folder}.txt").read_text().splitlines()[-1]
-        return Kill(moment, stage, f"does not start again: {last}")
-    return Kill(moment, stage, difference(folder, expected))
+        return Kill(phase, moment, f"does not start again: {last}")
+    return Kill(phase, moment, difference(folder, expected))
 
 
 def kills(n: int, seed: int, folder: Path) -> list[Kill]:
-    """Kills as many runs, each at a moment of its own."""
+    """Kills as many runs, the phases in turn from that of `seed` on."""
     import dld_brain.evaluation.plots
-    import dld_brain.export.__main__
     import dld_brain.run.main  # noqa: F401 (for all that are forked)
 
+    watch()
     expected = folder / "whole"
     status, seconds = run(expected)
     if status != 0:
         raise RuntimeError(Path(f"{expected}.txt").read_text())
-    print(f"a run takes {seconds:.1f} s of processor time", flush=True)
-    found = []
-    for i, moment in enumerate(np.random.default_rng(seed).random(n)):
-        found.append(kill(folder / f"{i}", expected, float(moment), seconds))
-        shutil.rmtree(folder / f"{i}")
+    told = ", ".join(f"{p} {s:.2f}" for p, s in zip(PHASES, seconds))
+    print(f"processor seconds of a run: {told}", flush=True)
+    found, phases = [], list(PHASES)
+    rng = np.random.default_rng(seed)
+    for i in range(n):
+        phase = (i + seed) % len(phases)
+        moment = float(rng.random())
+        place = folder / f"{i}"
+        found.append(
+            kill(place, expected, phases[phase], moment, seconds[phase])
+        )
+        shutil.rmtree(place)
         print(found[-1], flush=True)
     return found
 
 
 def table(found: list[Kill]) -> str:
-    """Counts by stage, as Markdown."""
-    killed = Counter(k.stage for k in found)
-    equal = Counter(k.stage for k in found if not k.fault)
-    rows = [(s, killed[s], equal[s]) for s in STAGES if killed[s]]
+    """Counts by phase, as Markdown."""
+    killed = Counter(k.phase for k in found)
+    equal = Counter(k.phase for k in found if not k.fault)
+    rows = [(p, killed[p], equal[p]) for p in PHASES if killed[p]]
     rows.append(("all", len(found), sum(equal.values())))
     lines = ["| killed in | runs | resumed, bit-equal |", "|---|---|---|"]
     return "\n".join(lines + [f"| {s} | {n} | {ok} |" for s, n, ok in rows])
@@ -234,10 +276,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz.kills")
     parser.add_argument("--kills", type=int, default=30)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         found = kills(options.kills, options.seed, Path(folder))
     print(table(found))
+    if options.write:
+        write("kills", table(found))
     return int(any(k.fault for k in found))
 
 

@@ -130,7 +130,12 @@ def test_what_checkpoints_were_trained_with_is_not_exchanged(
 def test_an_evaluation_asks_nothing_of_training_speech(again):
     path = again / "an4/etc/an4_train.transcription"
     replace(path, "X", "Z")
+    weights = again / "run/1/pretrained/model.safetensors"
+    kept = [weights, again / "run/1/csv/train.csv"]
+    before = [file.read_bytes() for file in kept]
+    weights.unlink()
     train([*command(again), "--test_only", "--export_only=True"])
+    assert [file.read_bytes() for file in kept] == before
 
 
 @pytest.mark.slow

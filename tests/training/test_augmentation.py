@@ -1,10 +1,12 @@
 """Augmentation: in training it acts, on what it is of; elsewhere not."""
 
+import pytest
 import torch
-from common import batch_of, noise, start, tiny_brain
+from common import batch_of, noise, start, tiny_brain, tiny_composed
 
 import speechbrain as sb
 from dld_brain.training.brain import Augmentation
+from speechbrain.augment.freq_domain import SpectrogramDrop
 
 
 def recorded(change):
@@ -38,3 +40,12 @@ def test_both_augmentations_act_in_training_alone():
     again, _ = brain.extract_features(batch, sb.Stage.VALID)
     assert torch.equal(again, plain)
     assert len(wavs) == len(features) == 1
+
+
+@pytest.mark.parametrize("key", ["max_time_drop", "max_freq_drop"])
+def test_the_shortest_masks_that_settings_allow_can_be_drawn(key):
+    with pytest.raises(ValueError, match=f"`{key}` must be .* 6, but is 5"):
+        tiny_composed(**{key: 5}).settings()
+    assert getattr(tiny_composed(**{key: 6}).settings().data, key) == 6
+    drop = SpectrogramDrop(drop_length_low=5, drop_length_high=6)
+    assert drop(torch.ones(2, 50, 80)).shape == (2, 50, 80)

@@ -17,7 +17,13 @@ from common import (
 import speechbrain as sb
 from dld_brain import losses
 from dld_brain.audio.features import FeatureNorm
-from dld_brain.audio.no_speech import LEVELS, mix_in, no_speech
+from dld_brain.audio.no_speech import (
+    AROUND,
+    LEVELS,
+    mix_in,
+    no_speech,
+    put_around,
+)
 from dld_brain.gates.by_depth import SandwichGates
 from dld_brain.training.brain import Augmentation
 
@@ -43,6 +49,47 @@ def test_it_takes_a_share_of_the_places_and_leaves_padding():
     assert 0.05 < 1 - is_kept.float().mean() < 0.15
     assert torch.equal(found[is_kept], wavs[is_kept])
     assert found[~is_kept].abs().max() <= 1 and not found[:, 40:].any()
+
+
+def test_it_is_put_around_an_utterance_that_stays_whole():
+    rng = np.random.default_rng(5)
+    wavs = torch.full((40, 50), 2.0)  # louder than anything put around
+    lens = torch.linspace(0.1, 1.0, 40)
+    found, longer = put_around(wavs, lens, 30, rng)
+    assert found.shape == (40, 80)
+    starts = set()
+    for wav, n, total in zip(found, lens * 50, longer * 80):
+        n, total = round(float(n)), round(float(total))
+        assert total == n + 30 and not wav[total:].any()
+        (is_speech,) = (wav == 2.0).nonzero(as_tuple=True)
+        assert len(is_speech) == n == is_speech[-1] - is_speech[0] + 1
+        starts.add(int(is_speech[0]))
+    assert min(starts) < 5 and max(starts) > 25
+
+
+def test_batches_grow_behind_the_first_epoch_up_to_the_longest_utterance():
+    brain = brain_of(0.0)
+    seen = []
+    brain.modules["normalize"] = FeatureNorm(update_until_epoch=99)
+    learn = brain.modules.normalize._learn
+    brain.modules.normalize._learn = lambda *a: seen.append(a[2]) or learn(*a)
+    brain.augmentation = Augmentation(no_speech_around=1.0, longest=1.5)
+    wavs = torch.zeros(2, brain.sample_rate)
+    lengths = []
+    for brain.step in range(50):
+        brain.epoch_counter.current = 2
+        found, _ = brain.put_around(wavs, torch.ones(2))
+        lengths.append(found.shape[1] / brain.sample_rate - 1)
+        brain.epoch_counter.current = 1
+        assert brain.put_around(wavs, torch.ones(2))[0] is wavs
+    assert AROUND > max(lengths) == 0.5 and min(lengths) < 0.2
+    brain.augmentation = Augmentation(no_speech_around=1.0)
+    for epoch in (1, 2):  # what was put around is not learnt from
+        brain.epoch_counter.current = epoch
+        brain.extract_features(batch_of(noise(2)), sb.Stage.TRAIN)
+    assert [bool(is_speech.any()) for is_speech in seen] == [True, False]
+    brain.extract_features(batch_of(noise(2)), sb.Stage.VALID)
+    assert len(seen) == 3 and seen[2].all()
 
 
 def brain_of(share, **settings):

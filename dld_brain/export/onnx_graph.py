@@ -11,13 +11,14 @@ import torch.nn.functional as F
 from torch import nn
 
 from dld_brain.audio.features import LogMel, extract
+from dld_brain.audio.hub_mels import ParakeetMel
 from dld_brain.audio.whisper_mel import WhisperMel
 from dld_brain.encoder.part import part_of
 from dld_brain.gates.gates import Gates
 from speechbrain.processing.features import STFT
 
 #: Features that begin with an STFT, and go on with mel filters.
-MELS = (LogMel, WhisperMel)
+MELS = (LogMel, ParakeetMel, WhisperMel)
 #: ONNX operators that are quantised: matrix products, nothing else.
 QUANTIZED = ["MatMul", "Gemm"]
 OPSET = 18

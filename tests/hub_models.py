@@ -123,7 +123,7 @@ def parakeet_tokenizer(kind: str = "BPE") -> Any:
     found.pre_tokenizer = space
     found.decoder = decoders.Metaspace(prepend_scheme="always", split=False)
     unk = {"unk_token": "<unk>"} if kind == "Unigram" else {}
-    trainer = getattr(trainers, f"{kind}Trainer")(
+    trainer = getattr(trainers, f"{kind.capitalize()}Trainer")(
         vocab_size=48, special_tokens=["<unk>"], show_progress=False, **unk
     )
     found.train_from_iterator(text, trainer)
@@ -149,6 +149,9 @@ def save_parakeet(
     )
     model = transformers.ParakeetForCTC(config)
     randomise(model)
+    for layer in model.encoder.subsampling.layers:  # else frames are alike
+        for weight in layer.parameters():
+            torch.nn.init.normal_(weight, 0.0, 0.5)
     model.save_pretrained(folder)
     transformers.ParakeetProcessor(
         transformers.ParakeetFeatureExtractor(

@@ -27,7 +27,7 @@ class ParakeetStem(nn.Module):
     def __init__(self, backbone: nn.Module, is_frozen: bool = True) -> None:
         super().__init__()
         self.subsampling = backbone.subsampling.requires_grad_(not is_frozen)
-        self.stride = backbone.config.subsampling_factor
+        self.stride = self.subsampling.stride**self.subsampling.num_layers
         self.scale = backbone.input_scale
         self.drop = nn.Dropout(backbone.config.dropout)
 

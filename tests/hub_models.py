@@ -119,9 +119,9 @@ def parakeet_tokenizer(kind: str = "BPE") -> Any:
     text += ["abcdefghijklmnopqrstuvwxyz'"]
     unk = {"unk_token": "<unk>"} if kind == "BPE" else {}
     found = Tokenizer(getattr(models, kind)(**unk))
-    space = pre_tokenizers.Metaspace(prepend_scheme="always", split=False)
+    space = pre_tokenizers.Metaspace(prepend_scheme="always")
     found.pre_tokenizer = space
-    found.decoder = decoders.Metaspace(prepend_scheme="always", split=False)
+    found.decoder = decoders.Metaspace(prepend_scheme="always")
     unk = {"unk_token": "<unk>"} if kind == "Unigram" else {}
     trainer = getattr(trainers, f"{kind.capitalize()}Trainer")(
         vocab_size=48, special_tokens=["<unk>"], show_progress=False, **unk

@@ -67,9 +67,9 @@ def tokenizer_of_pieces(vocabulary: SentencePieceProcessor) -> Any:
     rules = proto.normalizer_spec.precompiled_charsmap
     if rules:  # a letter that is there in the other case
         found.normalizer = normalizers.Precompiled(rules)
-    space = pre_tokenizers.Metaspace(prepend_scheme="always", split=False)
+    space = pre_tokenizers.Metaspace(prepend_scheme="always")
     found.pre_tokenizer = space
-    found.decoder = decoders.Metaspace(prepend_scheme="always", split=False)
+    found.decoder = decoders.Metaspace(prepend_scheme="always")
     blank = proto.pieces[BLANK].piece
     return transformers.ParakeetTokenizer(
         tokenizer_object=found, pad_token=blank, unk_token=blank

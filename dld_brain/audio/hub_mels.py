@@ -85,8 +85,9 @@ class ParakeetMel(nn.Module):
         lengths = (samples // self.hop_samples).clamp(min=1)
         x = wavs - self.preemphasis * F.pad(wavs, (1, 0))[:, :-1]
         x = x.masked_fill(padding_mask(samples, x.shape[1]), 0.0)
+        x = F.pad(x, (0, max(0, self.min_samples(1) - x.shape[1])))
         # The last frame, of which half is past the end, theirs masks too.
-        stft = self.compute_STFT(x)[:, : max(1, x.shape[1] // self.hop_samples)]
+        stft = self.compute_STFT(x)[:, :-1]
         mels = spectral_magnitude(stft) @ self.filters
         return normalised((mels + 2**-24).log(), lengths), lengths
 
@@ -177,10 +178,10 @@ class SeamlessMel(nn.Module):
         x = self._log_mels(F.pad(wavs, (0, missing)).unfold(1, window, hop))
         lengths = ((samples - window) // hop + 1).clamp(min=self.n_stacked)
         x = normalised(x, lengths, 1e-7)
-        n = x.shape[1] // self.n_stacked
-        x = x[:, : n * self.n_stacked].unflatten(1, (n, -1)).flatten(2)
+        x = x.unfold(1, self.n_stacked, self.n_stacked)  # [B, T, F, n]
+        x = x.transpose(2, 3).flatten(2)
         lengths = lengths // self.n_stacked
-        padding = padding_mask(lengths, n).unsqueeze(-1)
+        padding = padding_mask(lengths, x.shape[1]).unsqueeze(-1)
         return x.masked_fill(padding, 0.0), lengths
 
     def _log_mels(self, frames: torch.Tensor) -> torch.Tensor:

@@ -135,6 +135,8 @@ def test_a_part_on_mels_is_a_model_of_transformers(save, changes, tmp_path):
         wav.numpy(), sampling_rate=16000, n_layers=2, vad=None
     )
     assert text == told.text and text
+    words = ["submodel", "--source", source, "--output", str(tmp_path / "x")]
+    assert main([*words, "--n_layers", "2"]) == 2
     tokenizer = transformers.AutoTokenizer.from_pretrained(output)
     spelled = tokenizer("that hat", add_special_tokens=False).input_ids
     if save is save_parakeet:

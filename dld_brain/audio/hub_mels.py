@@ -152,6 +152,11 @@ class SeamlessMel(nn.Module):
         window = symmetric_hann(self.window_samples).pow(0.85)
         self.register_buffer("window", window, persistent=False)
 
+    @property
+    def mel_shape(self) -> tuple[int, int]:
+        """Frequencies and mel bands of the filters."""
+        return tuple(self.filters.shape)
+
     @fwd_default_precision(cast_inputs=torch.float32)
     def forward(
         self, wavs: torch.Tensor, wav_lens: torch.Tensor

@@ -208,7 +208,7 @@ FAMILIES = [
     of_the_docs,
 ]
 #: Whose ONNX graphs tests/export does not make already; each takes 7 s.
-TO_EXPORT = [whisper, parakeet]
+TO_EXPORT = [whisper, parakeet, wav2vec2_bert]
 SETS = [(3,), (1, 2), (0, 2, 3), (0, 1, 2, 3)]
 
 

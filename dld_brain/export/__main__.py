@@ -117,7 +117,7 @@ def export_hf(
     """Writes a model of one depth for Hugging Face's transformers."""
     model = load_transcriber(options.source)
     gates = model.table.gates(options.n_layers, model.modules["model"].n_total)
-    write_huggingface(model.hparams, model.task.symbols, gates, folder)
+    write_huggingface(model.hparams, model.task.vocabulary, gates, folder)
     stock = huggingface_runner(folder, model.sample_rate)
     return [compare(model, gates, stock, options.files)]
 

@@ -11,13 +11,16 @@ import torch.nn.functional as F
 from torch import nn
 
 from dld_brain.audio.features import LogMel, extract
+from dld_brain.audio.hub_mels import ParakeetMel, SeamlessMel
 from dld_brain.audio.whisper_mel import WhisperMel
 from dld_brain.encoder.part import part_of
 from dld_brain.gates.gates import Gates
 from speechbrain.processing.features import STFT
 
-#: Features that begin with an STFT, and go on with mel filters.
-MELS = (LogMel, WhisperMel)
+#: Features that begin with an STFT, and go on with mel filters; and all that
+#: have such filters.
+STFTS = (LogMel, ParakeetMel, WhisperMel)
+MELS = (*STFTS, SeamlessMel)
 #: ONNX operators that are quantised: matrix products, nothing else.
 QUANTIZED = ["MatMul", "Gemm"]
 OPSET = 18
@@ -70,7 +73,7 @@ class OnnxModel(nn.Module):
     def __init__(self, modules: Mapping[str, nn.Module], gates: Gates) -> None:
         super().__init__()
         self.compute_features = copy.deepcopy(modules["compute_features"])
-        if isinstance(self.compute_features, MELS):
+        if isinstance(self.compute_features, STFTS):
             stft = self.compute_features.compute_STFT
             self.compute_features.compute_STFT = ConvSTFT(stft)
         self.normalize = modules["normalize"]

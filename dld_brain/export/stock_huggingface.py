@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from sentencepiece import SentencePieceProcessor
 
 from dld_brain.encoder.part import part_of
-from dld_brain.encoder.wavlm.stem import WaveformStem
 from dld_brain.export.stock_speechbrain import fill_backbone
 from dld_brain.gates.gates import Gates
 from dld_brain.tasks.characters import SPACE
@@ -26,7 +26,7 @@ BLANK, DELIMITERS = "<pad>", ("|", " ")
 
 def write_huggingface(
     hparams: Mapping[str, Any],
-    symbols: Sequence[str],
+    vocabulary: SentencePieceProcessor,
     gates: Gates,
     folder: Path,
 ) -> None:
@@ -36,8 +36,8 @@ def write_huggingface(
     ---------
     hparams : mapping
         Of a model that was loaded.
-    symbols : sequence of str
-        Its vocabulary, by id.
+    vocabulary : SentencePieceProcessor
+        Its tokens.
 
     Raises
     ------
@@ -45,18 +45,40 @@ def write_huggingface(
         If transformers has no such model, no such vocabulary, or the layers
         by themselves are no such model; see `part_of`.
     """
-    whole = hparams["model"]
-    if not isinstance(whole.stem, WaveformStem):
+    kind = (hparams.get("config") or {}).get("model_type")
+    if kind is None:
+        name = "Whisper" if "config" in hparams else "Conformer"
         raise ValueError(
-            "`--source` must be a WavLM, wav2vec 2.0 or HuBERT for Hugging "
-            "Face, but is a Conformer: python -m dld_brain.export submodel"
+            f"`--source` must be a WavLM, wav2vec 2.0, HuBERT, Wav2Vec2-BERT "
+            f"or Parakeet for Hugging Face, but is a {name}: python -m "
+            f"dld_brain.export {'onnx' if name == 'Whisper' else 'submodel'}"
         )
+    if kind == "parakeet_encoder":
+        from dld_brain.export.stock_parakeet import write_parakeet
+
+        return write_parakeet(hparams, vocabulary, gates, folder)
+    _write_of_characters(hparams, symbols_of(vocabulary), gates, folder)
+
+
+def symbols_of(vocabulary: SentencePieceProcessor) -> list[str]:
+    """The tokens, in the order of their ids."""
+    return [vocabulary.id_to_piece(i) for i in range(len(vocabulary))]
+
+
+def _write_of_characters(
+    hparams: Mapping[str, Any],
+    symbols: Sequence[str],
+    gates: Gates,
+    folder: Path,
+) -> None:
+    """Writes a model whose tokenizer is a Wav2Vec2CTCTokenizer."""
     import transformers
 
+    from dld_brain.encoder.wav2vec2_bert import MODEL_TYPE, fill_wav2vec2_bert
     from dld_brain.encoder.wavlm.huggingface import make_config
 
     vocabulary = vocabulary_of(symbols)
-    model = part_of(whole, gates)
+    model = part_of(hparams["model"], gates)
     changes = {
         "num_hidden_layers": gates.depth,
         "vocab_size": len(symbols),
@@ -67,19 +89,32 @@ def write_huggingface(
             None if token is None else vocabulary[token]
         )
     changes.pop("unk_token_id")
-    config = make_config(None, {**hparams["config"], **changes})
+    kind = hparams["config"]["model_type"]
+    config = make_config(None, {**hparams["config"], **changes}, (kind,))
     theirs = transformers.AutoModelForCTC.from_config(config)
-    fill_backbone(theirs.base_model, model)
+    is_bert = kind == MODEL_TYPE
+    fill = fill_wav2vec2_bert if is_bert else fill_backbone
+    fill(theirs.base_model, model)
     theirs.lm_head.load_state_dict(model.head.state_dict(), strict=True)
     theirs.save_pretrained(folder)
-    tokenizer_of(vocabulary).save_pretrained(folder)
-    transformers.Wav2Vec2FeatureExtractor(
-        do_normalize=hparams["normalize_wav"],
-        sampling_rate=hparams["sample_rate"],
-        # As for the models of the Hub: the base models, which normalise over
-        # the whole time axis, were trained without.
-        return_attention_mask=config.feat_extract_norm == "layer",
-    ).save_pretrained(folder)
+    tokenizer = tokenizer_of(vocabulary)
+    if is_bert:
+        extractor = transformers.SeamlessM4TFeatureExtractor(
+            feature_size=hparams["n_mels"],
+            num_mel_bins=hparams["n_mels"],
+            sampling_rate=hparams["sample_rate"],
+            stride=hparams["n_stacked"],
+        )
+    else:
+        extractor = transformers.Wav2Vec2FeatureExtractor(
+            do_normalize=hparams["normalize_wav"],
+            sampling_rate=hparams["sample_rate"],
+            # As for the models of the Hub: the base models, which normalise
+            # over the whole time axis, were trained without.
+            return_attention_mask=config.feat_extract_norm == "layer",
+        )
+    tokenizer.save_pretrained(folder)
+    extractor.save_pretrained(folder)
 
 
 def vocabulary_of(symbols: Sequence[str]) -> dict[str, int]:
@@ -149,6 +184,13 @@ def huggingface_runner(
         values = extractor(
             wavs[0].numpy(), sampling_rate=sample_rate, return_tensors="pt"
         )
-        return model(**values).logits.log_softmax(-1)
+        logits = model(**values).logits
+        if "input_features" not in values:
+            return logits.log_softmax(-1)
+        n_frames = values["attention_mask"].sum(-1)
+        if model.config.model_type == "parakeet_ctc":
+            n_frames = model._get_subsampling_output_length(n_frames)
+        # Behind them is one that the model itself masks, or none.
+        return logits[:, : int(n_frames)].log_softmax(-1)
 
     return run

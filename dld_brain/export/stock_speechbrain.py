@@ -164,6 +164,13 @@ def write_submodel(
             "but is of a Whisper, of whose encoder SpeechBrain's wrapper takes "
             "30 s alone: use `python -m dld_brain.export onnx`"
         )
+    kind = (hparams.get("config") or {}).get("model_type")
+    if kind in ("wav2vec2-bert", "parakeet_encoder"):
+        raise ValueError(
+            f"a model for SpeechBrain alone must be of a Conformer or WavLM, "
+            f"but is of a {kind}, which SpeechBrain has no wrapper for: use "
+            f"`python -m dld_brain.export hf`"
+        )
     path = Path(output)
     model = part_of(whole, gates)
     values = {**hparams, "n_total": gates.depth, "layers": list(gates.layers)}

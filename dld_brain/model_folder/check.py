@@ -16,14 +16,28 @@ from dld_brain.model_folder.weights import MODEL
 RATES = (4_000, 384_000)
 #: By module of a model, the names that make one.
 MODULES = {
-    "compute_features": ("LogMel", "Waveform", "WhisperMel"),
+    "compute_features": (
+        "LogMel",
+        "ParakeetMel",
+        "SeamlessMel",
+        "Waveform",
+        "WhisperMel",
+    ),
     "normalize": ("FeatureNorm",),
     "model": (
         "conformer_encoder",
+        "parakeet_encoder",
         "transformer_asr_encoder",
+        "wav2vec2_bert_encoder",
         "wavlm_encoder",
         "whisper_encoder",
     ),
+}
+#: Types of Hugging Face's models, by the name that makes an encoder of one.
+HUGGINGFACE = {
+    "parakeet_encoder": ("parakeet_encoder",),
+    "wav2vec2_bert_encoder": ("wav2vec2-bert",),
+    "wavlm_encoder": ("wavlm", "wav2vec2", "hubert"),
 }
 #: What objects raise whose arguments cannot be.
 MISFITS = (
@@ -124,10 +138,10 @@ def _check_size(function: Any, arguments: Any, n_bytes: int) -> None:
             f"`source` must be null in a model folder, which has its own "
             f"weights, but is {arguments['source']!r}"
         )
-    if function.__name__ == "wavlm_encoder":
+    if function.__name__ in HUGGINGFACE:
         from dld_brain.encoder.wavlm.huggingface import check_config
 
-        check_config(arguments["config"])
+        check_config(arguments["config"], HUGGINGFACE[function.__name__])
     with torch.device("meta"):
         n_weights = sum(p.numel() for p in function(**arguments).parameters())
     if n_weights > n_bytes:  # no weight takes less than a byte

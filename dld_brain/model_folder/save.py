@@ -54,6 +54,27 @@ LOG_MELS = Front(
 #: By the encoder that has it.
 FRONTS = {
     "conformer": LOG_MELS,
+    "parakeet": Front(
+        "ParakeetMel",
+        {
+            "sample_rate": "sample_rate",
+            "n_fft": "n_fft",
+            "n_mels": "n_mels",
+            "win_length": "window_ms",
+            "hop_length": "hop_ms",
+            "preemphasis": "preemphasis",
+        },
+        {"norm_type": "sentence", "enabled": False},
+    ),
+    "wav2vec2_bert": Front(
+        "SeamlessMel",
+        {
+            "sample_rate": "sample_rate",
+            "n_mels": "n_mels",
+            "n_stacked": "n_stacked",
+        },
+        {"norm_type": "sentence", "enabled": False},
+    ),
     "transformer_asr": LOG_MELS,
     "wavlm": Front(
         "Waveform",

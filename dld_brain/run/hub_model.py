@@ -5,13 +5,19 @@ says; from there on it is a model like any other, and the student's sizes are
 those that the folder has.
 """
 
+import inspect
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Optional
 
-from dld_brain.audio.features import FeatureNorm, Waveform
+from sentencepiece import SentencePieceProcessor
+from torch import nn
+
+import dld_brain
+from dld_brain.audio.features import FeatureNorm
+from dld_brain.encoder.encoder import DynamicEncoder
 from dld_brain.files.hub import is_hub_id
 from dld_brain.model_folder import (
     check_pretrained,
@@ -19,17 +25,25 @@ from dld_brain.model_folder import (
     save_model,
     weights_hash,
 )
-from dld_brain.model_folder.save import TRAINING
+from dld_brain.model_folder.save import FRONTS, TRAINING
 from dld_brain.run.config import Composed
 from dld_brain.search.choose import even_gates, make_table
 from dld_brain.tasks import Task, TranscriptionTask
 from dld_brain.tasks.characters import character_vocabulary
+from dld_brain.tasks.pieces import piece_vocabulary
 from speechbrain.utils.distributed import run_on_main
 
-#: By the encoder's file of runs that start from such a model, what of the
-#: encoder the model decides.
+#: What makes an encoder, by the `model_type` of its configuration.
+FAMILIES = {
+    "wavlm": "wavlm",
+    "wav2vec2": "wavlm",
+    "hubert": "wavlm",
+    "wav2vec2-bert": "wav2vec2_bert",
+    "parakeet_encoder": "parakeet",
+}
+#: By the encoder's file of other runs that start from a model, what of the
+#: encoder that decides.
 SIZES = {
-    "pretrained": ("vocab_size", "normalize_wav", "sample_rate"),
     "transformer_asr": (
         "vocab_size",
         "sample_rate",
@@ -71,8 +85,7 @@ def settings_of_model(
     ValueError
         If a setting of the command line is not what the model has.
     """
-    sizes = SIZES.get(composed.encoder)
-    if sizes is None:
+    if composed.encoder not in KINDS:
         return {}
     settings = composed.settings()
     folder, source = settings.start.init_from, settings.encoder.model
@@ -83,20 +96,66 @@ def settings_of_model(
         )
     run_on_main(partial(find_or_convert, source, folder, composed.encoder))
     found = load_pretrained(folder).hparams
-    if not {"config", *sizes} <= set(found):
+    sizes = _sizes_found(composed.encoder, found)
+    if sizes is None:
         raise ValueError(
             f"`init_from` must be {KINDS[composed.encoder].what}, but "
             f"{folder} is of another kind: train from it with its own recipe"
         )
-    for key in sizes:
-        if overrides.get(key, found[key]) != found[key]:
+    for key, value in sizes.items():
+        if overrides.get(key, value) != value:
             raise ValueError(
-                f"`{key}` must be {found[key]}, as the model of {folder} has "
+                f"`{key}` must be {value}, as the model of {folder} has "
                 f"it, but is {overrides[key]!r}: leave it out"
             )
     check_layers(settings.encoder.n_total, found["n_total"], folder)
     config = {**found["config"], **overrides.get("config", {})}
-    return {"config": config, **{key: found[key] for key in sizes}}
+    return {"config": config, **sizes}
+
+
+def _sizes_found(
+    encoder: str, found: Mapping[str, Any]
+) -> Optional[dict[str, Any]]:
+    """What of the encoder a model decides; None for one of another kind."""
+    if encoder in SIZES:
+        keys = SIZES[encoder]
+        is_such = {"config", *keys} <= set(found)
+        return {key: found[key] for key in keys} if is_such else None
+    kind = (found.get("config") or {}).get("model_type")
+    return sizes_of(FAMILIES[kind], found) if kind in FAMILIES else None
+
+
+def sizes_of(family: str, found: Mapping[str, Any]) -> dict[str, Any]:
+    """What of the encoder a CTC model of Hugging Face decides, by key.
+
+    Arguments
+    ---------
+    family : str
+        Of `FAMILIES`.
+    found : mapping
+        Settings of the model.
+    """
+    keys = ["vocab_size", "sample_rate", *FRONTS[family].options.values()]
+    is_normalised = found.get("normalize_wav", False)
+    return {
+        "architecture": family,
+        "normalize_wav": is_normalised,
+        **{key: found[key] for key in keys},
+    }
+
+
+def make_features(architecture: str, **settings: Any) -> nn.Module:
+    """Makes the features of a family, of those settings that it has."""
+    front = FRONTS[architecture]
+    options = {name: settings[key] for name, key in front.options.items()}
+    return getattr(dld_brain, front.features)(**options)
+
+
+def make_encoder(architecture: str, **settings: Any) -> DynamicEncoder:
+    """Makes the encoder of a family, of those settings that it has."""
+    factory = getattr(dld_brain, f"{architecture}_encoder")
+    names = inspect.signature(factory).parameters
+    return factory(**{name: settings[name] for name in names})
 
 
 def check_layers(n_total: Any, n_there: int, folder: str) -> None:
@@ -181,15 +240,16 @@ def _of_transformers(source: str) -> tuple[dict, TranscriptionTask, dict]:
 
     ctc.check_place(source)
     theirs = ctc.read_ctc(source)
-    task = TranscriptionTask(character_vocabulary(theirs.symbols))
+    task = TranscriptionTask(_vocabulary(theirs.symbols))
     model = ctc.load_ctc(theirs)
-    norm = FeatureNorm("sentence", enabled=theirs.normalize_wav)
+    sizes = _sizes(theirs, model.n_total)
+    is_normalised = theirs.front.get("normalize_wav", False)
     modules = {
-        "compute_features": Waveform(),
-        "normalize": norm.eval(),
+        "compute_features": make_features(**sizes),
+        "normalize": FeatureNorm("sentence", enabled=is_normalised).eval(),
         "model": model,
     }
-    return modules, task, _sizes(theirs, model.n_total)
+    return modules, task, sizes
 
 
 def _of_speechbrain(source: str) -> tuple[dict, TranscriptionTask, dict]:
@@ -238,7 +298,7 @@ def _check_file(folder: str, kind: Kind) -> None:
 #: By the encoder's file.
 KINDS = {
     "pretrained": Kind(
-        "a WavLM, wav2vec 2.0 or HuBERT", "config.json", _of_transformers
+        f"one of {', '.join(FAMILIES)}", "config.json", _of_transformers
     ),
     "transformer_asr": Kind(
         "a TransformerASR of SpeechBrain", "hyperparams.yaml", _of_speechbrain
@@ -247,18 +307,22 @@ KINDS = {
 }
 
 
+def _vocabulary(symbols: Any) -> SentencePieceProcessor:
+    """The vocabulary of a CTC model's symbols."""
+    if symbols.kind == "char":
+        return character_vocabulary(symbols.names)
+    return piece_vocabulary(symbols.names, symbols.scores, symbols.kind)
+
+
 def _sizes(theirs: Any, n_total: int) -> dict[str, Any]:
     """What a model folder says of a CTC model; see `save_model`."""
-    from dld_brain.encoder.wavlm.ctc import SAMPLE_RATE
-
     return {
-        "architecture": "wavlm",
-        "sample_rate": SAMPLE_RATE,
-        "normalize_wav": theirs.normalize_wav,
+        "architecture": theirs.family,
+        **theirs.front,
         "source": None,
         "config": theirs.config,
         "full_config": theirs.config,
-        "vocab_size": len(theirs.symbols),
+        "vocab_size": len(theirs.outputs),
         "n_total": n_total,
         "closed": "identity",
         "freeze_stem": True,

@@ -320,6 +320,13 @@ class PretrainedSizes(WavLMSizes):
     """Those of hparams/shared/pretrained.yml, most of them the model's."""
 
     model: OptionalPath
+    architecture: Annotated[str, one_of("wavlm", "wav2vec2_bert", "parakeet")]
+    n_mels: Annotated[Count, at_most(512)]
+    n_stacked: Annotated[Count, at_most(16)]
+    n_fft: Annotated[Count, at_most(16_384)]
+    window_ms: Annotated[Positive, at_most(1_000)]
+    hop_ms: Annotated[Positive, at_most(1_000)]
+    preemphasis: Share
 
 
 #: By the stem of the encoder's file.

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
 
@@ -41,6 +42,23 @@ def character_vocabulary(symbols: Sequence[str]) -> SentencePieceProcessor:
     >>> tokens.encode("AC", out_type=str)  # what cannot be spelled
     ['A', 'C']
     """
+    twice = sorted({s for s in symbols if symbols.count(s) > 1})
+    if twice or "" in symbols or SPACE not in symbols[1:]:
+        raise ValueError(
+            f"symbols must be different, not empty, and one of them part "
+            f"words, but {f'{twice[0]!r} is there twice' if twice else 'not'}"
+        )
+    proto = model_proto()
+    proto.ParseFromString(empty_model(symbols[0], other_case(symbols)))
+    del proto.pieces[:]
+    for symbol in symbols:
+        proto.pieces.add(piece=symbol, score=0.0, type=USER_DEFINED)
+    proto.pieces[0].type = UNKNOWN
+    return SentencePieceProcessor(model_proto=proto.SerializeToString())
+
+
+def model_proto() -> Any:
+    """A model of SentencePiece as data, empty."""
     try:
         from sentencepiece import sentencepiece_model_pb2
     except ImportError as error:
@@ -48,19 +66,7 @@ def character_vocabulary(symbols: Sequence[str]) -> SentencePieceProcessor:
             "a vocabulary of a Hugging Face model needs protobuf: pip install "
             "-e '.[wavlm]'"
         ) from error
-    twice = sorted({s for s in symbols if symbols.count(s) > 1})
-    if twice or "" in symbols or SPACE not in symbols[1:]:
-        raise ValueError(
-            f"symbols must be different, not empty, and one of them part "
-            f"words, but {f'{twice[0]!r} is there twice' if twice else 'not'}"
-        )
-    proto = sentencepiece_model_pb2.ModelProto()
-    proto.ParseFromString(_empty_model(symbols[0], other_case(symbols)))
-    del proto.pieces[:]
-    for symbol in symbols:
-        proto.pieces.add(piece=symbol, score=0.0, type=USER_DEFINED)
-    proto.pieces[0].type = UNKNOWN
-    return SentencePieceProcessor(model_proto=proto.SerializeToString())
+    return sentencepiece_model_pb2.ModelProto()
 
 
 def other_case(symbols: Sequence[str]) -> dict[str, str]:
@@ -80,8 +86,17 @@ def other_case(symbols: Sequence[str]) -> dict[str, str]:
     }
 
 
-def _empty_model(blank: str, replaced: dict[str, str]) -> bytes:
-    """A model of SentencePiece that replaces characters, and knows no other."""
+def empty_model(
+    blank: str, replaced: dict[str, str], begins: bool = False
+) -> bytes:
+    """A model of SentencePiece that replaces characters, and knows no other.
+
+    Arguments
+    ---------
+    begins : bool
+        Whether the first word begins with SPACE, as the others do: else no
+        target begins with the gap of words.
+    """
     model = BytesIO()
     with tempfile.TemporaryDirectory() as folder:
         rules = Path(folder, "rules.tsv")
@@ -97,7 +112,7 @@ def _empty_model(blank: str, replaced: dict[str, str]) -> bytes:
             bos_id=-1,
             eos_id=-1,
             pad_id=-1,
-            add_dummy_prefix=False,  # no target begins with the gap of words
+            add_dummy_prefix=begins,
             minloglevel=2,
             **(
                 {"normalization_rule_tsv": str(rules)}

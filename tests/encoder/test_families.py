@@ -1,5 +1,6 @@
 """What every family of encoders must do; see docs/new_encoder.md."""
 
+import copy
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -9,14 +10,18 @@ import pytest
 import torch
 from common import tiny_modules
 from conftest import WHISPER_SIZE, save_hf, save_whisper
+from hub_models import save_bert, save_parakeet
 from stock_folders import save_stock
 from torch import nn
 
 import dld_brain
 from dld_brain.audio.features import FeatureNorm, LogMel, Waveform, extract
+from dld_brain.audio.hub_mels import ParakeetMel, SeamlessMel
 from dld_brain.audio.whisper_mel import WhisperMel
+from dld_brain.encoder.parakeet import parakeet_body
 from dld_brain.encoder.part import part_of
-from dld_brain.encoder.wavlm.huggingface import full_config
+from dld_brain.encoder.wav2vec2_bert import wav2vec2_bert_body
+from dld_brain.encoder.wavlm.huggingface import full_config, plain_config
 from dld_brain.encoder.whisper.config import KEYS
 from dld_brain.export.stock_speechbrain import write_submodel
 from dld_brain.gates.gates import Gates
@@ -173,6 +178,48 @@ def transformer_post_norm(folder):
     )
 
 
+def wav2vec2_bert(folder, positions="relative_key"):
+    theirs = save_bert(folder, positions).wav2vec2_bert
+    model = wav2vec2_bert_body(copy.deepcopy(theirs)).with_head(VOCABULARY)
+    whole = list(theirs.encoder.layers)
+
+    def stock(feats, layers):
+        theirs.encoder.layers = nn.ModuleList(whole[i] for i in layers)
+        return theirs(feats).last_hidden_state
+
+    config = plain_config(theirs.config)
+    settings = {"n_mels": 80, "n_stacked": 2, "freeze_stem": True}
+    settings |= {"config": config, "full_config": config}
+    norm = FeatureNorm("sentence", enabled=False)
+    return family(SeamlessMel(), norm, model, stock, settings=settings)
+
+
+def wav2vec2_bert_relative(folder):
+    return wav2vec2_bert(folder, "relative")
+
+
+def wav2vec2_bert_rotary(folder):
+    return wav2vec2_bert(folder, "rotary")
+
+
+def parakeet(folder):
+    theirs = save_parakeet(folder).encoder
+    model = parakeet_body(copy.deepcopy(theirs)).with_head(VOCABULARY)
+    whole = list(theirs.layers)
+
+    def stock(feats, layers):
+        theirs.layers = nn.ModuleList(whole[i] for i in layers)
+        return theirs(feats).last_hidden_state
+
+    config = plain_config(theirs.config)
+    settings = {"n_mels": 32, "n_fft": 512, "window_ms": 25.0, "hop_ms": 10.0}
+    settings |= {"preemphasis": 0.97, "freeze_stem": True}
+    settings |= {"config": config, "full_config": config}
+    norm = FeatureNorm("sentence", enabled=False)
+    mels = ParakeetMel(n_mels=32)
+    return family(mels, norm, model, stock, settings=settings)
+
+
 def of_the_docs(folder):
     """The family that docs/new_encoder.md makes."""
     text = Path("docs/new_encoder.md").read_text()
@@ -208,10 +255,20 @@ FAMILIES = [
     branchformer_absolute,
     transformer,
     transformer_post_norm,
+    wav2vec2_bert,
+    wav2vec2_bert_relative,
+    wav2vec2_bert_rotary,
+    parakeet,
     of_the_docs,
 ]
 #: Whose ONNX graphs tests/export does not make already; each takes 7 s.
-TO_EXPORT = [whisper, conformer_relative, branchformer]
+TO_EXPORT = [
+    whisper,
+    conformer_relative,
+    branchformer,
+    parakeet,
+    wav2vec2_bert,
+]
 SETS = [(3,), (1, 2), (0, 2, 3), (0, 1, 2, 3)]
 
 

@@ -6,7 +6,15 @@ import pytest
 import torch
 import transformers
 from conftest import HF_SIZE
-from hub_models import LETTERS, SPECIAL, answer, save_ctc
+from hub_models import (
+    LETTERS,
+    SPECIAL,
+    answer,
+    parakeet_tokenizer,
+    save_bert,
+    save_ctc,
+    save_parakeet,
+)
 
 from dld_brain.audio.features import FeatureNorm, Waveform, extract
 from dld_brain.encoder.wavlm.layers import wavlm_encoder
@@ -20,6 +28,9 @@ from pretrained_interfaces import DynamicEncoderASR
 
 SYMBOLS = [SPACE if t == "|" else t for t in (*SPECIAL, *LETTERS)]
 SPEECH = "tests/samples/AN4/wav/an4_clstk/mbbb/an3-mbbb-b.flac"
+
+
+VOCABULARY = character_vocabulary(SYMBOLS)
 
 
 def made(kind, is_large=False, **options):
@@ -57,7 +68,7 @@ def made(kind, is_large=False, **options):
 )
 def test_a_part_says_what_the_depth_says(layers, hparams, tmp_path):
     hparams, gates = made(**hparams), Gates(layers, 4)
-    write_huggingface(hparams, SYMBOLS, gates, tmp_path)
+    write_huggingface(hparams, VOCABULARY, gates, tmp_path)
     generator = torch.Generator().manual_seed(1)
     wav = 0.1 * torch.randn(16000, generator=generator)
     modules = {
@@ -96,10 +107,46 @@ def test_the_pipeline_of_transformers_takes_it(tmp_path, monkeypatch):
     assert row["layers"] == [0, 3]
 
 
+@pytest.mark.parametrize(
+    "save, changes",
+    [
+        (save_bert, {"positions": "relative"}),
+        (save_parakeet, {}),
+        (save_parakeet, {"tokenizer": parakeet_tokenizer("Unigram")}),
+    ],
+    ids=["wav2vec2-bert", "parakeet", "parakeet-unigram"],
+)
+def test_a_part_on_mels_is_a_model_of_transformers(save, changes, tmp_path):
+    source, output = str(tmp_path / "ours"), str(tmp_path / "part")
+    save(tmp_path / "hf", **changes)
+    convert(str(tmp_path / "hf"), source)
+    words = ["hf", "--source", source, "--output", output, "--files", SPEECH]
+    assert main([*words, "--n_layers", "2"]) == 0
+    (row,) = json.loads((tmp_path / "part/parity.json").read_text())
+    assert row["max_difference"] < 1e-4 and row["identical"] == 1
+    asr = DynamicEncoderASR.from_hparams(source)
+    # An even number of mel frames: of others it also writes what it masks.
+    wav = asr.load_audio(SPEECH)[: 400 + 160 * 61]
+    pipeline = transformers.pipeline(
+        "automatic-speech-recognition", model=output, device="cpu"
+    )
+    text = pipeline({"raw": wav.numpy(), "sampling_rate": 16000})["text"]
+    told = asr.transcribe(
+        wav.numpy(), sampling_rate=16000, n_layers=2, vad=None
+    )
+    assert text == told.text and text
+    words = ["submodel", "--source", source, "--output", str(tmp_path / "x")]
+    assert main([*words, "--n_layers", "2"]) == 2
+    tokenizer = transformers.AutoTokenizer.from_pretrained(output)
+    spelled = tokenizer("that hat", add_special_tokens=False).input_ids
+    if save is save_parakeet:
+        assert spelled == asr.task.encode("that hat").tolist()
+
+
 def test_what_transformers_cannot_have_is_refused(tmp_path, capsys):
     with pytest.raises(ValueError, match="closed=norm.* must stay whole"):
         hparams = made("wavlm", closed="norm")
-        write_huggingface(hparams, SYMBOLS, Gates((0, 1), 4), tmp_path)
+        write_huggingface(hparams, VOCABULARY, Gates((0, 1), 4), tmp_path)
     with pytest.raises(ValueError, match="of characters.* has '▁THE'"):
         vocabulary_of(["<unk>", SPACE, "A", f"{SPACE}THE"])
     source = ["--source", "tests/samples/golden", "--n_layers", "2"]

@@ -6,7 +6,16 @@ import shutil
 import pytest
 import torch
 import transformers
-from hub_models import LETTERS, SPECIAL, answer, change_json, save_ctc
+from hub_models import (
+    LETTERS,
+    SPECIAL,
+    answer,
+    change_json,
+    parakeet_tokenizer,
+    save_bert,
+    save_ctc,
+    save_parakeet,
+)
 
 from dld_brain.run.hub_model import convert, find_or_convert
 from dld_brain.run.main import prepare, train
@@ -52,6 +61,62 @@ def test_it_says_what_hugging_faces_model_says(name, tmp_path, speech):
         == text
     )
     assert len(text) > 3 and asr.depths == (1, 2, 3, 4)
+
+
+@pytest.mark.parametrize(
+    "save, changes",
+    [
+        (save_bert, {"tokens": BLANK_LAST}),
+        (save_bert, {"positions": "relative"}),
+        (save_bert, {"positions": "rotary"}),
+        (save_bert, {"positions": None}),
+        (save_parakeet, {}),
+        (save_parakeet, {"scale_input": False, "attention_bias": False}),
+    ],
+    ids=str,
+)
+def test_a_model_on_mels_says_what_hugging_faces_says(
+    save, changes, tmp_path, speech
+):
+    """At lengths whose last frame theirs masks, and others."""
+    theirs = save(tmp_path / "hf", **changes)
+    convert(str(tmp_path / "hf"), str(tmp_path / "ours"))
+    asr = DynamicEncoderASR.from_hparams(source=tmp_path / "ours")
+    for n_samples in (24000, 23680, 4100):
+        wav = speech[:n_samples]
+        expected, text = answer(tmp_path / "hf", wav)
+        found = asr.encode_batch(wav.unsqueeze(0), torch.ones(1))[0]
+        size = theirs.config.vocab_size
+        is_last = save is save_parakeet or "tokens" in changes
+        order = [size - 1, *range(size - 1)] if is_last else list(range(size))
+        torch.testing.assert_close(found, expected[:, order], atol=1e-4, rtol=0)
+        told = asr.transcribe(wav.numpy(), sampling_rate=16000, vad=None)
+        assert told.text == text and len(text) > 1
+
+
+@pytest.mark.parametrize("kind", ["BPE", "Unigram"])
+def test_words_are_cut_as_its_tokenizer_cuts_them(kind, tmp_path):
+    save_parakeet(tmp_path / "hf", parakeet_tokenizer(kind))
+    convert(str(tmp_path / "hf"), str(tmp_path / "ours"))
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "hf")
+    asr = DynamicEncoderASR.from_hparams(source=tmp_path / "ours")
+    for text in ("the cat sat on that mat", "no hat had ate", "zebra's thatch"):
+        theirs = tokenizer.tokenize(text)
+        ours = asr.task.encode(text)
+        assert [asr.task.symbols[i] for i in ours] == theirs
+        assert asr.task.encode(text.upper()).tolist() == ours.tolist()
+        assert asr.task.vocabulary.decode(ours.tolist()) == text
+
+
+def test_a_batch_norm_keeps_its_statistics_in_training(tmp_path):
+    save_parakeet(tmp_path / "hf")
+    brain = prepare([RECIPE, *flags(tmp_path)]).brain
+    model = brain.plain_modules()["model"].train()
+    before = {k: v.clone() for k, v in model.named_buffers()}
+    model(torch.randn(2, 90, 32), torch.tensor([90, 40]))
+    assert any("running_mean" in name for name in before)
+    for name, value in model.named_buffers():
+        assert torch.equal(value, before[name]), name
 
 
 def test_text_is_spelled_as_its_tokenizer_does(tmp_path):
@@ -114,6 +179,13 @@ def encoder_decoder(folder):
     transformers.WhisperConfig().save_pretrained(folder)
 
 
+def no_blank():
+    """A tokenizer of pieces without a blank."""
+    tokenizer = parakeet_tokenizer()
+    tokenizer.pad_token = None
+    return tokenizer
+
+
 def pretrained_alone(folder):
     """Leaves the head away."""
     config = transformers.AutoConfig.from_pretrained(folder)
@@ -138,7 +210,23 @@ BAD = {
     "must have a blank": lambda folder: without(folder, "<pad>"),
     "must have a word delimiter": lambda folder: without(folder, "|"),
     "audio of 16000 Hz, but .* takes 8000 Hz": of_8_khz,
-    "one of Wav2Vec2ForCTC, .* is a whisper": encoder_decoder,
+    "one of Wav2Vec2ForCTC, .* is a whisper: .*whisper_dld": encoder_decoder,
+    "is a parakeet_tdt: .*with a CTC head": lambda f: change_json(
+        f / "config.json", architectures=None, model_type="parakeet_tdt"
+    ),
+    "Wav2Vec2BertForCTC, ParakeetForCTC, but .* is a SEW": lambda f: (
+        change_json(
+            f / "config.json", architectures=["SEWForCTC"], model_type="sew"
+        )
+    ),
+    "`add_adapter` must not": lambda f: save_bert(f, add_adapter=True),
+    "must be 120 wide, .* makes them 160": lambda f: save_bert(
+        f, feature_projection_input_dim=120
+    ),
+    "takes 8000 Hz": lambda f: save_parakeet(
+        f, extractor={"sampling_rate": 8000}
+    ),
+    "have a blank .pad_token.": lambda f: save_parakeet(f, no_blank()),
     "must have a CTC head.* --source=": pretrained_alone,
     "must have a CTC head, but": head_in_words_only,
     "by a Wav2Vec2CTCTokenizer, but has a .*Phoneme": phonemes,

@@ -1,32 +1,38 @@
-"""Reads WavLM, wav2vec 2.0 and HuBERT models that transcribe already."""
+"""Reads models of the Hub that transcribe already, by CTC."""
 
 import logging
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 
 from dld_brain.encoder.encoder import DynamicEncoder
+from dld_brain.encoder.parakeet import parakeet_body
+from dld_brain.encoder.wav2vec2_bert import wav2vec2_bert_body
+from dld_brain.encoder.wavlm.ctc_front import read_front
+from dld_brain.encoder.wavlm.ctc_kinds import (
+    KINDS,
+    check_kind,
+    check_place,
+    without_head,
+)
+from dld_brain.encoder.wavlm.ctc_vocabulary import (
+    Symbols,
+    read_characters,
+    read_pieces,
+)
 from dld_brain.encoder.wavlm.huggingface import (
-    MODEL_TYPES,
-    full_config,
+    make_config,
     one_line,
+    plain_config,
     read_config,
     transformers,
 )
 from dld_brain.encoder.wavlm.layers import wavlm_encoder
 
-SAMPLE_RATE = 16000
 NO_LAYERDROP = {"layerdrop": 0.0}  # gates decide which layers run
-SPACE = "\u2581"  # what parts words
-HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-ARCHITECTURES = ("Wav2Vec2ForCTC", "HubertForCTC", "WavLMForCTC")
-#: Characters alone: words of a class for phonemes cannot be read.
-TOKENIZERS = ("Wav2Vec2CTCTokenizer", "Wav2Vec2Tokenizer")
 
 
 class CTCModel(NamedTuple):
@@ -35,18 +41,21 @@ class CTCModel(NamedTuple):
     Arguments
     ---------
     config : dict
-        The whole configuration.
+        The whole configuration, of its encoder.
     outputs : list of int
         Its outputs in our order: the blank first.
-    symbols : list of str
+    symbols : Symbols
         What they stand for, in our order.
+    front : dict
+        Settings of its features; see `read_front`.
     """
 
     source: str
+    family: str
     config: dict[str, Any]
     outputs: list[int]
-    symbols: list[str]
-    normalize_wav: bool
+    symbols: Symbols
+    front: dict[str, Any]
 
 
 def read_ctc(source: str) -> CTCModel:
@@ -63,14 +72,55 @@ def read_ctc(source: str) -> CTCModel:
     with _quiet():
         found = read_config(source)
         check_kind(source, found)
-        normalize_wav = _read_extractor(source)
-        config = full_config(source, NO_LAYERDROP)
-        size = config["vocab_size"]
-        symbols, blank = _read_symbols(source, size)
-    outputs = [blank, *(i for i in range(size) if i != blank)]
+        family = KINDS[found["model_type"]].family
+        front = read_front(source, family)
+        config, size = _read_sizes(source, found)
+        check_width(source, config, front)
+        read = read_pieces if family == "parakeet" else read_characters
+        symbols = read(source, size)
     return CTCModel(
-        source, config, outputs, [symbols[i] for i in outputs], normalize_wav
+        source, family, config, symbols.order, symbols.blank_first(), front
     )
+
+
+def _read_sizes(
+    source: str, found: dict[str, Any]
+) -> tuple[dict[str, Any], int]:
+    """The configuration of the encoder, and how many outputs there are."""
+    kind = found["model_type"]
+    if kind == "parakeet_ctc":
+        whole = transformers.AutoConfig.from_pretrained(source)
+        changes = {**whole.encoder_config.to_dict(), **NO_LAYERDROP}
+        config = make_config(None, changes, ("parakeet_encoder",))
+        return plain_config(config), whole.vocab_size
+    config = make_config(source, NO_LAYERDROP, (kind,))
+    if config.vocab_size is None:
+        raise ValueError(without_head(source))
+    return plain_config(config), config.vocab_size
+
+
+def check_width(
+    source: str, config: dict[str, Any], front: dict[str, Any]
+) -> None:
+    """Raises where features are not as wide as the encoder takes them.
+
+    Example
+    -------
+    >>> sizes = {"num_mel_bins": 128}
+    >>> check_width("x", sizes, {"n_mels": 80})
+    Traceback (most recent call last):
+    ...
+    ValueError: the features of x must be 128 wide, as its encoder ...
+    """
+    names = ("feature_projection_input_dim", "num_mel_bins")
+    asked = next((config[name] for name in names if name in config), None)
+    width = front.get("n_mels", 0) * front.get("n_stacked", 1)
+    if asked is not None and asked != width:
+        raise ValueError(
+            f"the features of {source} must be {asked} wide, as its encoder "
+            f"takes them, but preprocessor_config.json makes them {width}: "
+            f"give the model's own"
+        )
 
 
 def load_ctc(model: CTCModel) -> DynamicEncoder:
@@ -81,158 +131,58 @@ def load_ctc(model: CTCModel) -> DynamicEncoder:
     ValueError
         If its weights are not what its configuration says.
     """
-    source = model.source
     with _quiet():
-        try:
-            theirs, info = transformers.AutoModelForCTC.from_pretrained(
-                source, dtype=torch.float32, output_loading_info=True
-            )
-        except (RuntimeError, OSError, ValueError) as error:
-            raise ValueError(
-                f"the weights of {source} do not fit its configuration: "
-                f"{one_line(error)}"
-            ) from error
-        if any(key.startswith("lm_head") for key in info["missing_keys"]):
-            raise ValueError(_without_head(source))
-        head: nn.Linear = theirs.lm_head
-        del theirs  # the encoder is read once more, as for pretraining's
-        encoder = wavlm_encoder(
-            source,
-            NO_LAYERDROP,
-            vocab_size=len(model.symbols),
-            normalize_wav=model.normalize_wav,
-        )
+        theirs = _load(model.source)
+        encoder, head = _taken_apart(model, theirs)
     with torch.no_grad():
-        encoder.head.weight.copy_(head.weight[model.outputs])
+        weight = head.weight[model.outputs]
+        encoder.head.weight.copy_(weight.reshape(len(weight), -1))
         encoder.head.bias.copy_(head.bias[model.outputs])
     return encoder.eval()
 
 
-def check_place(source: str) -> None:
-    """Raises for what is neither a folder nor the id of a model of the Hub.
-
-    Example
-    -------
-    >>> check_place("facebook/wav2vec2-base-960h")
-    >>> check_place("./wav2vec2")
-    Traceback (most recent call last):
-    ...
-    FileNotFoundError: `model` must be a folder, or an id of the Hub ...
-    """
-    is_id = HUB_ID.fullmatch(source) and not source.startswith((".", "~"))
-    if not (Path(source).is_dir() or is_id):
-        raise FileNotFoundError(
-            f"`model` must be a folder, or an id of the Hub (owner/name), but "
-            f"{source} is no folder"
-        )
-
-
-def check_kind(source: str, config: dict[str, Any]) -> None:
-    """Raises unless a configuration is of a CTC model that we know."""
-    kind = config.get("model_type")
-    names = config.get("architectures") or []
-    if kind not in MODEL_TYPES:
-        raise ValueError(
-            f"`model` must be one of {', '.join(ARCHITECTURES)}, but {source} "
-            f"is a {names[0] if names else kind}: give a CTC model of "
-            f"{', '.join(MODEL_TYPES)}"
-        )
-    if names and not set(names) & set(ARCHITECTURES):
-        raise ValueError(_without_head(source))
-
-
-def _without_head(source: str) -> str:
-    """What to do with a model that does not transcribe."""
-    return (
-        f"`model` must have a CTC head, but {source} has none: give one that "
-        f"was fine-tuned to transcribe, or fine-tune this one (python train.py "
-        f"hparams/wavlm_dld.yaml --source={source})"
-    )
-
-
-def _read_extractor(source: str) -> bool:
-    """Whether a model takes normalised waveforms; raises for another rate."""
+def _load(source: str) -> nn.Module:
+    """transformers' model, all of its weights read."""
     try:
-        found = transformers.AutoFeatureExtractor.from_pretrained(source)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise ValueError(
-            f"{source} must say what audio it takes, but its "
-            f"preprocessor_config.json cannot be read: {one_line(error)}"
-        ) from error
-    if found.sampling_rate != SAMPLE_RATE:
-        raise ValueError(
-            f"`model` must take audio of {SAMPLE_RATE} Hz, but {source} takes "
-            f"{found.sampling_rate} Hz: give a model of {SAMPLE_RATE} Hz"
+        theirs, info = transformers.AutoModelForCTC.from_pretrained(
+            source, dtype=torch.float32, output_loading_info=True
         )
-    return bool(found.do_normalize)
-
-
-def _read_symbols(source: str, size: int) -> tuple[list[str], int]:
-    """What the outputs of a model stand for, and which is the blank."""
-    try:
-        written = transformers.models.auto.tokenization_auto
-        settings = written.get_tokenizer_config(source)
-        tokenizer = transformers.Wav2Vec2CTCTokenizer.from_pretrained(source)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (RuntimeError, OSError, ValueError) as error:
         raise ValueError(
-            f"{source} must have a vocabulary of characters, but its "
-            f"vocab.json or tokenizer_config.json cannot be read: "
+            f"the weights of {source} do not fit its configuration: "
             f"{one_line(error)}"
         ) from error
-    name = settings.get("tokenizer_class") or TOKENIZERS[0]
-    if name not in TOKENIZERS:
+    missing = [k for k in info["missing_keys"] if "masked_spec_embed" not in k]
+    if any(key.startswith(("lm_head", "ctc_head")) for key in missing):
+        raise ValueError(without_head(source))
+    if missing:
         raise ValueError(
-            f"{source} must spell words by a {TOKENIZERS[0]}, but has a "
-            f"{name}: give a model of characters"
+            f"{source} must hold all weights of its configuration, but lacks "
+            f"{len(missing)}: {', '.join(sorted(missing)[:3])}"
         )
-    tokens = {
-        int(i): token["content"]
-        for i, token in settings.get("added_tokens_decoder", {}).items()
-    } | {i: token for token, i in tokenizer.encoder.items()}
-    return symbols_of(source, tokens, tokenizer, size)
+    return theirs
 
 
-def symbols_of(
-    source: str, tokens: dict[int, str], tokenizer: Any, size: int
-) -> tuple[list[str], int]:
-    """Symbols by output, and the blank.
-
-    Arguments
-    ---------
-    tokens : dict of int to str
-        That the files of the model name, by output.
-    tokenizer : transformers.Wav2Vec2CTCTokenizer
-        Says which are special; it makes up those that the files lack.
-    size : int
-        Outputs of the head.
-
-    Raises
-    ------
-    ValueError
-        If there is no blank, or nothing parts words.
-    """
-    by_token = {token: i for i, token in tokens.items() if 0 <= i < size}
-    needed = {
-        "blank (pad_token)": tokenizer.pad_token,
-        "word delimiter (word_delimiter_token)": tokenizer.word_delimiter_token,
-    }
-    for what, token in needed.items():
-        if token not in by_token:
-            raise ValueError(
-                f"the vocabulary of {source} must have a {what}, but none of "
-                f"its {size} outputs is {token!r}: add it to vocab.json, if "
-                f"one of them is it, or give another model"
-            )
-    blank, gap = (by_token[token] for token in needed.values())
-    symbols = [tokens.get(i) or f"<{i}>" for i in range(size)]
-    if tokenizer.do_lower_case:  # its letters are capitals, its text is not
-        taken = set(symbols)
-        symbols = [
-            s.lower() if len(s) == 1 and s.lower() not in taken else s
-            for s in symbols
-        ]
-    symbols[gap] = SPACE
-    return symbols, blank
+def _taken_apart(
+    model: CTCModel, theirs: nn.Module
+) -> tuple[DynamicEncoder, nn.Module]:
+    """Our encoder with their weights, and their head."""
+    size = len(model.outputs)
+    if model.family == "parakeet":
+        body = parakeet_body(theirs.encoder)
+        return body.with_head(size), theirs.ctc_head
+    head = theirs.lm_head
+    if model.family == "wav2vec2_bert":
+        body = wav2vec2_bert_body(theirs.base_model)
+        return body.with_head(size), head
+    del theirs  # the encoder is read once more, as for pretraining's
+    encoder = wavlm_encoder(
+        model.source,
+        NO_LAYERDROP,
+        vocab_size=size,
+        normalize_wav=model.front["normalize_wav"],
+    )
+    return encoder, head
 
 
 @contextmanager

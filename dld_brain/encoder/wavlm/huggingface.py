@@ -1,6 +1,7 @@
-"""Reads WavLM, wav2vec 2.0 and HuBERT models of Hugging Face."""
+"""Reads speech encoders of Hugging Face, WavLM, wav2vec 2.0 and HuBERT."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Optional
 
@@ -34,7 +35,9 @@ def one_line(error: Exception) -> str:
 
 
 def make_config(
-    source: Optional[str], changes: dict[str, Any]
+    source: Optional[str],
+    changes: dict[str, Any],
+    kinds: Sequence[str] = MODEL_TYPES,
 ) -> transformers.PretrainedConfig:
     """Reads a configuration and changes it.
 
@@ -43,6 +46,8 @@ def make_config(
     changes : dict
         What differs from it; without a source, the whole, `model_type`
         included.
+    kinds : sequence of str
+        Types of models that it may be of.
 
     Raises
     ------
@@ -58,9 +63,9 @@ def make_config(
     """
     settings = {**(read_config(source) if source else {}), **changes}
     model_type = settings.pop("model_type", None)
-    if model_type not in MODEL_TYPES:
+    if model_type not in kinds:
         raise ValueError(
-            f"the model must be one of {', '.join(MODEL_TYPES)}, but "
+            f"the model must be one of {', '.join(kinds)}, but "
             f"{source or '`config`'} has the model_type {model_type}"
         )
     config = transformers.AutoConfig.for_model(model_type, **settings)
@@ -105,7 +110,11 @@ def read_config(source: str) -> dict[str, Any]:
 
 def full_config(source: Optional[str], changes: dict[str, Any]) -> dict:
     """The whole configuration, which makes the model without its source."""
-    config = make_config(source, changes)
+    return plain_config(make_config(source, changes))
+
+
+def plain_config(config: transformers.PretrainedConfig) -> dict[str, Any]:
+    """All that a configuration says of sizes, without layerdrop."""
     found = json.loads(config.to_json_string())
     # Configurations of the Hub keep settings of tools that made them.
     found = {k: v for k, v in found.items() if k in known_settings(config)}
@@ -122,16 +131,18 @@ def known_settings(config: transformers.PretrainedConfig) -> set[str]:
     return {k for k in names - not_of_sizes if not k.startswith("_")}
 
 
-def check_config(config: dict[str, Any]) -> None:
+def check_config(
+    config: dict[str, Any], kinds: Sequence[str] = MODEL_TYPES
+) -> None:
     """Raises where a configuration that was found says more than sizes.
 
     Beside sizes, Hugging Face's may name code that is to be fetched and run
     (`auto_map`, an attention implementation, ...).
     """
     model_type = config.get("model_type")
-    if model_type not in MODEL_TYPES:
+    if model_type not in kinds:
         raise ValueError(
-            f"`model_type` must be one of {', '.join(MODEL_TYPES)}, but is "
+            f"`model_type` must be one of {', '.join(kinds)}, but is "
             f"{model_type!r}"
         )
     known = transformers.AutoConfig.for_model(model_type).to_dict()

@@ -97,7 +97,9 @@ class DynamicDepth(Pretrained):
         if device is not None:
             options["device"] = find_device(str(device))
             kwargs["run_opts"] = options
-        source = folder = check_source(source or shipped_model())
+        source = folder = check_source(
+            shipped_model() if source is None else source
+        )
         if not Path(source).is_dir():
             folder = _fetched(
                 source, savedir, local_strategy, fetch_config or FetchConfig()

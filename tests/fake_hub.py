@@ -232,7 +232,9 @@ def serve(monkeypatch: Any, cache: Any) -> Iterator[type[FakeHub]]:
     for name, value in (("repositories", {}), ("stored", {}), ("asked", [])):
         monkeypatch.setattr(FakeHub, name, value)
     server = ThreadingHTTPServer(("127.0.0.1", 0), FakeHub)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(
+        target=server.serve_forever, args=(0.01,), daemon=True
+    ).start()
     address = f"http://127.0.0.1:{server.server_port}"
     template = address + "/{repo_id}/resolve/{revision}/{filename}"
     monkeypatch.setattr(constants, "ENDPOINT", address)

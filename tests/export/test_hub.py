@@ -145,6 +145,21 @@ def test_what_others_keep_there_is_not_written_over(hub, folder, capsys, name):
     assert there.n_commits == 0 and there.branches["main"][name] == b"{}"
 
 
+def test_what_came_meanwhile_is_not_written_over(
+    hub, folder, capsys, monkeypatch
+):
+    preupload = hub.do_preupload
+
+    def slow(self, name, revision):
+        hub.repositories[name].branches["main"]["other.txt"] = b"theirs"
+        preupload(self, name, revision)
+
+    monkeypatch.setattr(hub, "do_preupload", slow)
+    assert push(folder, "--push") == 2
+    assert "A commit has happened since" in fault(capsys)
+    assert hub.repositories["owner/name"].n_commits == 0
+
+
 def test_a_public_repository_is_none_for_a_private_model(hub, folder, capsys):
     assert push(folder, "--push", "--private") == 0
     assert hub.repositories["owner/name"].private

@@ -58,8 +58,12 @@ setup(
     package_data={
         "dld_brain.paper": ["paper.yaml"],
         "dld_brain.run": ["log_config.yaml"],
+        # The model that ships, as `export compact` writes it.
+        INTERFACES: ["models/*/*"],
         **{name: ["*.yaml", "*.yml"] for name in DATA},
     },
+    # What a machine has measured is not the model's.
+    exclude_package_data={INTERFACES: ["models/*/calibration.json"]},
     entry_points={"console_scripts": ["dld = dld_brain.cli:main"]},
     install_requires=[
         # torchaudio 2.11 is the last release; it needs torch 2.11 at least,

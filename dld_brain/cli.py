@@ -45,7 +45,7 @@ COMMANDS = {
     "export": (
         "dld_brain.export.__main__",
         (),
-        "write a depth for SpeechBrain alone, or ONNX graphs",
+        "write a depth for SpeechBrain alone or ONNX, push to the Hub",
     ),
     "transcribe_onnx": (
         "dld_brain.export.transcribe_onnx",

@@ -1,11 +1,14 @@
 """Transcribes files from the shell, and measures what the depths cost.
 
+> python -m pretrained_interfaces transcribe --n_layers 2 a.wav
 > python -m pretrained_interfaces transcribe --source DIR --n_layers 6 a.wav
 > python -m pretrained_interfaces transcribe --source DIR --max_rtf 0.05 a.wav
 > python -m pretrained_interfaces classify --source DIR --n_layers 6 a.wav
 > python -m pretrained_interfaces calibrate --source DIR
 
-The first three print one line a file, its name and the transcript or label
+Without --source, the model is the one that ships with this package.
+
+All but the last print one line a file, its name and the transcript or label
 with a tab between; or with --json one object a line, in ASCII, which holds
 every name as it is. Every file is answered, one that fails with a line on
 stderr (with --json, an object with `error`). Exit status: see `STATUSES`.
@@ -49,8 +52,8 @@ def parser() -> argparse.ArgumentParser:
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument(
         "--source",
-        required=True,
-        help="folder `pretrained`, or owner/name on the Hugging Face Hub",
+        help="folder `pretrained`, or owner/name on the Hugging Face Hub "
+        "(default: the model that ships with this package)",
     )
     shared.add_argument("--device", default="auto", help="auto, cpu, cuda, ...")
     files = argparse.ArgumentParser(add_help=False)

@@ -20,6 +20,7 @@ from dld_brain.model_folder.read import HPARAMS, load_pretrained
 from dld_brain.model_folder.training import longest_utterance
 from pretrained_interfaces.inputs import check_batch, check_source, find_audio
 from pretrained_interfaces.remote import fetch_folder
+from pretrained_interfaces.shipped import shipped_model
 from speechbrain.inference.interfaces import Pretrained
 from speechbrain.utils.fetching import FetchConfig, LocalStrategy
 
@@ -45,7 +46,7 @@ class DynamicDepth(Pretrained):
     @classmethod
     def from_hparams(
         cls,
-        source: Union[str, Path],
+        source: Union[str, Path, None] = None,
         hparams_file: str = HPARAMS,
         n_layers: Optional[int] = None,
         overrides: Optional[dict[str, Any]] = None,
@@ -63,10 +64,11 @@ class DynamicDepth(Pretrained):
 
         Arguments
         ---------
-        source : str or Path
+        source : str or Path, optional
             The folder `pretrained` of a run; or, as a string of which
             neither that folder nor `owner` is there, `owner/name` on the
-            Hugging Face Hub.
+            Hugging Face Hub; the model that ships with this package if not
+            given.
         n_layers : int, optional
             Load only the layers that run at this depth; all if not given.
             The depths whose layers are among them remain.
@@ -95,7 +97,9 @@ class DynamicDepth(Pretrained):
         if device is not None:
             options["device"] = find_device(str(device))
             kwargs["run_opts"] = options
-        source = folder = check_source(source)
+        source = folder = check_source(
+            shipped_model() if source is None else source
+        )
         if not Path(source).is_dir():
             folder = _fetched(
                 source, savedir, local_strategy, fetch_config or FetchConfig()

@@ -1,18 +1,18 @@
-"""Takes a model out of here: to stock SpeechBrain, Hugging Face, ONNX.
+"""Takes a model out of here: to stock SpeechBrain, Hugging Face, ONNX, the Hub.
 
 > python -m dld_brain.export submodel --source DIR --n_layers 6 --output OUT
 > python -m dld_brain.export hf --source DIR --n_layers 6 --output OUT
 > python -m dld_brain.export onnx --source DIR --n_layers 2 6 --output OUT
+> python -m dld_brain.export compact --source DIR --dtype int8 --output OUT
+> python -m dld_brain.export hub --source DIR --repo owner/name --push
 
-Each ends with parity.json: how far the exported model is from the dynamic
-one, on noise of several lengths and on audio files that are given.
+The first three end with parity.json: how far the exported model is from the
+dynamic one, on noise of several lengths and on audio files that are given.
 """
 
 import argparse
 import json
-import os
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Optional
 
@@ -20,20 +20,15 @@ import torch
 
 from dld_brain.audio.features import min_samples, samples_per_frame
 from dld_brain.export import stock_speechbrain as submodel
+from dld_brain.export.checks import check_files, check_new
+from dld_brain.export.folders import add_commands
 from dld_brain.export.parity import compare, runner
 from dld_brain.export.stock_huggingface import (
     huggingface_runner,
     write_huggingface,
 )
 from dld_brain.export.transcribe_onnx import SETTINGS, TOKENIZER, Settings
-from dld_brain.files.console import (
-    FAULTS,
-    STATUSES,
-    Parser,
-    escaped,
-    guarded,
-    say,
-)
+from dld_brain.files.console import FAULTS, STATUSES, Parser, guarded, say
 from dld_brain.files.manifest import ONNX, write_manifest
 from dld_brain.files.whole import whole_folder
 from dld_brain.losses import BLANK_ID
@@ -41,40 +36,6 @@ from dld_brain.model_folder import PretrainedModel, load_for_inference
 from dld_brain.model_folder.training import longest_utterance
 from dld_brain.tasks import TranscriptionTask
 from speechbrain.inference.ASR import EncoderASR
-
-
-def check_new(path: str) -> Path:
-    """Raises if a folder is there.
-
-    Example
-    -------
-    >>> check_new("dld_brain")
-    Traceback (most recent call last):
-    ...
-    FileExistsError: `--output` must be a new folder, but dld_brain exists
-    """
-    if os.path.lexists(path):
-        raise FileExistsError(
-            f"`--output` must be a new folder, but {path} exists"
-        )
-    parents = Path(path).absolute().parents
-    there = next(p for p in parents if os.path.lexists(p))
-    if not path or "\0" in path or not os.path.isdir(there):
-        raise ValueError(
-            f"`--output` must be a new folder in one that can be, but is "
-            f"{escaped(path, 200)}"
-        )
-    return Path(path)
-
-
-def check_files(paths: Sequence[str]) -> None:
-    """Raises unless every audio file is there; before a model is exported."""
-    for path in paths:
-        if not os.path.isfile(path):
-            raise FileNotFoundError(
-                f"audio file {path} does not exist: looked for "
-                f"{os.path.abspath(path)}"
-            )
 
 
 def load_transcriber(source: str) -> PretrainedModel:
@@ -183,10 +144,11 @@ def parser() -> argparse.ArgumentParser:
     """Makes the parser of the command line."""
     root = Parser(prog="python -m dld_brain.export", epilog=STATUSES)
     commands = root.add_subparsers(dest="command", required=True)
-    shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument(
+    source = argparse.ArgumentParser(add_help=False)
+    source.add_argument(
         "--source", required=True, help="folder `pretrained` of a run"
     )
+    shared = argparse.ArgumentParser(add_help=False, parents=[source])
     shared.add_argument("--output", required=True, help="a new folder")
     shared.add_argument(
         "--files", nargs="*", default=[], help="audio to compare on"
@@ -195,12 +157,12 @@ def parser() -> argparse.ArgumentParser:
         "submodel", parents=[shared], help="one depth for stock SpeechBrain"
     )
     command.add_argument("--n_layers", type=int, required=True)
-    command.set_defaults(run=export_submodel)
+    command.set_defaults(do=export_depths, run=export_submodel)
     command = commands.add_parser(
         "hf", parents=[shared], help="one depth for Hugging Face"
     )
     command.add_argument("--n_layers", type=int, required=True)
-    command.set_defaults(run=export_hf)
+    command.set_defaults(do=export_depths, run=export_hf)
     command = commands.add_parser(
         "onnx", parents=[shared], help="depths for onnxruntime"
     )
@@ -208,7 +170,8 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--int8", action="store_true", help="write int8 versions as well"
     )
-    command.set_defaults(run=export_onnx)
+    command.set_defaults(do=export_depths, run=export_onnx)
+    add_commands(commands, source, shared)
     return root
 
 
@@ -221,11 +184,11 @@ def main(arguments: Optional[list[str]] = None) -> int:
         Those of the process if not given.
     """
     options = parser().parse_args(arguments)
-    return guarded(lambda: _run(options), FAULTS)
+    return guarded(lambda: options.do(options), FAULTS)
 
 
-def _run(options: argparse.Namespace) -> int:
-    """Exports, and says how far that is from the dynamic model."""
+def export_depths(options: argparse.Namespace) -> int:
+    """Exports depths, and says how far they are from the dynamic model."""
     output = check_new(options.output)
     check_files(options.files)
     with whole_folder(output) as folder:

@@ -48,13 +48,7 @@ def compare(
         how many of the transcripts of the `files` are `identical`.
     """
     reference = ours(model, gates)
-    rate = model.sample_rate
-    generator = torch.Generator().manual_seed(0)
-    shortest = min_samples(model.modules)
-    wavs = [
-        0.1 * torch.randn(1, max(shortest, int(s * rate)), generator=generator)
-        for s in PARITY_SECONDS
-    ]
+    wavs = noise(model)
     wavs += [load(model, path).unsqueeze(0) for path in files]
     differences, texts = [], []
     for wav in tqdm(wavs, desc=f"comparing, n = {gates.depth}", leave=False):
@@ -72,6 +66,14 @@ def compare(
         "files": len(files),
         "identical": sum(a == b for a, b in texts),
     }
+
+
+def noise(model: PretrainedModel) -> list[torch.Tensor]:
+    """Noise of several lengths, [1, S] each."""
+    generator = torch.Generator().manual_seed(0)
+    shortest = min_samples(model.modules)
+    sizes = [max(shortest, int(s * model.sample_rate)) for s in PARITY_SECONDS]
+    return [0.1 * torch.randn(1, n, generator=generator) for n in sizes]
 
 
 def load(model: PretrainedModel, path: str) -> torch.Tensor:

@@ -149,11 +149,16 @@ def told(get: Callable[[], T], where: str) -> T:
     # The Hub's client raises what its HTTP library does: requests', httpx's
     # or httpx2's, by its version.
     except Exception as error:
-        known = (text for kind, text in _REASONS if isinstance(error, kind))
-        text = next(known, None) or " ".join(str(error).split())
-        text = _ERRNO.sub("", text)
-        if not isinstance(error, _ANSWERED):
-            text = f"no connection: {text or type(error).__name__}"
         raise FileNotFoundError(
-            f"{escaped(where, 200)} gives nothing: {escaped(text, 160)}"
+            f"{escaped(where, 200)} gives nothing: {why(error)}"
         ) from None
+
+
+def why(error: Exception) -> str:
+    """Why the Hub's client failed, on one line."""
+    known = (text for kind, text in _REASONS if isinstance(error, kind))
+    text = next(known, None) or " ".join(str(error).split())
+    text = _ERRNO.sub("", text)
+    if not isinstance(error, _ANSWERED):
+        text = f"no connection: {text or type(error).__name__}"
+    return escaped(text, 160)

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 from dld_brain.depth_table import DepthTable
 from dld_brain.tasks import Task
@@ -18,23 +18,35 @@ LOAD = {
     "tokenizer": """\
 from pretrained_interfaces import DynamicEncoderASR
 
-asr = DynamicEncoderASR.from_hparams("this folder, or owner/name")
+asr = DynamicEncoderASR.from_hparams("{name}")
 asr.transcribe_file("speech.wav", n_layers={n})""",
     "label_encoder": """\
 from pretrained_interfaces import DynamicEncoderClassifier
 
-classifier = DynamicEncoderClassifier.from_hparams("this folder")
+classifier = DynamicEncoderClassifier.from_hparams("{name}")
 classifier.classify_file("speech.wav", n_layers={n}).text_lab""",
     "whisper_tokenizer": """\
 from pretrained_interfaces import DynamicWhisperASR
 
-asr = DynamicWhisperASR.from_hparams("this folder, or owner/name")
+asr = DynamicWhisperASR.from_hparams("{name}")
 asr.transcribe_file("speech.wav", n_layers={n})""",
 }
+#: What the shell says for it.
+VERBS = {
+    "tokenizer": "transcribe",
+    "label_encoder": "classify",
+    "whisper_tokenizer": "transcribe",
+}
+#: Of training.json, what is told elsewhere in the card.
+TOLD = ("report", "license", "base_model", "stored")
 
 
 def write_card(
-    folder: Path, task: Task, table: DepthTable, training: Mapping[str, Any]
+    folder: Path,
+    task: Task,
+    table: DepthTable,
+    training: Mapping[str, Any],
+    name: Optional[str] = None,
 ) -> None:
     """Writes the card.
 
@@ -42,8 +54,11 @@ def write_card(
     ---------
     training : mapping
         What training.json has.
+    name : str, optional
+        `owner/name` where it is on the Hub.
     """
-    text = f"---\n{_header(task, training)}---\n{_body(task, table, training)}"
+    header = _header(task, training, name)
+    text = f"---\n{header}---\n{_body(task, table, training, name)}"
     (folder / CARD).write_text(text, encoding="utf-8")
 
 
@@ -57,26 +72,30 @@ def _scores(training: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     ]
 
 
-def _header(task: Task, training: Mapping[str, Any]) -> str:
+def _header(
+    task: Task, training: Mapping[str, Any], name: Optional[str]
+) -> str:
     """What the Hub reads: YAML, its values in JSON, which YAML contains."""
     pipeline, corpus = PIPELINES[task.key], training.get("corpus")
     fields: dict[str, Any] = {
-        "license": "apache-2.0",
+        "license": training.get("license") or "apache-2.0",
         "library_name": "speechbrain",
         "pipeline_tag": pipeline,
         "tags": ["speechbrain", "dynamic-depth", "layer-dropping", "dld"],
     }
     if training.get("language"):
         fields["language"] = training["language"]
+    if training.get("base_model"):
+        fields["base_model"] = training["base_model"]
     if corpus:
         fields["datasets"] = [corpus]
     results = [
         {
             "task": {"type": pipeline},
             "dataset": {
-                "name": f"{corpus or 'own speech'}, {name}",
+                "name": f"{corpus or 'own speech'}, {split}",
                 "type": corpus or "own",
-                "split": name,
+                "split": split,
             },
             "metrics": [
                 {
@@ -87,18 +106,23 @@ def _header(task: Task, training: Mapping[str, Any]) -> str:
                 }
             ],
         }
-        for name, row in _scores(training)
+        for split, row in _scores(training)
     ]
     if results:
-        name = f"dld-{(corpus or 'own').lower()}"
-        fields["model-index"] = [{"name": name, "results": results}]
+        model = (name or f"dld-{(corpus or 'own').lower()}").split("/")[-1]
+        fields["model-index"] = [{"name": model, "results": results}]
     return "".join(
         f"{key}: {json.dumps(value, ensure_ascii=False)}\n"
         for key, value in fields.items()
     )
 
 
-def _body(task: Task, table: DepthTable, training: Mapping[str, Any]) -> str:
+def _body(
+    task: Task,
+    table: DepthTable,
+    training: Mapping[str, Any],
+    name: Optional[str],
+) -> str:
     """How to load, what each depth gives, what it was trained on."""
     middle = table.depths[len(table.depths) // 2]
     corpus = training.get("corpus") or "speech of its maker's own"
@@ -113,8 +137,13 @@ def _body(task: Task, table: DepthTable, training: Mapping[str, Any]) -> str:
         f"{table.depths[-1]}.",
         "",
         "```python",
-        LOAD[task.key].format(n=middle),
+        LOAD[task.key].format(
+            n=middle, name=name or "this folder, or owner/name"
+        ),
         "```",
+        "",
+        f"From the shell: `python -m pretrained_interfaces {VERBS[task.key]} "
+        f"--source {name or 'DIR'} --n_layers {middle} speech.wav`.",
         "",
         "Loading the folder runs no code that it names, and checks every file "
         "against `manifest.json`.",
@@ -124,6 +153,10 @@ def _body(task: Task, table: DepthTable, training: Mapping[str, Any]) -> str:
         f"Layers chosen by: {table.strategy}.",
         "",
         *_depths(task, table, training),
+        "",
+        "## Limits",
+        "",
+        *_limits(task, training),
         "",
         "## Training",
         "",
@@ -168,9 +201,39 @@ def _layers(table: DepthTable, n_layers: int) -> tuple[int, ...]:
     return table.layers(n_layers) if n_layers in table.depths else ()
 
 
+def _limits(task: Task, training: Mapping[str, Any]) -> list[str]:
+    """What it cannot do, or nobody has tried, a line each."""
+    sets = ", ".join(dict.fromkeys(name for name, _ in _scores(training)))
+    lines = [
+        f"- The fewer layers run, the more answers are wrong: the table has "
+        f"the {task.metric} on {sets}."
+        if sets
+        else "- It was not evaluated: what its depths are worth is not known.",
+        "- Noise, microphones, accents and subjects that its training has not "
+        "were not tried.",
+    ]
+    if training.get("language"):
+        lines.append(f"- Its language: {training['language']}, and no other.")
+    longest = training.get("longest_utterance")
+    if longest and VERBS[task.key] == "transcribe":
+        lines.append(
+            f"- Its longest utterance of training has {longest:.3g} s; longer "
+            f"audio is cut at pauses."
+        )
+    stored = training.get("stored")
+    if stored:
+        before = ", after its scores were measured in float32" if sets else ""
+        lines.append(
+            f"- Its weights are stored as {stored['dtype']}{before}: that "
+            f"moves the encoder's output by up to "
+            f"{100 * stored['change']:.2g} %."
+        )
+    return lines
+
+
 def _facts(training: Mapping[str, Any]) -> list[str]:
     """What training.json says, a line each."""
-    shown = {k: v for k, v in training.items() if k != "report"}
+    shown = {k: v for k, v in training.items() if k not in TOLD}
     return [
         f"- {key.replace('_', ' ')}: {json.dumps(value, ensure_ascii=False)}"
         for key, value in shown.items()

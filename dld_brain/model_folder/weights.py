@@ -12,12 +12,15 @@ import torch
 from dld_brain.encoder.part import ADDED, DEPTH_HEADS, HEAD, ROUTER, part_state
 from dld_brain.files.console import escaped
 from dld_brain.gates.gates import Gates
+from dld_brain.model_folder.compact import SCALE, expanded
 
 MODEL, NORMALIZE = "model.safetensors", "normalize.safetensors"
 
 
 class Weights(Mapping[str, torch.Tensor]):
     """The tensors of a safetensors file; each is read when asked for.
+
+    What was stored in fewer bytes is float32 again; see `compact`.
 
     Raises
     ------
@@ -32,12 +35,24 @@ class Weights(Mapping[str, torch.Tensor]):
             raise ValueError(
                 f"{path} cannot be read as weights (is it whole?): {error}"
             ) from None
-        self._names = dict.fromkeys(self._file.keys())
+        names = set(self._file.keys())
+        self._scales = {
+            n
+            for n in names
+            if n.endswith(SCALE) and n.removesuffix(SCALE) in names
+        }
+        self._names = dict.fromkeys(
+            n for n in self._file.keys() if n not in self._scales
+        )
+        self._path = path
 
     def __getitem__(self, name: str) -> torch.Tensor:
         if name not in self._names:
             raise KeyError(name)
-        return self._file.get_tensor(name)
+        value, scale = self._file.get_tensor(name), None
+        if f"{name}{SCALE}" in self._scales:
+            scale = self._file.get_tensor(f"{name}{SCALE}")
+        return expanded(f"{self._path}: {escaped(name, 80)}", value, scale)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)

@@ -65,7 +65,7 @@ def transcribe_splits(
         if is_trained:
             write_transcribed(folder, source, data_root, target)
         else:
-            with whole_file(csv_file(str(target), split)) as unfinished:
+            with whole_file(target / source.name) as unfinished:
                 unfinished.write_bytes(source.read_bytes())
     return str(target)
 
@@ -93,7 +93,7 @@ def write_transcribed(
                 file.flush()
                 found[name] = text
     table = read_table(source)
-    with whole_file(csv_file(str(target), source.stem)) as unfinished:
+    with whole_file(target / source.name) as unfinished:
         write_rows(unfinished, _rows(table, found, model, source.stem))
 
 

@@ -79,6 +79,7 @@ setup(
         "safetensors>=0.4.3,<0.9",  # SafetensorError
         "huggingface_hub",  # as SpeechBrain has it
         "sentencepiece>=0.2,<0.3",
+        "tokenizers>=0.22,<0.24",  # of a Whisper that keeps its decoder
         "jiwer>=4,<5",  # 4 counts empty references
         "matplotlib>=3.9,<4",
         "numpy>=1.26,<3",

@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from pretrained_interfaces.asr import DynamicEncoderASR
     from pretrained_interfaces.classifier import DynamicEncoderClassifier
     from pretrained_interfaces.depth import Budget, Escalate, Routed
+    from pretrained_interfaces.whisper import DynamicWhisperASR
 
 #: By name, the module that has it; found when asked for (PEP 562), so that
 #: the command line can answer before torch is there.
@@ -14,6 +15,7 @@ _PLACES = {
     "Budget": "depth",
     "DynamicEncoderASR": "asr",
     "DynamicEncoderClassifier": "classifier",
+    "DynamicWhisperASR": "whisper",
     "Escalate": "depth",
     "Routed": "depth",
 }
@@ -22,6 +24,7 @@ __all__ = [
     "Budget",
     "DynamicEncoderASR",
     "DynamicEncoderClassifier",
+    "DynamicWhisperASR",
     "Escalate",
     "Routed",
 ]

@@ -40,6 +40,19 @@ class DynamicEncoderASR(Calibrated, DynamicDepth, EncoderASR):
     """
 
     HPARAMS_NEEDED = [*DynamicDepth.HPARAMS_NEEDED, "tokenizer"]
+    TASK = TranscriptionTask.name
+
+    @classmethod
+    def for_task(cls, task: str) -> Optional[type[DynamicDepth]]:
+        """Its own class; of a Whisper with its decoder `DynamicWhisperASR`."""
+        from pretrained_interfaces.whisper import DynamicWhisperASR
+
+        if (
+            issubclass(DynamicWhisperASR, cls)
+            and task == DynamicWhisperASR.TASK
+        ):
+            return DynamicWhisperASR
+        return super().for_task(task)
 
     def set_decoding_function(self) -> None:
         """Has the task decode; SpeechBrain calls this once."""
@@ -48,7 +61,7 @@ class DynamicEncoderASR(Calibrated, DynamicDepth, EncoderASR):
     @classmethod
     def from_hparams(
         cls,
-        source: Union[str, Path],
+        source: Union[str, Path, None] = None,
         *args: Any,
         lm: Union[str, Path, None] = None,
         lm_options: Optional[dict[str, Any]] = None,

@@ -9,6 +9,7 @@ import torch
 from dld_brain.audio.checks import LONGEST, warn
 from dld_brain.audio.vad import check_vad, find_speech
 from dld_brain.encoder.encoder import EncoderOutput
+from dld_brain.tasks import ClassificationTask
 from pretrained_interfaces.dynamic import DynamicDepth
 from pretrained_interfaces.inputs import check_batch
 from speechbrain.inference.classifiers import EncoderClassifier
@@ -50,6 +51,7 @@ class DynamicEncoderClassifier(DynamicDepth, EncoderClassifier):
     """
 
     HPARAMS_NEEDED = [*DynamicDepth.HPARAMS_NEEDED, "label_encoder"]
+    TASK = ClassificationTask.name
 
     @torch.no_grad()
     def classify_file(

@@ -34,6 +34,14 @@ class DynamicDepth(Pretrained):
     HPARAMS_NEEDED = ["depth_table", "sample_rate"]
     MODULES_NEEDED = ["compute_features", "normalize", "model"]
 
+    #: Name of the task that its models are for.
+    TASK = ""
+
+    @classmethod
+    def for_task(cls, task: str) -> Optional[type["DynamicDepth"]]:
+        """The class that loads a model of a task; None if it is none of ours."""
+        return cls if task == cls.TASK else None
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         #: The depth table of the layers that are loaded.
@@ -115,14 +123,15 @@ class DynamicDepth(Pretrained):
             trust_code=trust_code,
             is_alone=folder == source,
         )
-        if model.task.key not in cls.HPARAMS_NEEDED:
+        kind = cls.for_task(model.task.name)
+        if kind is None:
             raise ValueError(
                 f"{cls.__name__} must have a model for its task, but {source} "
                 f"holds one of {model.task.name}: use "
-                f"{INTERFACES[model.task.key]}"
+                f"{INTERFACES[model.task.name]}"
             )
         hparams = {**model.hparams, "savedir": savedir}
-        found = cls(modules=model.modules, hparams=hparams, **kwargs)
+        found = kind(modules=model.modules, hparams=hparams, **kwargs)
         found.folder = source if folder == source else None
         found.longest_utterance = longest_utterance(folder)
         return found

@@ -10,22 +10,22 @@ from dld_brain.tasks import Task
 
 CARD = "README.md"
 PIPELINES = {
-    "tokenizer": "automatic-speech-recognition",
-    "label_encoder": "audio-classification",
-    "whisper_tokenizer": "automatic-speech-recognition",
+    "transcription": "automatic-speech-recognition",
+    "classification": "audio-classification",
+    "seq2seq": "automatic-speech-recognition",
 }
 LOAD = {
-    "tokenizer": """\
+    "transcription": """\
 from pretrained_interfaces import DynamicEncoderASR
 
 asr = DynamicEncoderASR.from_hparams("{name}")
 asr.transcribe_file("speech.wav", n_layers={n})""",
-    "label_encoder": """\
+    "classification": """\
 from pretrained_interfaces import DynamicEncoderClassifier
 
 classifier = DynamicEncoderClassifier.from_hparams("{name}")
 classifier.classify_file("speech.wav", n_layers={n}).text_lab""",
-    "whisper_tokenizer": """\
+    "seq2seq": """\
 from pretrained_interfaces import DynamicWhisperASR
 
 asr = DynamicWhisperASR.from_hparams("{name}")
@@ -33,9 +33,9 @@ asr.transcribe_file("speech.wav", n_layers={n})""",
 }
 #: What the shell says for it.
 VERBS = {
-    "tokenizer": "transcribe",
-    "label_encoder": "classify",
-    "whisper_tokenizer": "transcribe",
+    "transcription": "transcribe",
+    "classification": "classify",
+    "seq2seq": "transcribe",
 }
 #: Of training.json, what is told elsewhere in the card.
 TOLD = ("report", "license", "base_model", "stored")
@@ -76,7 +76,7 @@ def _header(
     task: Task, training: Mapping[str, Any], name: Optional[str]
 ) -> str:
     """What the Hub reads: YAML, its values in JSON, which YAML contains."""
-    pipeline, corpus = PIPELINES[task.key], training.get("corpus")
+    pipeline, corpus = PIPELINES[task.name], training.get("corpus")
     fields: dict[str, Any] = {
         "license": training.get("license") or "apache-2.0",
         "library_name": "speechbrain",
@@ -137,12 +137,12 @@ def _body(
         f"{table.depths[-1]}.",
         "",
         "```python",
-        LOAD[task.key].format(
+        LOAD[task.name].format(
             n=middle, name=name or "this folder, or owner/name"
         ),
         "```",
         "",
-        f"From the shell: `python -m pretrained_interfaces {VERBS[task.key]} "
+        f"From the shell: `python -m pretrained_interfaces {VERBS[task.name]} "
         f"--source {name or 'DIR'} --n_layers {middle} speech.wav`.",
         "",
         "Loading the folder runs no code that it names, and checks every file "
@@ -215,7 +215,7 @@ def _limits(task: Task, training: Mapping[str, Any]) -> list[str]:
     if training.get("language"):
         lines.append(f"- Its language: {training['language']}, and no other.")
     longest = training.get("longest_utterance")
-    if longest and VERBS[task.key] == "transcribe":
+    if longest and VERBS[task.name] == "transcribe":
         lines.append(
             f"- Its longest utterance of training has {longest:.3g} s; longer "
             f"audio is cut at pauses."

@@ -106,16 +106,16 @@ class ModelLoader:
         raise ValueError(
             f"{default_source} is a model whose depth is chosen at each call: "
             f"load it with pretrained_interfaces."
-            f"{INTERFACES[self.kind.key]}, or export one depth of it (python -m "
+            f"{INTERFACES[self.kind.name]}, or export one depth of it (python -m "
             f"dld_brain.export submodel)"
         )
 
 
-#: What loads a model, by the name of its vocabulary.
+#: What loads a model, by its task.
 INTERFACES = {
-    "tokenizer": "DynamicEncoderASR",
-    "label_encoder": "DynamicEncoderClassifier",
-    "whisper_tokenizer": "DynamicWhisperASR",
+    "transcription": "DynamicEncoderASR",
+    "classification": "DynamicEncoderClassifier",
+    "seq2seq": "DynamicWhisperASR",
 }
 #: Files that every model folder has, beside its vocabulary.
 FILES = ("hyperparams.yaml", MODEL, NORMALIZE, TABLE)

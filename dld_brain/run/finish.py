@@ -10,6 +10,7 @@ from dld_brain.encoder.routers.of_layers import ScoredLayers
 from dld_brain.evaluation import report
 from dld_brain.gates.gates import Gates
 from dld_brain.model_folder import add_report, save_model, weights_hash
+from dld_brain.model_folder.card import VERBS
 from dld_brain.run.record import training_speech
 from dld_brain.run.scoring import Scoring
 from dld_brain.search.choose import LayerChooser
@@ -82,13 +83,13 @@ class Finish:
         root, column = self.settings.data.data_folder, self.task.column
         rows = data.read_rows(path, root, column)
         wav = next(iter(rows.items.values()))["wav"]
-        verb = {"transcription": "transcribe", "classification": "classify"}
+        verb = VERBS[self.task.name]
         print(
             f"\n{found.summary()}\n"
             f"More in {folder / 'depth_report.md'}; the picture of it: "
             f"{folder / found.picture}\n"
-            f"{verb[self.task.name].capitalize()} a file with:\n"
-            f"  python -m pretrained_interfaces {verb[self.task.name]} "
+            f"{verb.capitalize()} a file with:\n"
+            f"  python -m pretrained_interfaces {verb} "
             f"--source {pretrained} --n_layers {depths[len(depths) // 2]} "
             f"{shlex.quote(wav)}"
         )

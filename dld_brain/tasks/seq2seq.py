@@ -4,15 +4,17 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 import torch
-from tokenizers import Tokenizer
 
 from dld_brain.audio.lengths import padding_mask
 from dld_brain.encoder.encoder import EncoderOutput
 from dld_brain.tasks.base import Rates, Task
 from dld_brain.tasks.transcription import TranscriptionTask
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 END = "<|endoftext|>"
 
@@ -36,9 +38,11 @@ class Seq2SeqTask(Task):
     loss_name = "ce"
     file = "tokenizer.json"
     symbol = "token"
-    key = "whisper_tokenizer"
+    key = "tokenizer"
 
-    def __init__(self, vocabulary: Tokenizer, text_case: str = "keep") -> None:
+    def __init__(
+        self, vocabulary: "Tokenizer", text_case: str = "keep"
+    ) -> None:
         super().__init__(vocabulary, text_case)
         self.end = vocabulary.token_to_id(END)
         if self.end is None:
@@ -76,6 +80,8 @@ class Seq2SeqTask(Task):
         ValueError
             If it is none.
         """
+        from tokenizers import Tokenizer  # which other models do without
+
         try:
             return cls(Tokenizer.from_file(str(path)))
         except Exception as error:  # tokenizers raises nothing narrower

@@ -121,6 +121,7 @@ def whisper(folder):
 
     sizes = {k: v for k, v in WHISPER_SIZE.items() if k in KEYS}
     settings = {"n_mels": 16, "freeze_stem": True, "full_config": sizes}
+    settings |= {"decoder": None}
     return family(
         WhisperMel(n_mels=16),
         FeatureNorm("sentence", enabled=False),

@@ -50,8 +50,8 @@ BAD = [
     ),
     (
         "--task=translation",
-        "`task` must be one of transcription, classification, but is "
-        "'translation'",
+        "`task` must be one of transcription, classification, seq2seq, but "
+        "is 'translation'",
     ),
     (
         "--number_of_epochs=0",
@@ -291,6 +291,7 @@ def test_another_divergence_keeps_what_all_have():
         "divergence": "l2",
         "weight": 3,
         "in_place_weight": 0.0,
+        "states_weight": 0.0,
     }
 
 

@@ -36,6 +36,8 @@ class WhisperStem(nn.Module):
 
     #: Zeros beside the frames are part of the model: one frame is enough.
     min_frames = 1
+    #: Frames of features to one of its own.
+    stride = 2
 
     def __init__(self, config: WhisperConfig, is_frozen: bool = True) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
 """The teacher's own transcripts, in the place of a corpus's.
 
 Distil-Whisper (https://arxiv.org/abs/2311.00430) learns from nothing else:
-they are as the model writes, and speech without transcripts is enough.
+they are as the model writes, with case and punctuation.
 """
 
 import json

@@ -1,0 +1,95 @@
+"""A Whisper with its decoder: loaded, heard, asked for either depth."""
+
+import json
+
+import pytest
+import torch
+
+from dld_brain.run import transcripts
+from dld_brain.run.hub_model import convert
+from dld_brain.run.transcripts import write_transcribed
+from pretrained_interfaces import DynamicEncoderASR, DynamicWhisperASR
+from pretrained_interfaces.__main__ import main
+
+SOURCE = "tests/samples/whisper"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = str(tmp_path_factory.mktemp("whisper") / "pretrained")
+    convert(SOURCE, path, "whole_whisper")
+    return path
+
+
+@pytest.fixture(scope="module")
+def wav(tmp_path_factory):
+    import soundfile
+
+    path = tmp_path_factory.mktemp("speech") / "a.wav"
+    generator = torch.Generator().manual_seed(0)
+    pulses = torch.randn(24_000, generator=generator)
+    pulses *= (torch.arange(24_000) // 1_600 % 2) * 0.2  # no steady noise
+    soundfile.write(path, pulses.numpy(), 16_000)
+    return str(path)
+
+
+def test_the_asr_of_a_whisper_is_a_whisper(folder, wav):
+    asr = DynamicEncoderASR.from_hparams(folder)
+    assert isinstance(asr, DynamicWhisperASR)
+    found = asr.transcribe(wav, n_layers=2, n_decoder_layers=1)
+    assert found.n_layers == 2 and found.n_windows == 1
+    assert found.text == asr.with_decoder_layers(1).transcribe(wav, 2).text
+    assert asr.gates().decoder is None  # a call leaves nothing behind
+    with pytest.raises(ValueError, match="between 1 and 2, but is 3"):
+        asr.transcribe(wav, n_decoder_layers=3)
+
+
+def test_a_file_says_what_its_waveform_says_in_a_batch(folder, wav):
+    asr = DynamicWhisperASR.from_hparams(folder)
+    sig = asr.load_audio(wav)
+    wavs = torch.stack([sig, torch.zeros_like(sig)])
+    wavs[1, :12_000] = sig[:12_000]
+    texts, tokens = asr.transcribe_batch(wavs, torch.tensor([1.0, 0.5]))
+    assert texts[0] == asr.transcribe(wav, vad=None).text
+    alone, _ = asr.transcribe_batch(sig[None, :12_000], torch.ones(1))
+    assert texts[1] == alone[0] and len(tokens) == 2
+
+
+def test_long_audio_is_cut_once_and_not_said_twice(folder, wav):
+    asr = DynamicWhisperASR.from_hparams(folder)
+    long = asr.load_audio(wav).repeat(40)  # 60 s
+    windows = asr.find_windows(long, "long", None)
+    assert windows[0].start == 0 and windows[-1].stop == len(long)
+    pairs = zip(windows, windows[1:])
+    assert all(a.stop == b.start for a, b in pairs)
+    assert max(w.stop - w.start for w in windows) <= 30 * 16_000
+
+
+def test_the_shell_transcribes(folder, wav, capsys):
+    assert main(["transcribe", "--source", folder, "--n_layers", "1", wav]) == 0
+    assert capsys.readouterr().out.startswith(f"{wav}\t")
+
+
+def test_a_folder_of_another_task_is_named(folder):
+    from pretrained_interfaces import DynamicEncoderClassifier
+
+    with pytest.raises(ValueError, match="use DynamicWhisperASR"):
+        DynamicEncoderClassifier.from_hparams(folder)
+
+
+def test_the_teacher_transcribes_once(folder, wav, tmp_path, monkeypatch):
+    monkeypatch.setattr(transcripts, "MOST_WRONG", float("inf"))
+    source, target = tmp_path / "train.csv", tmp_path / "transcribed"
+    target.mkdir()
+    source.write_text(f"ID,duration,wav,wrd\na,1.5,{wav},x\nb,1.5,{wav},x\n")
+    write_transcribed(folder, source, "", target)
+    first = (target / "train.csv").read_text()
+    assert ",x\n" not in first and first.count("\n") == 3
+    kept = target / "train.jsonl"
+    key, *rows = kept.read_text().splitlines()
+    kept.write_text("\n".join([key, json.dumps(["a", "kept"])]) + "\n")
+    write_transcribed(folder, source, "", target)  # goes on where it was
+    assert ",kept\n" in (target / "train.csv").read_text()
+    source.write_text(source.read_text().replace("1.5", "1.50"))
+    write_transcribed(folder, source, "", target)  # other speech: anew
+    assert (target / "train.csv").read_text().replace("1.50", "1.5") == first

@@ -236,11 +236,11 @@ class Reader:
         """An object of the facade, one of each at most."""
         name = OBJECTS.get(event.tag)
         if name is None:
-            tags = ", ".join((REF, *OBJECTS))
+            names = ", ".join(sorted(dld_brain.__all__))
             tag = event.tag.replace("tag:yaml.org,2002:", "!!")
             raise self._error(
-                f"`{tag}` is not one of the tags of a model folder ({tags}): "
-                f"{TRUST}"
+                f"`{tag}` is not one of the tags of a model folder ({REF}, and "
+                f"those that make {names}): {TRUST}"
             )
         if depth != 1 or name in self.made:
             raise self._error(f"`{name}` must be the value of one key")

@@ -1,5 +1,8 @@
 """Whisper's decoder under gates: what Hugging Face's says, and exactness."""
 
+import shutil
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -53,6 +56,20 @@ def theirs(model):
     found.model.encoder.load_state_dict(encoder)
     found.model.decoder.load_state_dict(decoder)
     return found.eval()
+
+
+def test_a_whisper_of_the_hub_comes_with_its_tokenizer(monkeypatch, tmp_path):
+    def snapshot_download(name, allow_patterns):
+        for pattern in allow_patterns:
+            for path in Path(SOURCE).glob(pattern):
+                shutil.copy(path, tmp_path)
+        return str(tmp_path)
+
+    place = "huggingface_hub.snapshot_download"
+    monkeypatch.setattr(place, snapshot_download)
+    _, task, sizes = modules_of("owner/whisper")
+    _, ours, expected = modules_of(SOURCE)
+    assert task.symbols == ours.symbols and sizes == expected
 
 
 @torch.no_grad()

@@ -19,6 +19,8 @@ from dld_brain.encoder.whisper.config import KEYS, N_POSITIONS, WhisperConfig
 from dld_brain.encoder.whisper.ctranslate2 import read_encoder
 
 CONFIG, WEIGHTS, CT2 = "config.json", "model.safetensors", "model.bin"
+#: What a decoder that is kept needs beside them.
+OF_DECODER = ("generation_config.json", "tokenizer.json")
 #: A tensor of either half, by which it is found.
 FIRST = {"encoder": "conv1.weight", "decoder": "embed_tokens.weight"}
 #: What of Hugging Face's configuration is one and the same in all Whispers.
@@ -167,7 +169,7 @@ def _fetched(source: str) -> Path:
     """The folder of the Hub's cache that a model is fetched into."""
     try:
         found = huggingface_hub.snapshot_download(
-            source, allow_patterns=[CONFIG, WEIGHTS, CT2]
+            source, allow_patterns=[CONFIG, WEIGHTS, CT2, *OF_DECODER]
         )
     except (OSError, ValueError) as error:
         reason = next(iter(str(error).strip().splitlines()), repr(error))

@@ -106,32 +106,3 @@ class DynamicWhisperASR(DynamicEncoderASR):
                 stop = (windows[i + 1].start + stop) // 2
             found.append(Window(start, stop, True))
         return found
-
-    def transcribe_batch(
-        self,
-        wavs: torch.Tensor,
-        wav_lens: torch.Tensor,
-        n_layers: Optional[int] = None,
-    ) -> tuple[list[str], list[Any]]:
-        """Transcribes a batch of waveforms at the model's rate.
-
-        Arguments
-        ---------
-        wavs : torch.Tensor
-            Waveforms, [B, S], of at most 30 s.
-        wav_lens : torch.Tensor
-            Lengths relative to S, [B], in (0, 1].
-        n_layers : int, optional
-            Layers of the encoder that run; all if not given.
-
-        Returns
-        -------
-        tuple
-            Transcripts, and their token ids.
-        """
-        out = self.encode(wavs, wav_lens, n_layers)
-        tokens = [
-            row[:n].argmax(-1).tolist()
-            for row, n in zip(out.log_probs, out.lengths.tolist())
-        ]
-        return self.task.decode(out), tokens

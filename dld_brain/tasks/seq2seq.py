@@ -2,7 +2,6 @@
 
 import re
 import unicodedata
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
@@ -10,8 +9,7 @@ import torch
 
 from dld_brain.audio.lengths import padding_mask
 from dld_brain.encoder.encoder import EncoderOutput
-from dld_brain.tasks.base import Rates, Task
-from dld_brain.tasks.transcription import TranscriptionTask
+from dld_brain.tasks.words import WordsTask
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -19,7 +17,7 @@ if TYPE_CHECKING:
 END = "<|endoftext|>"
 
 
-class Seq2SeqTask(Task):
+class Seq2SeqTask(WordsTask):
     """Speech to text as it is written, with a Whisper's own tokens.
 
     Arguments
@@ -30,15 +28,9 @@ class Seq2SeqTask(Task):
         How transcripts are written: keep, lower or upper.
     """
 
-    column = "wrd"
-    METRICS = {"WER": False, "CER": False}
-    metric = "WER"
     name = "seq2seq"
-    has_silence = True
     loss_name = "ce"
     file = "tokenizer.json"
-    symbol = "token"
-    key = "tokenizer"
 
     def __init__(
         self, vocabulary: "Tokenizer", text_case: str = "keep"
@@ -114,10 +106,6 @@ class Seq2SeqTask(Task):
         found = self.vocabulary.encode(f" {text}", add_special_tokens=False)
         return torch.tensor(found.ids)
 
-    def unknown(self, references: Sequence[str]) -> dict[str, int]:
-        """None: bytes spell every word."""
-        return {}
-
     def given(
         self,
         targets: torch.Tensor,
@@ -182,8 +170,8 @@ class Seq2SeqTask(Task):
             )
         return self
 
-    def decode(self, out: EncoderOutput) -> list[str]:
-        """Transcripts.
+    def decoder(self, out: EncoderOutput) -> tuple[list[str], list[list[int]]]:
+        """Transcripts, and the tokens that they were made of.
 
         Arguments
         ---------
@@ -195,16 +183,15 @@ class Seq2SeqTask(Task):
             padding = padding_mask(out.lengths, out.log_probs.shape[1])
             tokens = out.log_probs.argmax(-1).masked_fill(padding, self.end)
         rows = [[i for i in row if i < self.end] for row in tokens.tolist()]
-        return [self.vocabulary.decode(row).strip() for row in rows]
+        return [self.vocabulary.decode(row).strip() for row in rows], rows
 
-    def rates(self, references: list[str], answers: list[str]) -> Rates:
-        """WER and CER by jiwer, %, of what is said, not of how it is written."""
-        import jiwer  # which inference has no need of
+    def decode(self, out: EncoderOutput) -> list[str]:
+        """Transcripts; see `decoder`."""
+        return self.decoder(out)[0]
 
-        pair = [[*map(spoken, texts)] for texts in (references, answers)]
-        return self.own_first(
-            {"WER": 100 * jiwer.wer(*pair), "CER": 100 * jiwer.cer(*pair)}
-        )
+    def scored(self, text: str) -> str:
+        """What is said, not how it is written."""
+        return spoken(text)
 
     def write_details(
         self,
@@ -213,9 +200,9 @@ class Seq2SeqTask(Task):
         references: list[str],
         answers: list[str],
     ) -> None:
-        """Writes SpeechBrain's alignments."""
+        """Writes SpeechBrain's alignments of what is said."""
         pair = [[*map(spoken, texts)] for texts in (references, answers)]
-        TranscriptionTask.write_details(self, path, ids, *pair)
+        super().write_details(path, ids, *pair)
 
 
 def spoken(text: str) -> str:

@@ -1,7 +1,6 @@
 """Transcription: a posterior for each frame, CTC, word error rate."""
 
 import copy
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Optional
 
@@ -13,12 +12,12 @@ from dld_brain.audio.csv_files import read_column
 from dld_brain.audio.text import normalise
 from dld_brain.encoder.encoder import EncoderOutput
 from dld_brain.losses import BLANK_ID
-from dld_brain.tasks.base import Rates, Task
 from dld_brain.tasks.decode import Decoder, make_decoder
 from dld_brain.tasks.tokenizer import load_tokenizer, train_tokenizer
+from dld_brain.tasks.words import WordsTask
 
 
-class TranscriptionTask(Task):
+class TranscriptionTask(WordsTask):
     """Speech to words, by CTC.
 
     Arguments
@@ -37,15 +36,9 @@ class TranscriptionTask(Task):
     {'WER': 50.0, 'CER': 66.66666666666666}
     """
 
-    column = "wrd"
-    METRICS = {"WER": False, "CER": False}
-    metric = "WER"
     name = "transcription"
-    has_silence = True
     loss_name = "ctc"
     file = "tokenizer.model"
-    symbol = "token"
-    key = "tokenizer"
 
     def __init__(
         self,
@@ -159,10 +152,6 @@ class TranscriptionTask(Task):
         )
         return torch.LongTensor([i for i in ids if i not in none])
 
-    def unknown(self, references: Sequence[str]) -> dict[str, int]:
-        """None: a word that was never seen is wrong, or spelled right."""
-        return {}
-
     def loss(
         self,
         out: EncoderOutput,
@@ -226,29 +215,3 @@ class TranscriptionTask(Task):
             Log-probabilities, [B, T', V].
         """
         return self.decoder(out)[0]
-
-    def rates(self, references: list[str], answers: list[str]) -> Rates:
-        """WER and CER by jiwer, %, of texts in the same form."""
-        import jiwer  # which inference has no need of
-
-        pair = [[*map(self.text, texts)] for texts in (references, answers)]
-        return self.own_first(
-            {"WER": 100 * jiwer.wer(*pair), "CER": 100 * jiwer.cer(*pair)}
-        )
-
-    def write_details(
-        self,
-        path: Path,
-        ids: list[str],
-        references: list[str],
-        answers: list[str],
-    ) -> None:
-        """Writes SpeechBrain's alignments."""
-        from speechbrain.utils.metric_stats import ErrorRateStats
-
-        stats = ErrorRateStats()
-        stats.append(
-            ids, [t.split() for t in answers], [t.split() for t in references]
-        )
-        with open(path, "w", encoding="utf-8") as file:
-            stats.write_stats(file)

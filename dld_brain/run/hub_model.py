@@ -63,6 +63,31 @@ RECIPES = {
 SOURCE = "converted_from"
 
 
+#: What all have that are converted, unless they say something else.
+PLAIN = {
+    "source": None,
+    "closed": "identity",
+    "freeze_stem": True,
+    "per_depth": "none",
+    "router": {"kind": "none"},
+}
+
+
+class Converted(NamedTuple):
+    """A model as one of ours.
+
+    Arguments
+    ---------
+    sizes : dict
+        What a model folder says of it beside PLAIN; see `save_model`.
+    """
+
+    model: DynamicEncoder
+    norm: FeatureNorm
+    task: Task
+    sizes: dict[str, Any]
+
+
 def settings_of_model(
     composed: Composed, overrides: dict[str, Any]
 ) -> dict[str, Any]:
@@ -225,8 +250,13 @@ def convert(source: str, folder: str, encoder: str = "pretrained") -> None:
         _check_file(source, kind)
     if not is_folder and is_hub_id(source):
         print(f"fetching {source} from the Hugging Face Hub, if need be")
-    modules, task, sizes = kind.read(source)
-    model = modules["model"]
+    model, norm, task, sizes = kind.read(source)
+    sizes = {**PLAIN, **sizes, "n_total": model.n_total, "task": task.name}
+    modules = {
+        "compute_features": make_features(**sizes),
+        "normalize": norm.eval(),
+        "model": model.eval(),
+    }
     rate, layers = sizes["sample_rate"], even_gates(model.n_total)
     table = make_table(modules, weights_hash(model), rate, "even", layers)
     known_as = str(Path(source).resolve()) if is_folder else source
@@ -234,36 +264,44 @@ def convert(source: str, folder: str, encoder: str = "pretrained") -> None:
     print(f"{source} is converted, {model.n_total} layers: {folder}")
 
 
-def _of_transformers(source: str) -> tuple[dict, TranscriptionTask, dict]:
-    """Modules, task and settings of a CTC model of Hugging Face."""
+def _of_transformers(source: str) -> Converted:
+    """What a CTC model of Hugging Face is converted to."""
     from dld_brain.encoder.wavlm import ctc
 
     ctc.check_place(source)
     theirs = ctc.read_ctc(source)
     task = TranscriptionTask(_vocabulary(theirs.symbols))
     model = ctc.load_ctc(theirs)
-    sizes = _sizes(theirs, model.n_total)
-    is_normalised = theirs.front.get("normalize_wav", False)
-    modules = {
-        "compute_features": make_features(**sizes),
-        "normalize": FeatureNorm("sentence", enabled=is_normalised).eval(),
-        "model": model,
+    sizes = {
+        "architecture": theirs.family,
+        **theirs.front,
+        "config": theirs.config,
+        "full_config": theirs.config,
+        "vocab_size": len(theirs.outputs),
     }
-    return modules, task, sizes
+    is_normalised = theirs.front.get("normalize_wav", False)
+    norm = FeatureNorm("sentence", enabled=is_normalised)
+    return Converted(model, norm, task, sizes)
 
 
-def _of_speechbrain(source: str) -> tuple[dict, TranscriptionTask, dict]:
-    """Those of a stock model of SpeechBrain."""
-    from dld_brain.run.stock_folder import modules_of
+def _of_speechbrain(source: str) -> Converted:
+    """What a stock model of SpeechBrain is converted to."""
+    from dld_brain.run.stock_folder import read_stock
 
-    return modules_of(source)
+    theirs = read_stock(source)
+    norm = FeatureNorm("global")
+    norm._load_statistics_dict(theirs.statistics)
+    task = TranscriptionTask(theirs.vocabulary.tokenizer)
+    return Converted(theirs.make(), norm, task, theirs.settings)
 
 
-def _of_whisper(source: str) -> tuple[dict, Task, dict]:
-    """Those of a Whisper whose decoder is kept."""
-    from dld_brain.run.whole_whisper import modules_of
+def _of_whisper(source: str) -> Converted:
+    """What a Whisper is converted to, whose decoder is kept."""
+    from dld_brain.run.whole_whisper import read_whole
 
-    return modules_of(source)
+    norm = FeatureNorm("sentence", enabled=False)
+    model, task, sizes = read_whole(source)
+    return Converted(model, norm, task, sizes)
 
 
 class Kind(NamedTuple):
@@ -276,12 +314,12 @@ class Kind(NamedTuple):
     told : str
         The file that every one has.
     read : callable
-        Source -> modules, task and settings.
+        Source -> what it is converted to.
     """
 
     what: str
     told: str
-    read: Callable[[str], tuple[dict, Task, dict]]
+    read: Callable[[str], Converted]
 
 
 def _check_file(folder: str, kind: Kind) -> None:
@@ -312,21 +350,3 @@ def _vocabulary(symbols: Any) -> SentencePieceProcessor:
     if symbols.kind == "char":
         return character_vocabulary(symbols.names)
     return piece_vocabulary(symbols.names, symbols.scores, symbols.kind)
-
-
-def _sizes(theirs: Any, n_total: int) -> dict[str, Any]:
-    """What a model folder says of a CTC model; see `save_model`."""
-    return {
-        "architecture": theirs.family,
-        **theirs.front,
-        "source": None,
-        "config": theirs.config,
-        "full_config": theirs.config,
-        "vocab_size": len(theirs.outputs),
-        "n_total": n_total,
-        "closed": "identity",
-        "freeze_stem": True,
-        "task": TranscriptionTask.name,
-        "per_depth": "none",
-        "router": {"kind": "none"},
-    }

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple, Optional
 import torch
 from torch import nn
 
-from dld_brain.audio.features import FeatureNorm, LogMel
 from dld_brain.encoder.encoder import DynamicEncoder
 from dld_brain.encoder.transformer_asr.layers import transformer_asr_encoder
 from dld_brain.model_folder.safe_yaml import Made
@@ -28,7 +27,6 @@ from dld_brain.run.stock_parts import (
     find_parts,
 )
 from dld_brain.run.stock_vocabulary import Vocabulary, read_vocabulary
-from dld_brain.tasks import TranscriptionTask
 
 HPARAMS = "hyperparams.yaml"
 OF_WEIGHTS = (FRONT_END, BODY_OF, HEAD)
@@ -138,12 +136,7 @@ def _read(tree: StockTree, source: str) -> StockModel:
         **sizes,
         "config": config,
         "vocab_size": head.out_features,
-        "n_total": config["num_encoder_layers"],
-        "closed": "identity",
         "freeze_stem": False,
-        "task": "transcription",
-        "per_depth": "none",
-        "router": {"kind": "none"},
     }
     return StockModel(settings, statistics, vocabulary, cnn, transformer, head)
 
@@ -160,26 +153,3 @@ def _files(tree: StockTree) -> Iterator[tuple[str, tuple[Any, str]]]:
         # Wherever it was: what is loaded lies beside hyperparams.yaml.
         path = str(tree.plain(paths.get(name, f"{name}.ckpt")))
         yield name, (tree.follow(value), path.rpartition("/")[2])
-
-
-def modules_of(
-    source: str,
-) -> tuple[dict[str, nn.Module], TranscriptionTask, dict[str, Any]]:
-    """Modules, task and settings of a stock model; see `read_stock`."""
-    theirs = read_stock(source)
-    norm = FeatureNorm("global")
-    norm._load_statistics_dict(theirs.statistics)
-    told = theirs.settings
-    features = LogMel(
-        sample_rate=told["sample_rate"],
-        n_fft=told["n_fft"],
-        n_mels=told["n_mels"],
-        win_length=told["window_ms"],
-        hop_length=told["hop_ms"],
-    )
-    modules = {
-        "compute_features": features,
-        "normalize": norm.eval(),
-        "model": theirs.make(),
-    }
-    return modules, TranscriptionTask(theirs.vocabulary.tokenizer), told

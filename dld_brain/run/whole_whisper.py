@@ -5,10 +5,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from dld_brain.audio.features import FeatureNorm
-from dld_brain.audio.whisper_mel import SAMPLE_RATE, WhisperMel
+from dld_brain.audio.whisper_mel import SAMPLE_RATE
+from dld_brain.encoder.encoder import DynamicEncoder
 from dld_brain.encoder.whisper.config import DECODER_KEYS, DecoderConfig
 from dld_brain.encoder.whisper.layers import whisper_encoder
 from dld_brain.encoder.whisper.source import find_source
@@ -22,10 +20,10 @@ START, TASK, NO_TIMES = (
 )
 
 
-def modules_of(
+def read_whole(
     source: str, language: str = "en"
-) -> tuple[dict[str, torch.nn.Module], Seq2SeqTask, dict[str, Any]]:
-    """Modules, task and settings of a Whisper of Hugging Face.
+) -> tuple[DynamicEncoder, Seq2SeqTask, dict[str, Any]]:
+    """Model, task and sizes of a Whisper of Hugging Face.
 
     Arguments
     ---------
@@ -47,39 +45,22 @@ def modules_of(
         )
     task = Seq2SeqTask.load(found.folder / Seq2SeqTask.file)
     config = _decoder_config(found.folder, task, language)
+    n_mels, vocab_size = found.config.num_mel_bins, config.vocab_size
+    decoder = {
+        k: list(v) if isinstance(v, tuple) else v
+        for k, v in asdict(config).items()
+    }
     sizes = {
         "architecture": "whisper",
         "sample_rate": SAMPLE_RATE,
-        "n_mels": found.config.num_mel_bins,
-        "source": None,
+        "n_mels": n_mels,
         "config": asdict(found.config),
         "full_config": asdict(found.config),
-        "vocab_size": config.vocab_size,
-        "n_total": found.config.encoder_layers,
-        "closed": "identity",
-        "freeze_stem": True,
-        "task": task.name,
-        "per_depth": "none",
-        "router": {"kind": "none"},
-        "decoder": {
-            k: list(v) if isinstance(v, tuple) else v
-            for k, v in asdict(config).items()
-        },
+        "vocab_size": vocab_size,
+        "decoder": decoder,
     }
-    mel = WhisperMel(SAMPLE_RATE, found.config.num_mel_bins)
-    model = whisper_encoder(
-        source,
-        {},
-        config.vocab_size,
-        found.config.num_mel_bins,
-        decoder=sizes["decoder"],
-    )
-    modules = {
-        "compute_features": mel,
-        "normalize": FeatureNorm("sentence", enabled=False).eval(),
-        "model": model.eval(),
-    }
-    return modules, task, sizes
+    model = whisper_encoder(source, {}, vocab_size, n_mels, decoder=decoder)
+    return model, task, sizes
 
 
 def _decoder_config(

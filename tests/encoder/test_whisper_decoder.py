@@ -9,10 +9,10 @@ import torch
 import dld_brain
 from dld_brain.encoder.encoder import EncoderOutput
 from dld_brain.encoder.part import part_of
-from dld_brain.encoder.whisper.decoder import with_silence
+from dld_brain.encoder.whisper.whole import with_silence
 from dld_brain.gates.gates import Gates
 from dld_brain.losses import states_distance
-from dld_brain.run.whole_whisper import modules_of
+from dld_brain.run.whole_whisper import read_whole
 from dld_brain.tasks.seq2seq import Seq2SeqTask, spoken
 
 SOURCE = "tests/samples/whisper"
@@ -22,11 +22,11 @@ LENGTHS = torch.tensor([3, 2])
 
 @pytest.fixture(scope="module")
 def whisper():
-    modules, task, _ = modules_of(SOURCE)
+    model, task, _ = read_whole(SOURCE)
     torch.manual_seed(0)
-    for parameter in modules["model"].parameters():  # sharper than at first
+    for parameter in model.parameters():  # sharper than at first
         torch.nn.init.normal_(parameter, std=0.3)
-    return modules["model"], task
+    return model.eval(), task
 
 
 @pytest.fixture(scope="module")
@@ -67,8 +67,8 @@ def test_a_whisper_of_the_hub_comes_with_its_tokenizer(monkeypatch, tmp_path):
 
     place = "huggingface_hub.snapshot_download"
     monkeypatch.setattr(place, snapshot_download)
-    _, task, sizes = modules_of("owner/whisper")
-    _, ours, expected = modules_of(SOURCE)
+    _, task, sizes = read_whole("owner/whisper")
+    _, ours, expected = read_whole(SOURCE)
     assert task.symbols == ours.symbols and sizes == expected
 
 

@@ -1,5 +1,6 @@
 """The sizes of a Whisper: its encoder's, and its decoder's."""
 
+import sys
 from dataclasses import asdict, dataclass, fields
 
 #: Frames of 20 ms that Whisper has positions for: 30 s.
@@ -80,24 +81,23 @@ class DecoderConfig:
     def __post_init__(self) -> None:
         """Raises where a size is none, or a token is no token."""
         for key, value in asdict(self).items():
-            if isinstance(value, (list, tuple)):
-                object.__setattr__(self, key, tuple(value))
-                ids, what = value, f"tokens below {self.vocab_size}"
+            if key in TOKENS:
+                tokens = [value] if key == "end" else list(value)
+                rule, values = f"tokens below {self.vocab_size}", tokens
+                allowed = range(self.vocab_size)
+                if key != "end":
+                    object.__setattr__(self, key, tuple(value))
             else:
-                ids, what = (value,), "a whole number above 0"
-            is_size = not isinstance(value, (list, tuple)) and key != "end"
-            most = None if is_size else self.vocab_size
-            for i in ids:
-                if type(i) is not int or i < 0 or (most and i >= most):
-                    raise ValueError(
-                        f"`decoder.{key}` must be {what}, but is {value!r}"
-                    )
-            if is_size and value < 1:
+                rule, values = "a whole number above 0", [value]
+                allowed = range(1, sys.maxsize)
+            if any(type(v) is not int or v not in allowed for v in values):
                 raise ValueError(
-                    f"`decoder.{key}` must be {what}, but is {value!r}"
+                    f"`decoder.{key}` must be {rule}, but is {value!r}"
                 )
         if not self.prompt:
             raise ValueError("`decoder.prompt` must have a token, but has none")
 
 
+#: What of a decoder's configuration names tokens.
+TOKENS = ("prompt", "end", "begin_suppress_tokens", "suppress_tokens")
 DECODER_KEYS = tuple(field.name for field in fields(DecoderConfig))

@@ -22,13 +22,14 @@ from dld_brain.encoder.whisper.config import (
     DecoderConfig,
     WhisperConfig,
 )
-from dld_brain.encoder.whisper.decoder import DynamicWhisper, WhisperDecoder
+from dld_brain.encoder.whisper.decoder import WhisperDecoder
 from dld_brain.encoder.whisper.source import (
     Source,
     find_source,
     load_decoder,
     load_source,
 )
+from dld_brain.encoder.whisper.whole import DynamicWhisper
 
 
 class WhisperStem(nn.Module):

@@ -160,7 +160,11 @@ def finish_loading(
 
 def load_for_inference(source: str) -> PretrainedModel:
     """Reads a model and puts it in eval mode."""
-    model = load_pretrained(source)
+    return for_inference(load_pretrained(source))
+
+
+def for_inference(model: PretrainedModel) -> PretrainedModel:
+    """The same model, in eval mode."""
     for module in model.modules.values():
         module.eval()
     return model

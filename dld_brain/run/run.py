@@ -205,7 +205,7 @@ class Run:
             settings, start.of_the_vocabulary(settings, models, self.folders)
         )
         teacher = models.get(self.folders.get("teacher", ""))
-        self._transcribe()
+        self._transcribe(teacher or models.get(self.settings.start.teacher))
         if "init_from" in self.folders:
             folder = self.folders["init_from"]
             source = models[folder].modules
@@ -380,21 +380,24 @@ class Run:
         )
         return told.csv_folder
 
-    def _transcribe(self) -> None:
+    def _transcribe(self, teacher: Optional[PretrainedModel]) -> None:
         """Has the teacher transcribe what is trained on, if it is to."""
         told = self.settings.data
         if told.transcripts != "teacher":
             return
         splits = belongings.splits_to_prepare(self.settings, self.is_training)
-        arguments = {
-            "folder": self.settings.start.teacher,
-            "csv_folder": self.csv_folder,
-            "data_root": told.data_folder,
-            "splits": {s: s in told.train_splits for s in splits},
-            "output_folder": self.settings.start.output_folder,
-        }
-        run_on_main(transcribe_splits, kwargs=arguments)
-        self.csv_folder = str(Path(arguments["output_folder"], TRANSCRIBED))
+        target = Path(self.settings.start.output_folder, TRANSCRIBED)
+        run_on_main(
+            transcribe_splits,
+            kwargs={
+                "teacher": teacher,
+                "csv_folder": self.csv_folder,
+                "data_root": told.data_folder,
+                "splits": {s: s in told.train_splits for s in splits},
+                "target": target,
+            },
+        )
+        self.csv_folder = str(target)
 
     def _keep_what_it_starts_from(self) -> None:
         """Keeps the teacher's scores, and what the first model took."""

@@ -20,8 +20,8 @@ from dld_brain.audio.preparation import write_rows
 from dld_brain.audio.text_files import Table, read_table
 from dld_brain.files.fingerprint import digest
 from dld_brain.files.whole import whole_file
-from dld_brain.model_folder import load_pretrained, weights_hash
-from dld_brain.model_folder.read import PretrainedModel
+from dld_brain.model_folder import PretrainedModel, weights_hash
+from dld_brain.model_folder.read import for_inference
 from speechbrain.dataio.dataloader import make_dataloader
 
 logger = logging.getLogger(__name__)
@@ -36,47 +36,38 @@ BATCH_SIZE = 8
 
 
 def transcribe_splits(
-    folder: str,
+    teacher: PretrainedModel,
     csv_folder: str,
     data_root: str,
     splits: Mapping[str, bool],
-    output_folder: str,
-) -> str:
+    target: Path,
+) -> None:
     """Writes CSV files with the teacher's transcripts; goes on where it was.
 
     Arguments
     ---------
-    folder : str
-        Of the teacher.
     data_root : str
         What `$data_root` in a path stands for.
     splits : mapping of str to bool
         Whether a split is trained on; others keep the corpus's transcripts.
-
-    Returns
-    -------
-    str
-        The folder that they are in.
+    target : Path
+        The folder that they go to.
     """
-    target = Path(output_folder, FOLDER)
     target.mkdir(parents=True, exist_ok=True)
     for split, is_trained in splits.items():
         source = csv_file(csv_folder, split)
         if is_trained:
-            write_transcribed(folder, source, data_root, target)
+            write_transcribed(teacher, source, data_root, target)
         else:
             with whole_file(target / source.name) as unfinished:
                 unfinished.write_bytes(source.read_bytes())
-    return str(target)
 
 
 def write_transcribed(
-    folder: str, source: Path, data_root: str, target: Path
+    teacher: PretrainedModel, source: Path, data_root: str, target: Path
 ) -> None:
     """Writes one CSV file with the transcripts of a teacher."""
-    model = load_pretrained(folder)
-    for module in model.modules.values():
-        module.eval()
+    model = for_inference(teacher)
     key = digest(weights_hash(model.modules["model"]), source.read_bytes())
     kept = target / f"{source.stem}.jsonl"
     found = _read_kept(kept, key)

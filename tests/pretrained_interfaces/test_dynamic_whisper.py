@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 
+from dld_brain.model_folder import load_pretrained
 from dld_brain.run import transcripts
 from dld_brain.run.hub_model import convert
 from dld_brain.run.transcripts import write_transcribed
@@ -82,14 +83,15 @@ def test_the_teacher_transcribes_once(folder, wav, tmp_path, monkeypatch):
     source, target = tmp_path / "train.csv", tmp_path / "transcribed"
     target.mkdir()
     source.write_text(f"ID,duration,wav,wrd\na,1.5,{wav},x\nb,1.5,{wav},x\n")
-    write_transcribed(folder, source, "", target)
+    teacher = load_pretrained(folder)
+    write_transcribed(teacher, source, "", target)
     first = (target / "train.csv").read_text()
     assert ",x\n" not in first and first.count("\n") == 3
     kept = target / "train.jsonl"
     key, *rows = kept.read_text().splitlines()
     kept.write_text("\n".join([key, json.dumps(["a", "kept"])]) + "\n")
-    write_transcribed(folder, source, "", target)  # goes on where it was
+    write_transcribed(teacher, source, "", target)  # goes on where it was
     assert ",kept\n" in (target / "train.csv").read_text()
     source.write_text(source.read_text().replace("1.5", "1.50"))
-    write_transcribed(folder, source, "", target)  # other speech: anew
+    write_transcribed(teacher, source, "", target)  # other speech: anew
     assert (target / "train.csv").read_text().replace("1.50", "1.5") == first

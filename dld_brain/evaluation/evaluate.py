@@ -103,13 +103,13 @@ class DepthEvaluation:
             Name of the set, for the progress bar.
         """
         result = Answers()
+        own = set(next(iter(self.selections.values())).values())
         for batch in tqdm(loader, desc=f"{name}, every depth"):
             batch = batch.to(self.device)
             wavs, wav_lens = batch.sig
             with self.timed(result, "stem"):
                 feats, lengths = extract(self.modules, wavs, wav_lens)
                 x, lengths = self.model.stem(feats, lengths)
-            own = next(iter(self.selections.values())).values()
             for gates in self.all_gates:
                 with self.timed(result, "layers", gates):
                     y = self.model.run_layers(x, lengths, gates)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from dld_brain.depth_table import DepthTable
+from dld_brain.model_folder.loader import INTERFACES
 from dld_brain.tasks import Task
 
 CARD = "README.md"
@@ -14,28 +15,24 @@ PIPELINES = {
     "classification": "audio-classification",
     "seq2seq": "automatic-speech-recognition",
 }
-LOAD = {
-    "transcription": """\
-from pretrained_interfaces import DynamicEncoderASR
-
-asr = DynamicEncoderASR.from_hparams("{name}")
-asr.transcribe_file("speech.wav", n_layers={n})""",
-    "classification": """\
-from pretrained_interfaces import DynamicEncoderClassifier
-
-classifier = DynamicEncoderClassifier.from_hparams("{name}")
-classifier.classify_file("speech.wav", n_layers={n}).text_lab""",
-    "seq2seq": """\
-from pretrained_interfaces import DynamicWhisperASR
-
-asr = DynamicWhisperASR.from_hparams("{name}")
-asr.transcribe_file("speech.wav", n_layers={n})""",
-}
 #: What the shell says for it.
 VERBS = {
     "transcription": "transcribe",
     "classification": "classify",
     "seq2seq": "transcribe",
+}
+#: By what the shell says.
+LOAD = {
+    "transcribe": """\
+from pretrained_interfaces import {interface}
+
+asr = {interface}.from_hparams("{name}")
+asr.transcribe_file("speech.wav", n_layers={n})""",
+    "classify": """\
+from pretrained_interfaces import {interface}
+
+classifier = {interface}.from_hparams("{name}")
+classifier.classify_file("speech.wav", n_layers={n}).text_lab""",
 }
 #: Of training.json, what is told elsewhere in the card.
 TOLD = ("report", "license", "base_model", "stored")
@@ -137,8 +134,10 @@ def _body(
         f"{table.depths[-1]}.",
         "",
         "```python",
-        LOAD[task.name].format(
-            n=middle, name=name or "this folder, or owner/name"
+        LOAD[VERBS[task.name]].format(
+            n=middle,
+            name=name or "this folder, or owner/name",
+            interface=INTERFACES[task.name],
         ),
         "```",
         "",

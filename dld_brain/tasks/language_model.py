@@ -142,9 +142,13 @@ def make_scorer(
         """Looks words up in the case of the file."""
 
         def score_partial_token(self, partial_token: str) -> float:
+            """What the beginning of a word costs."""
             return super().score_partial_token(write(partial_token))
 
-        def score(self, prev_state: Any, word: str, *args: Any, **kw: Any):
+        def score(
+            self, prev_state: Any, word: str, *args: Any, **kw: Any
+        ) -> Any:
+            """What a whole word costs, and the state behind it."""
             return super().score(prev_state, write(word), *args, **kw)
 
     return Scorer(

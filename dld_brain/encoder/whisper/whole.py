@@ -139,9 +139,8 @@ class DynamicWhisper(DynamicEncoder):
     ) -> EncoderOutput:
         """What a student learns from: the full depth, on 30 s.
 
-        A Whisper was trained on 30 s, the rest of them silence, and is unsure
-        of speech at its true length: of 25 utterances tiny.en has 35 % of the
-        words wrong there.
+        A Whisper was trained on 30 s, the rest of them silence, and is less
+        sure of speech at its true length.
 
         Arguments
         ---------

@@ -4,14 +4,17 @@ import warnings
 
 import torch
 from torch import nn
+from torch.ao.quantization import per_channel_dynamic_qconfig
 
 
 def quantize_linear(module: nn.Module) -> nn.Module:
     """Makes the linear layers of a module int8, in place.
 
-    Weights are quantised once, activations at each call (torch's dynamic
-    quantisation). What is no `torch.nn.Linear`, attention's projections of
-    SpeechBrain's Conformer among them, stays as it is.
+    Weights are quantised once, with a scale for each row; activations at each
+    call (torch's dynamic quantisation). What is no `torch.nn.Linear`,
+    attention's projections of SpeechBrain's Conformer among them, stays as it
+    is; a module that shares a weight with its projection is asked to `untie`
+    it.
 
     Example
     -------
@@ -25,9 +28,16 @@ def quantize_linear(module: nn.Module) -> nn.Module:
             f"int8 needs the model on the CPU, but it is on "
             f"{', '.join(sorted(devices))}"
         )
+    for child in list(module.modules()):
+        if hasattr(child, "untie"):
+            child.untie()
     with warnings.catch_warnings():
         # torch.ao moves to torchao, which has no release for torch 2.11.
         warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.filterwarnings("ignore", "torch.quantize_per", UserWarning)
         return torch.ao.quantization.quantize_dynamic(
-            module, {nn.Linear}, dtype=torch.qint8, inplace=True
+            module,
+            {nn.Linear: per_channel_dynamic_qconfig},
+            dtype=torch.qint8,
+            inplace=True,
         )

@@ -2,7 +2,7 @@
 
 > pip install faster-whisper moonshine-voice==0.0.49
 > python benchmarks/peers.py --csv test.csv --data_root DIR \
->     --ours student=DIR --n_layers 2 3 4 \
+>     --ours student=DIR --n_layers 2 3 4 --int8 \
 >     --faster_whisper tiny.en=DIR --moonshine tiny-en=
 
 Every file goes to each recogniser in turn, on one core; what is counted is
@@ -71,9 +71,15 @@ def mib_of(folder: Path) -> float:
     return sum(p.stat().st_size for p in files) / 2**20
 
 
-def ours(name: str, folder: str, depths: list[int]) -> Iterable[Recogniser]:
+def ours(
+    name: str, folder: str, depths: list[int], is_int8: bool = False
+) -> Iterable[Recogniser]:
     """One model of this package, a recogniser a depth."""
     asr = DynamicEncoderASR.from_hparams(folder, device="cpu")
+    depths = [n for n in depths if n <= asr.n_total]
+    if is_int8:
+        asr.quantize()
+        name = f"{name}, int8"
     for n in depths:
 
         def run(samples: np.ndarray, n_layers: int = n) -> str:
@@ -186,6 +192,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--data_root", default="")
     found.add_argument("--ours", **pair)
     found.add_argument("--n_layers", type=int, nargs="+", default=[])
+    found.add_argument("--int8", action="store_true", help="ours in int8")
     found.add_argument("--faster_whisper", **pair)
     found.add_argument("--compute_types", nargs="+", default=["int8"])
     found.add_argument("--moonshine", **pair)
@@ -198,7 +205,8 @@ def recognisers(options: argparse.Namespace) -> list[Recogniser]:
     """Those of a command line."""
     found: list[Recogniser] = []
     for pair in options.ours:
-        found += ours(*pair.split("=", 1), options.n_layers)
+        name, folder = pair.split("=", 1)
+        found += ours(name, folder, options.n_layers, options.int8)
     for pair in options.faster_whisper:
         make = partial(faster_whisper, *pair.split("=", 1))
         found += [make(kind) for kind in options.compute_types]

@@ -1,0 +1,1 @@
+"""A server whose answers get shallower, and not later, under load."""

@@ -1,0 +1,220 @@
+"""How deep the next batch runs: from what waits, what depths cost, the target.
+
+Pure logic: the time is an argument, and nothing here sleeps, reads a clock or
+knows a model.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import ceil, inf
+from typing import Optional
+
+#: What a batch is planned to take of the time that it has: the rest is for
+#: what is not planned, such as a batch that took longer.
+PLANNED = 0.9
+#: A deeper depth than the last must fit into this share of that time.
+DEEPER = 0.85
+#: Weight of the newest batch in the mean of measured / planned cost.
+NEWEST = 0.1
+#: What that mean stays between: one stalled batch says little.
+SCALES = (0.1, 10.0)
+
+#: (n_layers, seconds of audio) -> seconds of computation of one request.
+Cost = Callable[[int, float], float]
+
+
+@dataclass(frozen=True)
+class Load:
+    """Work that waits or runs, the next batch included.
+
+    Arguments
+    ---------
+    n_requests : int
+        Those that wait and leave their depth to the controller.
+    audio_seconds : float
+        Their audio, s.
+    fixed_seconds : float
+        Computation of those that wait and named their depth, s.
+    running_seconds : float
+        Computation that is still to do of what runs, s.
+    """
+
+    n_requests: int = 0
+    audio_seconds: float = 0.0
+    fixed_seconds: float = 0.0
+    running_seconds: float = 0.0
+
+
+class DepthController:
+    """Chooses the deepest depth at which nobody is answered too late.
+
+    A depth fits if the batch, and what waits behind it at the same depth, end
+    in time. It gets shallower at once. It gets deeper one depth at a time,
+    where the next fits with room to spare, and not more often than each
+    `hold`: load that goes up and down does not make the depth flap.
+
+    Arguments
+    ---------
+    depths : sequence of int
+        That the model has.
+    cost : callable
+        Measured cost; see `Cost`.
+    target : float
+        What 95 % of the requests are to be answered in, s.
+    n_workers : int
+        Batches that run at the same time.
+    floor : int, optional
+        The shallowest depth that is chosen; the model's if not given.
+    hold : float
+        Time between two deeper choices, s.
+
+    Example
+    -------
+    >>> cost = lambda n_layers, seconds: 0.02 * n_layers
+    >>> controller = DepthController([2, 6, 12], cost, target=0.5)
+    >>> controller.choose(now=0.0, load=Load(1, 5.0), batch=[5.0], slack=0.5)
+    12
+    >>> controller.choose(now=0.1, load=Load(9, 45.0), batch=[5.0], slack=0.4)
+    2
+    """
+
+    def __init__(
+        self,
+        depths: Sequence[int],
+        cost: Cost,
+        target: float,
+        n_workers: int = 1,
+        floor: Optional[int] = None,
+        hold: float = 0.1,
+    ) -> None:
+        if not 0 < target < inf:
+            raise ValueError(
+                f"`target_p95` must be more than 0 (s), but is {target!r}"
+            )
+        floor = min(depths) if floor is None else floor
+        if floor not in depths:
+            known = ", ".join(map(str, sorted(depths)))
+            raise ValueError(
+                f"`floor` must be a depth of the model ({known}), but is "
+                f"{floor!r}"
+            )
+        self.depths = sorted(n for n in depths if n >= floor)
+        self.target, self.n_workers, self.hold = target, n_workers, hold
+        #: Depth of the last batch whose depth was chosen.
+        self.current = self.depths[-1]
+        self._cost = cost
+        self._scales: dict[int, float] = {}
+        self._deeper_at = -inf
+
+    @property
+    def floor(self) -> int:
+        """The shallowest depth that is chosen."""
+        return self.depths[0]
+
+    def cost(self, n_layers: int, batch: Sequence[float]) -> float:
+        """What a batch of audio of these lengths takes, s."""
+        return self._scale(len(batch)) * self._sum(n_layers, batch)
+
+    def choose(
+        self, now: float, load: Load, batch: Sequence[float], slack: float
+    ) -> int:
+        """The depth of the next batch.
+
+        Arguments
+        ---------
+        now : float
+            Any clock that does not go back, s.
+        load : Load
+            With this batch.
+        batch : sequence of float
+            Lengths of its audio, s.
+        slack : float
+            Time until the first of its requests should be answered, s.
+        """
+        spare = self._share_of_time(load, batch, slack)
+        fitting = [n for n in self.depths if spare(n) <= PLANNED]
+        wanted = max(fitting, default=self.floor)
+        if wanted > self.current:
+            wanted = self._deeper(now, spare)
+        self.current = wanted
+        return wanted
+
+    def _deeper(self, now: float, spare: Callable[[int], float]) -> int:
+        """The next deeper depth, if it may be and fits with room to spare."""
+        following = next(n for n in self.depths if n > self.current)
+        is_early = now - self._deeper_at < self.hold
+        if is_early or spare(following) > PLANNED * DEEPER:
+            return self.current
+        self._deeper_at = now
+        return following
+
+    def _share_of_time(
+        self, load: Load, batch: Sequence[float], slack: float
+    ) -> Callable[[int], float]:
+        """By depth, how much of the time there is the work would take."""
+
+        def share(n_layers: int) -> float:
+            """Of the batch, or of all that waits; what is more."""
+            own = self.cost(n_layers, batch)
+            last = max(own, self.backlog(n_layers, load))
+            return max(own / slack if slack > 0 else inf, last / self.target)
+
+        return share
+
+    def backlog(self, n_layers: int, load: Load) -> float:
+        """When a request behind all of a load would begin, s."""
+        waiting = 0.0
+        if load.n_requests:
+            mean = load.audio_seconds / load.n_requests
+            waiting = load.n_requests * self.cost(n_layers, [mean])
+        busy = waiting + load.fixed_seconds + load.running_seconds
+        return busy / self.n_workers
+
+    def refusal(self, load: Load, own_seconds: float) -> Optional[int]:
+        """Whether a request comes too late even at the floor.
+
+        Arguments
+        ---------
+        load : Load
+            Without the request.
+        own_seconds : float
+            What the request takes itself at the floor, s. One that takes
+            longer than the target is refused where it would wait for
+            longer than that.
+
+        Returns
+        -------
+        int
+            Whole seconds after which it can be tried again; None if it is
+            taken.
+        """
+        wait = self.backlog(self.floor, load)
+        own = own_seconds if own_seconds <= self.target else 0.0
+        if wait + own <= self.target:
+            return None
+        return max(1, ceil(wait + own - self.target))
+
+    def observe(
+        self, n_layers: int, batch: Sequence[float], seconds: float
+    ) -> None:
+        """Learns from what a batch took: costs are scaled by it.
+
+        Batches of each size (1, 2 to 3, 4 to 7, ...) have a scale of their
+        own: a batch of many costs less than as many alone.
+        """
+        planned = self._sum(n_layers, batch)
+        if not batch or planned <= 0:
+            return
+        low, high = SCALES
+        found = min(high, max(low, seconds / planned))
+        old = self._scale(len(batch))
+        self._scales[len(batch).bit_length()] = old + NEWEST * (found - old)
+
+    def _sum(self, n_layers: int, batch: Sequence[float]) -> float:
+        """What as many requests take by the calibration, s."""
+        return sum(self._cost(n_layers, seconds) for seconds in batch)
+
+    def _scale(self, size: int) -> float:
+        """Of batches of a size, or of the nearest smaller size known."""
+        known = [s for s in self._scales if s <= size.bit_length()]
+        return self._scales[max(known)] if known else 1.0

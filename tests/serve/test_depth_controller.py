@@ -1,0 +1,184 @@
+"""The depth controller, with a clock that the tests turn."""
+
+import heapq
+import random
+from statistics import mean, quantiles
+
+import pytest
+
+from pretrained_interfaces.serve.controller import DepthController, Load
+
+#: Seconds that a request takes, by depth, and how many run at once.
+COSTS = {2: 0.050, 6: 0.135, 12: 0.265}
+#: The depths between, on the lines between.
+STEPS = {
+    n: COSTS[a] + (COSTS[b] - COSTS[a]) * (n - a) / (b - a)
+    for a, b in ((2, 6), (6, 12))
+    for n in range(a, b + 1)
+}
+N_WORKERS, TARGET = 2, 0.5
+#: Requests a second that full depth can do.
+CAPACITY = N_WORKERS / COSTS[12]
+
+
+def constant(n_layers, seconds):
+    """The cost of a request, whatever its length."""
+    return STEPS[n_layers]
+
+
+def controller(**options):
+    """A controller of these costs."""
+    given = {"target": TARGET, "n_workers": N_WORKERS, **options}
+    return DepthController(list(STEPS), constant, **given)
+
+
+class Found:
+    """What a simulation saw."""
+
+    def __init__(self):
+        self.latencies, self.depths, self.refused = [], [], 0
+
+    @property
+    def p95(self):
+        return quantiles(self.latencies, n=20)[-1]
+
+
+def simulate(rate, decide=None, seconds=600.0, seed=0, slowdown=1.0):
+    """Poisson arrivals at two workers; a fixed depth if no controller."""
+    rng, now, found = random.Random(seed), 0.0, Found()
+    arrivals = []
+    while now < seconds:
+        now += rng.expovariate(rate)
+        arrivals.append(now)
+    free, queue, i = [0.0] * N_WORKERS, [], 0
+    heapq.heapify(free)
+    while i < len(arrivals) or queue:
+        start = max(free[0], queue[0] if queue else arrivals[i])
+        while i < len(arrivals) and arrivals[i] <= start:
+            if decide is None or not refused(decide, queue, free, arrivals[i]):
+                queue.append(arrivals[i])
+            else:
+                found.refused += 1
+            i += 1
+        if not queue:
+            continue
+        arrived = queue.pop(0)
+        depth = 12
+        if decide is not None:
+            depth = decide.choose(
+                start,
+                load_of(len(queue) + 1, free, start),
+                [1.0],
+                arrived + TARGET - start,
+            )
+        taken = slowdown * STEPS[depth]
+        if decide is not None:
+            decide.observe(depth, [1.0], taken)
+        heapq.heapreplace(free, start + taken)
+        found.latencies.append(start + taken - arrived)
+        found.depths.append(depth)
+    return found
+
+
+def load_of(n_waiting, free, now):
+    """The load that a server would tell."""
+    left = sum(max(0.0, end - now) for end in free)
+    return Load(n_waiting, float(n_waiting), 0.0, left)
+
+
+def refused(decide, queue, free, now):
+    """Whether a request is turned away."""
+    load = load_of(len(queue), free, now)
+    return decide.refusal(load, STEPS[2]) is not None
+
+
+@pytest.mark.parametrize("share", [0.95, 1.2])
+def test_the_target_is_held_where_full_depth_does_not_hold_it(share):
+    fixed = simulate(share * CAPACITY)
+    ours = simulate(share * CAPACITY, controller())
+    assert fixed.p95 > 4 * TARGET
+    assert ours.p95 <= TARGET and ours.refused == 0
+    assert 8 < mean(ours.depths) < 12
+
+
+def test_a_quiet_server_is_deep_and_a_busy_one_as_shallow_as_it_must():
+    found = [
+        mean(simulate(share * CAPACITY, controller()).depths)
+        for share in (0.3, 0.8, 1.5, 3)
+    ]
+    assert found == sorted(found, reverse=True)
+    assert found[0] > 11.5 and found[-1] < 5
+
+
+def test_requests_are_refused_at_the_floor_alone():
+    some = simulate(3 * CAPACITY, controller(), seconds=200)
+    assert some.refused == 0
+    many = simulate(8 * CAPACITY, controller(), seconds=200)
+    assert many.refused > 0
+    assert many.p95 <= TARGET and mean(many.depths) < 2.1
+
+
+def test_hysteresis_changes_the_depth_less_often():
+    def changes(hold):
+        depths = simulate(CAPACITY, controller(hold=hold), 200).depths
+        return sum(a != b for a, b in zip(depths, depths[1:]))
+
+    assert changes(1.0) < 0.5 * changes(0.0)
+
+
+def test_a_machine_slower_than_its_calibration_is_learned():
+    ours = simulate(CAPACITY, controller(), slowdown=1.5)
+    assert ours.p95 <= TARGET
+    blind = controller()
+    blind.observe = lambda *_: None
+    assert simulate(CAPACITY, blind, slowdown=1.5).p95 > TARGET
+
+
+def test_it_gets_shallower_at_once_and_deeper_step_by_step():
+    ours = controller(hold=0.1)
+    busy, idle = Load(20, 20.0), Load(1, 1.0)
+    assert ours.choose(0.0, idle, [1.0], TARGET) == 12
+    assert ours.choose(0.0, busy, [1.0], TARGET) == 2
+    found = [ours.choose(0.04 * i, idle, [1.0], TARGET) for i in range(40)]
+    assert found == sorted(found) and found[-1] == 12
+    assert max(b - a for a, b in zip(found, found[1:])) == 1
+
+
+def test_what_named_its_depth_is_counted_as_it_is():
+    ours = controller()
+    named = Load(1, 1.0, fixed_seconds=0.8)
+    assert ours.backlog(2, named) == pytest.approx((0.05 + 0.8) / 2)
+    assert ours.choose(0.0, named, [1.0], TARGET) < 12
+
+
+def test_the_floor_is_never_gone_below():
+    ours = controller(floor=6)
+    assert ours.choose(0.0, Load(99, 99.0), [1.0], 0.0) == 6
+    assert ours.refusal(Load(99, 99.0), 0.135) == 7  # 99 * 0.135 / 2 - 0.365
+
+
+def test_a_long_request_is_taken_where_nobody_waits():
+    ours = controller()
+    assert ours.refusal(Load(), own_seconds=60.0) is None
+    assert ours.refusal(Load(30, 30.0), own_seconds=60.0) >= 1
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"floor": 13}, "`floor` must be a depth of the model"),
+        ({"target": 0.0}, "`target_p95` must be more than 0"),
+        ({"target": float("nan")}, "`target_p95` must be more than 0"),
+    ],
+)
+def test_what_cannot_be_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        controller(**options)
+
+
+def test_batches_of_many_have_a_cost_of_their_own():
+    ours = controller()
+    for _ in range(100):
+        ours.observe(12, [1.0] * 8, 0.265)  # eight as fast as one
+    assert ours.cost(12, [1.0] * 8) == pytest.approx(0.265, rel=0.01)
+    assert ours.cost(12, [1.0]) == 0.265

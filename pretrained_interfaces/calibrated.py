@@ -154,6 +154,12 @@ class Calibrated(DynamicDepth):
         ValueError
             If none fits, and the budget says no `best_effort`.
         """
+        return self.costs().deepest(
+            seconds, budget.seconds(seconds), budget.best_effort
+        )
+
+    def costs(self) -> Calibration:
+        """What the depths cost on this machine; measured if not known yet."""
         here = machine(self.device)
         if self.calibration is None and self.folder is not None:
             self.calibration = Calibration.load(self.folder)
@@ -165,6 +171,4 @@ class Calibrated(DynamicDepth):
                 here["threads"],
             )
             known = self.calibrate()
-        return known.deepest(
-            seconds, budget.seconds(seconds), budget.best_effort
-        )
+        return known

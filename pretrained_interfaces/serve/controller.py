@@ -166,7 +166,7 @@ class DepthController:
         waiting = 0.0
         if load.n_requests:
             mean = load.audio_seconds / load.n_requests
-            waiting = load.n_requests * self.cost(n_layers, [mean])
+            waiting = self.cost(n_layers, [mean] * load.n_requests)
         busy = waiting + load.fixed_seconds + load.running_seconds
         return busy / self.n_workers
 

@@ -1,11 +1,12 @@
 """What a transcription gives beside the words."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from dld_brain.encoder.encoder import EncoderOutput
 from dld_brain.tasks.confidence import mean_confidence, mean_entropy
+from pretrained_interfaces.timed import Segment, Word
 from pretrained_interfaces.windowed import Stretch
 
 
@@ -34,6 +35,8 @@ class Transcription:
         Windows that the audio was encoded in: 0 without speech, for which no
         layer runs; of more than one, the layers are those of the window that
         ran deepest.
+    segments : list of Segment
+        What was said between pauses, in its order.
     """
 
     text: str
@@ -45,6 +48,26 @@ class Transcription:
     entropy: float
     layers_computed: int
     n_windows: int = 1
+    segments: list[Segment] = field(default_factory=list)
+
+    @property
+    def words(self) -> list[Word]:
+        """The words with their times, in their order.
+
+        Raises
+        ------
+        ValueError
+            If they were not asked for.
+        """
+        found: list[Word] = []
+        for segment in self.segments:
+            if segment.words is None:
+                raise ValueError(
+                    "`words` were not asked for: call transcribe(..., "
+                    "word_times=True), of a model with a CTC head"
+                )
+            found += segment.words
+        return found
 
     @property
     def rtf(self) -> float:

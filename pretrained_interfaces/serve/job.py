@@ -66,6 +66,8 @@ class Job:
     max_latency : float, optional
         When the request wants its answer, s; the server's target if not
         given.
+    word_times : bool
+        Whether words are timed, where the model can.
     """
 
     waveform: torch.Tensor
@@ -73,6 +75,7 @@ class Job:
     seconds: float
     n_layers: Optional[int] = None
     max_latency: Optional[float] = None
+    word_times: bool = False
     arrived: float = field(default=0.0, init=False)
     answer: Optional["asyncio.Future[Answer]"] = field(default=None, init=False)
 

@@ -1,27 +1,21 @@
 """A model as the server uses it: audio in, and several files at once."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import BinaryIO, Optional
+from typing import Any, BinaryIO
 
 import torch
 
 from dld_brain.audio.windows import Window
 from pretrained_interfaces.asr import DynamicEncoderASR
 from pretrained_interfaces.depth import Fixed
-from pretrained_interfaces.inputs import check_batch
 from pretrained_interfaces.serve.job import Job
 from pretrained_interfaces.transcription import Transcription, transcription
 from pretrained_interfaces.windowed import Stretch, run_windows
 
 
 def listen(
-    asr: DynamicEncoderASR,
-    file: BinaryIO,
-    max_seconds: float,
-    n_layers: Optional[int] = None,
-    max_latency: Optional[float] = None,
+    asr: DynamicEncoderASR, file: BinaryIO, max_seconds: float, **wanted: Any
 ) -> Job:
     """Reads audio, checks it, and finds its windows.
 
@@ -31,20 +25,19 @@ def listen(
         Of any format that soundfile reads.
     max_seconds : float
         Longer audio is refused, s.
+    **wanted
+        Of `Job`: n_layers, max_latency, word_times.
 
     Raises
     ------
     ValueError
-        If the model has no such depth, or the file is no audio, cut, too
-        short, too long, or has samples that are no numbers.
+        If the file is no audio, cut, too short, too long, or has samples
+        that are no numbers.
     """
-    asr.gates(n_layers)
-    waveform = asr.load_audio(file, max_audio_seconds=max_seconds)
-    rate = asr.hparams.sample_rate
-    shortest = asr.window_limits.shortest
-    check_batch(waveform.unsqueeze(0), torch.ones(1), shortest, rate)
+    waveform = asr.checked_audio(file, None, None, max_seconds)
     windows = asr.find_windows(waveform, "audio")
-    return Job(waveform, windows, len(waveform) / rate, n_layers, max_latency)
+    seconds = asr.clock(waveform).audio_seconds
+    return Job(waveform, windows, seconds, **wanted)
 
 
 @torch.no_grad()
@@ -57,30 +50,40 @@ def transcribe_jobs(
     encoded, and with it each transcript, is that of the file alone.
     """
     joined = torch.cat([job.waveform for job in jobs])
-    plan = Fixed(n_layers).plan(asr, len(joined) / asr.hparams.sample_rate)
-    windows: list[Window] = []
-    start = 0
+    plan = Fixed(n_layers).plan(asr, sum(job.seconds for job in jobs))
+    starts = [0]
     for job in jobs:
-        windows += [
-            w._replace(start=start + w.start, stop=start + w.stop)
-            for w in job.windows
-        ]
-        start += len(job.waveform)
+        starts.append(starts[-1] + len(job.waveform))
+    windows: list[Window] = [
+        w._replace(start=start + w.start, stop=start + w.stop)
+        for job, start in zip(jobs, starts)
+        for w in job.windows
+    ]
     stretches = run_windows(asr, plan, joined, windows)
-    found = []
-    for job in jobs:
-        n_stretches = sum(window.is_last for window in job.windows)
-        own = islice(stretches, n_stretches)
-        found.append(_transcription(asr, own, job))
-    return found
+    return [
+        _transcription(asr, job, _own(stretches, job, start))
+        for job, start in zip(jobs, starts)
+    ]
+
+
+def _own(
+    stretches: Iterator[Stretch], job: Job, start: int
+) -> Iterator[Stretch]:
+    """The stretches of one file, by its own time."""
+    n_stretches = sum(window.is_last for window in job.windows)
+    for found in islice(stretches, n_stretches):
+        yield found._replace(start=found.start - start, stop=found.stop - start)
 
 
 def _transcription(
-    asr: DynamicEncoderASR, stretches: Iterable[Stretch], job: Job
+    asr: DynamicEncoderASR, job: Job, stretches: Iterable[Stretch]
 ) -> Transcription:
     """Puts the stretches of one file together, as `transcribe` does."""
-    found = transcription(asr.task.decode, stretches, job.seconds)
-    confidence = found.confidence
+    word_times = job.word_times and asr.has_word_times
+    found = transcription(
+        asr.task, stretches, asr.clock(job.waveform), word_times
+    )
     if job.windows:
-        confidence = asr.table.confidence(found.layers, confidence)
-    return replace(found, confidence=confidence, n_windows=len(job.windows))
+        found.confidence = asr.table.confidence(found.layers, found.confidence)
+    found.n_windows = len(job.windows)
+    return found

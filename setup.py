@@ -24,6 +24,13 @@ EXPORT = [
 ]
 VAD = ["silero-vad>=6,<7"]  # carries its model; needs torch alone
 LM = ["kenlm>=0.3,<0.4", "pygtrie>=2.5,<3"]  # is compiled when installed
+# Each was tried with its first and its newest release.
+SERVE = [
+    "fastapi>=0.115,<1",
+    "uvicorn>=0.34,<1",
+    "python-multipart>=0.0.18,<1",
+    "prometheus-client>=0.21,<1",
+]
 INTERFACES = "pretrained_interfaces"
 
 
@@ -51,7 +58,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.10,<3.14",
-    packages=[*find_packages(include=["dld_brain*", INTERFACES]), *DATA],
+    packages=[*find_packages(include=["dld_brain*", f"{INTERFACES}*"]), *DATA],
     # hparams/ and recipes/ lie beside the package in a clone, and inside it
     # where a wheel is installed: no other project's `recipes` is in the way.
     package_dir=DATA,
@@ -94,6 +101,7 @@ setup(
         "tensorboard": TENSORBOARD,
         "vad": VAD,
         "lm": LM,
+        "serve": SERVE,
         "wandb": ["wandb>=0.19,<1"],
         "test": [
             "pytest>=8,<10",
@@ -102,6 +110,7 @@ setup(
             *EXPORT,
             *TENSORBOARD,
             *LM,
+            *SERVE,
         ],
         "lint": LINT,
     },

@@ -37,6 +37,11 @@ COMMANDS = {
         ("calibrate",),
         "measure what each depth costs on this machine",
     ),
+    "serve": (
+        "pretrained_interfaces.__main__",
+        ("serve",),
+        "OpenAI's transcription API, shallower and not later under load",
+    ),
     "lm": (
         "dld_brain.tasks.ngram",
         (),

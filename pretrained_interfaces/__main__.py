@@ -5,6 +5,7 @@
 > python -m pretrained_interfaces transcribe --source DIR --max_rtf 0.05 a.wav
 > python -m pretrained_interfaces classify --source DIR --n_layers 6 a.wav
 > python -m pretrained_interfaces calibrate --source DIR
+> python -m pretrained_interfaces serve --source DIR
 
 Without --source, the model is the one that ships with this package.
 
@@ -33,6 +34,7 @@ from dld_brain.files.console import (
     guarded,
     say,
 )
+from pretrained_interfaces.serve.command import add_command
 
 if TYPE_CHECKING:  # torch takes seconds: --help and Ctrl-C do not wait for it
     from pretrained_interfaces.asr import DynamicEncoderASR
@@ -105,6 +107,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--seconds", type=float, default=10.0)
     command.add_argument("--threads", type=int)
     command.set_defaults(model=ASR, run=print_calibration)
+    add_command(commands, [shared])
     return root
 
 
@@ -299,6 +302,8 @@ def main(arguments: Optional[list[str]] = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     """Loads the model, and does what is asked of it."""
+    if options.model is None:  # a server loads it while it answers
+        return options.run(options)
     module, name = options.model
     kind = getattr(importlib.import_module(module), name)
     model = kind.from_hparams(

@@ -58,7 +58,7 @@ class Batcher:
         self._linger = linger
         self._ends: dict[int, float] = {}  # by worker, when it should be done
         self._arrival = asyncio.Event()
-        self._is_closing = False
+        self.is_closing = False
         n_workers = controller.n_workers
         self._threads = ThreadPoolExecutor(n_workers, "model")
         self._workers = [
@@ -73,7 +73,7 @@ class Batcher:
         Busy
             If it would come too late even at the floor, or the server stops.
         """
-        if self._is_closing:
+        if self.is_closing:
             raise Busy("the server is stopping", RETRY_WHEN_CLOSING)
         own = self._cost(job, self.controller.floor)
         retry_after = self.controller.refusal(self.load(), own)
@@ -91,7 +91,7 @@ class Batcher:
 
     async def close(self) -> None:
         """Answers what waits, and ends."""
-        self._is_closing = True
+        self.is_closing = True
         self._arrival.set()
         await asyncio.gather(*self._workers)
         self._threads.shutdown()
@@ -117,7 +117,7 @@ class Batcher:
         """Runs one batch after another until the queue is closed and empty."""
         while True:
             while not self.waiting:
-                if self._is_closing:
+                if self.is_closing:
                     return
                 self._arrival.clear()
                 await self._arrival.wait()

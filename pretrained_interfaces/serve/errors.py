@@ -1,6 +1,5 @@
 """Errors as OpenAI's API has them, without anything from inside."""
 
-import logging
 from typing import Any, Optional
 
 from fastapi import FastAPI, Request
@@ -10,8 +9,6 @@ from starlette.exceptions import HTTPException
 
 from dld_brain.files.console import escaped
 from pretrained_interfaces.serve.job import Busy
-
-logger = logging.getLogger(__name__)
 
 INVALID, INSIDE = "invalid_request_error", "server_error"
 #: OpenAI's `type` and `code` of a status.
@@ -96,8 +93,7 @@ async def _invalid(
 
 
 async def _inside(request: Request, error: Exception) -> JSONResponse:
-    """A fault of ours; the log has the rest."""
-    logger.error("a request failed", exc_info=error)
+    """A fault of ours; uvicorn logs the rest."""
     return error_response(500, "the server failed on this request")
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import hmac
+from collections.abc import Callable
 from typing import Any
 
 from starlette.datastructures import Headers
@@ -27,8 +28,13 @@ class Guard:
     An ASGI middleware: it is outside of all that parses.
     """
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
-        self.app, self.settings = app, settings
+    def __init__(
+        self,
+        app: ASGIApp,
+        settings: Settings,
+        count: Callable[[int], None] = lambda status: None,
+    ) -> None:
+        self.app, self.settings, self._count = app, settings, count
         self.n_uploads = 0
 
     async def __call__(
@@ -39,6 +45,7 @@ class Guard:
             await self.app(scope, receive, send)
             return
         is_upload = scope["path"].startswith(UPLOADS)
+        send = self._counted(send) if is_upload else send
         try:
             self._check(scope, is_upload)
         except Refusal as error:
@@ -53,6 +60,10 @@ class Guard:
         self.n_uploads += is_upload
         try:
             await self.app(scope, self._limited(receive, is_upload), send)
+        except Exception:  # becomes 500 outside of this
+            if is_upload:
+                self._count(500)
+            raise
         finally:
             self.n_uploads -= is_upload
 
@@ -92,6 +103,17 @@ class Guard:
             raise Refusal(
                 401, "give the server's token: `Authorization: Bearer ...`"
             )
+
+    def _counted(self, send: Send) -> Send:
+        """Counts answers by their status."""
+
+        async def counted(message: Message) -> None:
+            """Sends a part of an answer."""
+            if message["type"] == "http.response.start":
+                self._count(message["status"])
+            await send(message)
+
+        return counted
 
     def _limited(self, receive: Receive, is_upload: bool) -> Receive:
         """Counts what arrives, and how long it takes."""

@@ -1,0 +1,125 @@
+"""`python -m pretrained_interfaces serve`: the command line of the server."""
+
+import argparse
+import importlib.util
+import logging
+import os
+import socket
+import sys
+from dataclasses import fields
+from typing import Any
+
+from dld_brain.files.console import STATUSES, UNUSABLE, complain, reason
+from pretrained_interfaces.serve.settings import TOKEN_VARIABLE, Settings
+
+#: What the extra `serve` installs.
+NEEDED = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
+#: Options beside those of every command: type and what they are.
+OPTIONS: dict[str, tuple[type, str]] = {
+    "host": (str, "address to listen on (default: this machine alone)"),
+    "port": (int, "0: any that is free (default: 8000)"),
+    "target_p95": (float, "what 95 %% of the answers take, s (default: 0.5)"),
+    "floor": (int, "shallowest depth that load may bring"),
+    "workers": (int, "batches that run at the same time (default: 1)"),
+    "threads": (int, "threads of torch for each (default: cores / workers)"),
+    "max_bytes": (int, "of a request (default: 64 MiB)"),
+    "max_seconds": (float, "of a request's audio, s (default: 600)"),
+    "max_requests": (int, "read or waiting at once (default: 64)"),
+    "upload_seconds": (float, "what a request may take to arrive, s (60)"),
+    "drain_seconds": (float, "what a server that stops waits, s (30)"),
+}
+
+
+def add_command(
+    commands: Any, shared: list[argparse.ArgumentParser]
+) -> argparse.ArgumentParser:
+    """Adds `serve` to the commands of a command line.
+
+    Arguments
+    ---------
+    shared : list of argparse.ArgumentParser
+        With --source and --device.
+    """
+    command = commands.add_parser(
+        "serve",
+        parents=shared,
+        help="answer OpenAI's transcription API, shallower under load",
+        description=f"The variable {TOKEN_VARIABLE} holds the bearer token "
+        f"that requests must have, if there is to be one.",
+        epilog=STATUSES,
+    )
+    for name, (kind, text) in OPTIONS.items():
+        command.add_argument(
+            f"--{name}", type=kind, default=argparse.SUPPRESS, help=text
+        )
+    command.set_defaults(model=None, run=serve)
+    return command
+
+
+def settings_of(options: argparse.Namespace) -> Settings:
+    """What a command line says.
+
+    Raises
+    ------
+    ValueError
+        If it says what cannot be.
+    """
+    names = {field.name for field in fields(Settings)}
+    given = {k: v for k, v in vars(options).items() if k in names}
+    return Settings(**given, token=os.environ.get(TOKEN_VARIABLE))
+
+
+def serve(options: argparse.Namespace) -> int:
+    """Serves until it is told to stop (SIGTERM, Ctrl-C).
+
+    Returns
+    -------
+    int
+        Exit status.
+    """
+    settings = settings_of(options)
+    missing = [n for n in NEEDED if importlib.util.find_spec(n) is None]
+    if missing:
+        raise ImportError(
+            f"a server needs {', '.join(missing)}: pip install "
+            f"'dld-brain[serve]'"
+        )
+    from pretrained_interfaces.serve.run import run
+
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stderr, format="%(message)s"
+    )
+    if not settings.is_local and settings.token is None:
+        logging.warning(
+            "warning: whoever reaches %s can ask: set %s to ask for a token",
+            settings.host,
+            TOKEN_VARIABLE,
+        )
+    with listening(settings) as found:
+        error = run(settings, found)
+    if error is not None:
+        complain(reason(error))
+        return UNUSABLE
+    return 0
+
+
+def listening(settings: Settings) -> socket.socket:
+    """A socket on the settings' address.
+
+    Raises
+    ------
+    OSError
+        If it is taken, or is none of this machine's.
+    """
+    host, port = settings.host, settings.port
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    found = socket.socket(family)
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        found.bind((host, port))
+    except OSError as error:
+        found.close()
+        raise OSError(
+            f"cannot listen on {host}, port {port}: {error.strerror}"
+        ) from None
+    return found

@@ -1,0 +1,92 @@
+"""Runs the application under uvicorn, which times slow clients out."""
+
+import asyncio
+import socket
+from typing import Any, Optional
+
+import h11
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from dld_brain.files.console import say
+from pretrained_interfaces.serve.app import create_app
+from pretrained_interfaces.serve.settings import Settings
+
+#: What the headers of a request may take to arrive, s.
+HEADER_SECONDS = 10.0
+#: Connections that may be open beside those of requests.
+SPARE_CONNECTIONS = 64
+
+
+def protocol(seconds: float) -> type[H11Protocol]:
+    """HTTP whose connections are closed where headers come too slowly.
+
+    uvicorn itself closes idle connections after their first request alone.
+    """
+
+    class Hasty(H11Protocol):
+        """Closes what has not said what it wants in time."""
+
+        _until: Optional[asyncio.TimerHandle] = None
+
+        def connection_made(self, transport: Any) -> None:
+            """Starts the time."""
+            super().connection_made(transport)
+            self._until = self.loop.call_later(seconds, self._too_slow)
+
+        def data_received(self, data: bytes) -> None:
+            """Starts the time of a request, and ends it with its headers."""
+            super().data_received(data)
+            is_waiting = self.conn.their_state is h11.IDLE
+            if not is_waiting and self._until is not None:
+                self._until.cancel()
+                self._until = None
+            elif is_waiting and self._until is None:
+                self._until = self.loop.call_later(seconds, self._too_slow)
+
+        def connection_lost(self, exc: Optional[Exception]) -> None:
+            """Ends the time."""
+            if self._until is not None:
+                self._until.cancel()
+            super().connection_lost(exc)
+
+        def _too_slow(self) -> None:
+            """Closes the connection."""
+            if self.conn.their_state is h11.IDLE:
+                self.transport.close()
+
+    return Hasty
+
+
+def run(
+    settings: Settings, listening: socket.socket
+) -> Optional[BaseException]:
+    """Serves on a socket until it is told to stop.
+
+    Prints the address on stdout once it is listened on.
+
+    Returns
+    -------
+    BaseException
+        Why the model could not be loaded; None if it was.
+    """
+    failed: list[BaseException] = []
+
+    def fail(error: BaseException) -> None:
+        """Stops the server."""
+        failed.append(error)
+        server.should_exit = True
+
+    config = uvicorn.Config(
+        create_app(settings, on_failure=fail),
+        http=protocol(min(HEADER_SECONDS, settings.upload_seconds)),
+        log_config=None,
+        limit_concurrency=settings.max_requests + SPARE_CONNECTIONS,
+        timeout_graceful_shutdown=settings.drain_seconds,
+        server_header=False,
+    )
+    server = uvicorn.Server(config)
+    name = f"[{settings.host}]" if ":" in settings.host else settings.host
+    say(f"http://{name}:{listening.getsockname()[1]}")
+    server.run(sockets=[listening])
+    return failed[0] if failed else None

@@ -1,0 +1,136 @@
+"""What the server's answers look like, for its documentation."""
+
+from typing import Any, Optional
+
+from pydantic import BaseModel, Field
+
+from pretrained_interfaces.serve.errors import INVALID
+
+EXAMPLE = {
+    "text": "TURN ON THE KITCHEN LIGHT",
+    "n_layers": 9,
+    "confidence": 0.93,
+    "queue_seconds": 0.012,
+    "compute_seconds": 0.181,
+    "usage": {"type": "duration", "seconds": 3},
+}
+WORD = {"word": "TURN", "start": 0.32, "end": 0.52, "probability": 0.97}
+
+
+class Transcript(BaseModel):
+    """The answer in `json`: OpenAI's, and what it took."""
+
+    model_config = {"json_schema_extra": {"examples": [EXAMPLE]}}
+
+    text: str
+    n_layers: int = Field(description="Layers that ran: the depth")
+    confidence: float = Field(
+        description="Share of the words to be expected to be right"
+    )
+    queue_seconds: float = Field(description="Time in the queue, s")
+    compute_seconds: float = Field(description="Time that its batch took, s")
+    usage: dict[str, Any] = Field(description="Seconds of audio, rounded up")
+
+
+class TimedWord(BaseModel):
+    """A word of `verbose_json`; times from the start of the audio, s."""
+
+    model_config = {"json_schema_extra": {"examples": [WORD]}}
+
+    word: str
+    start: float
+    end: float
+    probability: float
+
+
+class TimedSegment(BaseModel):
+    """A segment of `verbose_json`, with the fields that OpenAI's has."""
+
+    id: int
+    seek: int
+    start: float
+    end: float
+    text: str
+    tokens: list[int] = Field(description="Always empty")
+    temperature: float
+    avg_logprob: float
+    compression_ratio: float
+    no_speech_prob: float
+
+
+class VerboseTranscript(Transcript):
+    """The answer in `verbose_json`."""
+
+    task: str
+    language: str
+    duration: float = Field(description="Length of the audio, s")
+    segments: Optional[list[TimedSegment]] = None
+    words: Optional[list[TimedWord]] = None
+
+
+class ErrorDetail(BaseModel):
+    """What was wrong."""
+
+    message: str
+    type: str
+    param: Optional[str]
+    code: Optional[str]
+
+
+class ErrorBody(BaseModel):
+    """An error, in OpenAI's form."""
+
+    model_config = {
+        "json_schema_extra": {
+            "examples": [
+                {
+                    "error": {
+                        "message": "`n_layers` must be between 1 and 12, "
+                        "but is 13",
+                        "type": INVALID,
+                        "param": "n_layers",
+                        "code": "invalid_value",
+                    }
+                }
+            ]
+        }
+    }
+
+    error: ErrorDetail
+
+
+class Model(BaseModel):
+    """A model, as OpenAI lists it, and its depths."""
+
+    id: str
+    object: str = "model"
+    created: int = 0
+    owned_by: str = "dld_brain"
+    depths: list[int] = Field(description="What `n_layers` can be")
+
+
+class Models(BaseModel):
+    """The models of this server: one."""
+
+    object: str = "list"
+    data: list[Model]
+
+
+class Status(BaseModel):
+    """Whether the server lives or is ready."""
+
+    status: str = Field(examples=["ok"])
+
+
+class LoadNow(BaseModel):
+    """What the server does now; of the last answers, the means."""
+
+    depth: int = Field(description="Of the last batch whose depth was chosen")
+    floor: int
+    target_p95: float
+    queue_requests: int
+    queue_audio_seconds: float
+    n_answers: int
+    p95: Optional[float]
+    mean_depth: Optional[float]
+    rtf: Optional[float]

@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -79,8 +81,7 @@ class Server:
         OSError, ValueError, ...
             As of `DynamicEncoderASR.from_hparams` and `DepthController`.
         """
-        loop = asyncio.get_running_loop()
-        controller = await loop.run_in_executor(self._readers, self._load)
+        controller = await _in_thread(self._load)
         run = partial(transcribe_jobs, self._asr)
         self.batcher = Batcher(run, controller, self.metrics.ran)
         logger.info(
@@ -161,3 +162,26 @@ class Server:
         if self.batcher is not None:
             await self.batcher.close()
         self._readers.shutdown(wait=False, cancel_futures=True)
+
+
+async def _in_thread(task: Callable[[], DepthController]) -> DepthController:
+    """Runs a task that a process which ends does not wait for."""
+    loop = asyncio.get_running_loop()
+    found: asyncio.Future[DepthController] = loop.create_future()
+
+    def tell(name: str, value: Any) -> None:
+        """Sets what came of it, unless nobody waits any more."""
+        if not found.done():
+            getattr(found, name)(value)
+
+    def run() -> None:
+        """Does it, and tells the loop if that is still there."""
+        try:
+            outcome = ("set_result", task())
+        except Exception as error:  # belongs to who waits
+            outcome = ("set_exception", error)
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(tell, *outcome)
+
+    threading.Thread(target=run, name="loader", daemon=True).start()
+    return await found

@@ -1,0 +1,69 @@
+"""A server of the golden model, whose costs are made up."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from serve_costs import made_up
+
+from pretrained_interfaces import DynamicEncoderASR
+
+#: What the extra `serve` installs.
+NEEDED = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
+GOLDEN = Path("tests/samples/golden").resolve()
+
+
+@pytest.fixture
+def served_folder(tmp_path) -> Path:
+    """A copy of the golden folder."""
+    return shutil.copytree(GOLDEN, tmp_path / "golden")
+
+
+@pytest.fixture(scope="session")
+def served():
+    """The golden model, calibrated."""
+    model = DynamicEncoderASR.from_hparams(GOLDEN)
+    model.calibration = made_up(model)
+    return model
+
+
+@pytest.fixture(scope="session")
+def extra():
+    """Skips where the extra is not installed."""
+    for name in NEEDED:
+        pytest.importorskip(name)
+
+
+@pytest.fixture
+def client_of(served, extra):
+    """Makes a client of a server with some settings, which is ready."""
+    from fastapi.testclient import TestClient
+
+    from pretrained_interfaces.serve.app import create_app
+    from pretrained_interfaces.serve.settings import Settings
+
+    clients = []
+
+    def make(**given):
+        threads = served.calibration.machine["threads"]
+        given = {"target_p95": 30.0, "threads": threads, **given}
+        client = TestClient(
+            create_app(Settings(**given), served),
+            raise_server_exceptions=False,
+        )
+        client.__enter__()
+        clients.append(client)
+        for _ in range(10_000):
+            if client.get("/ready").status_code == 200:
+                return client
+        raise AssertionError("the server is not ready")
+
+    yield make
+    for client in clients:
+        client.__exit__(None, None, None)
+
+
+@pytest.fixture
+def client(client_of):
+    """A client of a server as it is by itself."""
+    return client_of()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
+from serving import client, client_of, extra, served, served_folder  # noqa: F401
 
 from pretrained_interfaces import DynamicEncoderASR
 from pretrained_interfaces.calibration import Calibration, machine

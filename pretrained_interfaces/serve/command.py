@@ -14,6 +14,8 @@ from pretrained_interfaces.serve.settings import TOKEN_VARIABLE, Settings
 
 #: What the extra `serve` installs.
 NEEDED = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
+#: Connections that the system holds until they are taken.
+BACKLOG = 2048
 #: Options beside those of every command: type and what they are.
 OPTIONS: dict[str, tuple[type, str]] = {
     "host": (str, "address to listen on (default: this machine alone)"),
@@ -117,6 +119,7 @@ def listening(settings: Settings) -> socket.socket:
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         found.bind((host, port))
+        found.listen(BACKLOG)  # so that nobody is refused who is early
     except OSError as error:
         found.close()
         raise OSError(

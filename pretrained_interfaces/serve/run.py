@@ -1,6 +1,7 @@
 """Runs the application under uvicorn, which times slow clients out."""
 
 import asyncio
+import signal
 import socket
 from typing import Any, Optional
 
@@ -86,6 +87,12 @@ def run(
         server_header=False,
     )
     server = uvicorn.Server(config)
+
+    def stop(*_: Any) -> None:
+        """Stops the server: told to, it ends well, and not by the signal."""
+        server.should_exit = True
+
+    signal.signal(signal.SIGTERM, stop)  # what uvicorn hands it on to
     name = f"[{settings.host}]" if ":" in settings.host else settings.host
     say(f"http://{name}:{listening.getsockname()[1]}")
     server.run(sockets=[listening])

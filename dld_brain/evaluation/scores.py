@@ -45,6 +45,9 @@ class DepthScore:
         `rates` of the beam search with a language model.
     lm_rtf : float, optional
         Seconds of that search, for a second of audio.
+    word_start_ms : float, optional
+        Median distance of the starts of right words from those that forced
+        alignment of the true text finds at full depth, ms.
     """
 
     n_layers: int
@@ -62,6 +65,7 @@ class DepthScore:
     ece_raw: Optional[float] = None
     lm_rates: Optional[dict[str, float]] = None
     lm_rtf: Optional[float] = None
+    word_start_ms: Optional[float] = None
 
     @property
     def rate(self) -> float:
@@ -90,6 +94,9 @@ class Answers:
     seconds : dict
         By (part, gates) the compute time, s; that of the stem, which all
         depths share, by ("stem", None).
+    word_starts : dict
+        By the gates of the run, how far the start of each right word is from
+        the true text's at full depth, s; see `word_starts`.
     audio_seconds : float
         Duration of the set, s.
     """
@@ -113,6 +120,9 @@ class Answers:
     )
     seconds: dict[Any, float] = field(
         default_factory=lambda: defaultdict(float)
+    )
+    word_starts: dict[Gates, list[float]] = field(
+        default_factory=lambda: defaultdict(list)
     )
     audio_seconds: float = 0.0
 
@@ -143,6 +153,10 @@ def depth_score(
         rtf=sum(rtf.values()),
         rtf_parts=rtf,
     )
+    if result.word_starts.get(gates):
+        found.word_start_ms = 1000 * statistics.median(
+            result.word_starts[gates]
+        )
     if gates in result.lm_answers:
         answers = result.lm_answers[gates]
         found.lm_rates = task.rates(result.references, answers)

@@ -37,6 +37,7 @@ def found(parts):
 TIMED = found(segments(WORDS))
 UNTIMED = found([Segment(TEXT.strip(), 1.0, 60.0)])
 ALONE = found([Segment("x" * 300, 0.0, 5.0, (Word("x" * 300, 0, 5, 1.0),))])
+SHORT = found(Segment("ab", t, t + 0.3) for t in (0.0, 0.4, 0.8))
 
 
 def read(text):
@@ -54,7 +55,7 @@ def read(text):
     return cues
 
 
-@pytest.mark.parametrize("of", [TIMED, UNTIMED, ALONE])
+@pytest.mark.parametrize("of", [TIMED, UNTIMED, ALONE, SHORT])
 @pytest.mark.parametrize("format", ["srt", "vtt"])
 def test_subtitles_can_be_read(of, format):
     cues = read(write(of, "a.wav", format))
@@ -63,8 +64,10 @@ def test_subtitles_can_be_read(of, format):
     assert re.sub("&amp;", "&", said).replace(" ", "") == (
         of.text.replace(" ", "")
     )
-    for (start, end, lines), after in zip(cues, [*cues[1:], (1e9,)]):
-        assert start < end <= min(after[0], of.audio_seconds) + 1e-3
+    for (start, end, lines), after in zip(
+        cues, [*cues[1:], (of.audio_seconds,)]
+    ):
+        assert start < end <= after[0] + 1e-3
         assert end - start <= LONGEST + 0.01
         assert end - start >= min(SHORTEST, after[0] - start) - 0.1
         assert 1 <= len(lines) <= 2

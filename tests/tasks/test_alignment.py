@@ -125,7 +125,7 @@ def test_a_text_is_spelled_in_the_case_that_there_is(tmp_path):
     assert (
         task.spell("Turn the light") == task.encode("TURN THE LIGHT").tolist()
     )
-    with pytest.raises(ValueError, match=r"but has , 2: leave it out"):
+    with pytest.raises(ValueError, match=r"but has ',' '2': leave it out"):
         task.spell("turn the 2, light")
     with pytest.raises(ValueError, match="must have a word, but is ' '"):
         task.spell(" ")

@@ -34,7 +34,6 @@ from dld_brain.files.console import (
     guarded,
     say,
 )
-
 from pretrained_interfaces.align_command import add_command as add_align
 
 if TYPE_CHECKING:  # torch takes seconds: --help and Ctrl-C do not wait for it

@@ -165,7 +165,7 @@ def test_a_token_does_not_last_over_a_pause(asr):
 @pytest.mark.parametrize(
     "text, options, match",
     [
-        ("E 7 ü", {}, "but has '7' 'Ü': leave it out"),
+        ("E 7 ü", {}, "but has '7' 'ü': leave it out"),
         ("E " * 400, {}, "need at least"),
         ("", {}, "must have a word"),
         ("E", {"n_layers": 99}, "`n_layers` must be between"),

@@ -184,9 +184,9 @@ class Report:
                 yield confidence_table(scores)
             if any(score.word_start_ms is not None for score in scores):
                 yield (
-                    "Times of words: median distance of the starts of right "
-                    "words from those that forced alignment of the true text "
-                    "finds at full depth:"
+                    "Times of words: how far the starts of right words are "
+                    "from those that forced alignment of the true text finds "
+                    "at full depth:"
                 )
                 yield word_table(scores)
             if any(score.lm_rates is not None for score in scores):

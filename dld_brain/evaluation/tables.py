@@ -128,14 +128,19 @@ def word_table(rows: list[DepthScore]) -> str:
     Example
     -------
     >>> row = DepthScore(2, [0, 11], "even", 9, 3e9, {"WER": 3.0})
-    >>> row.word_start_ms = 41.25
+    >>> row.word_start_ms, row.word_start_p90_ms = 40.0, 121.25
     >>> print(word_table([row]).splitlines()[-1])
-    | 2 | even | 41 |
+    | 2 | even | 40 | 121 |
     """
     return markdown_table(
-        ["n", "chosen", "word starts, ms"],
+        ["n", "chosen", "median, ms", "nine of ten within, ms"],
         [
-            [str(r.n_layers), r.selection, f"{r.word_start_ms:.0f}"]
+            [
+                str(r.n_layers),
+                r.selection,
+                f"{r.word_start_ms:.0f}",
+                f"{r.word_start_p90_ms:.0f}",
+            ]
             for r in rows
             if r.word_start_ms is not None
         ],

@@ -106,9 +106,9 @@ def words_of(
 ) -> list[WordSpan]:
     """Puts tokens together to words.
 
-    A word begins with a token that begins with SPACE, or behind one that is
-    nothing else, whose frames belong to no word. Of a token with several
-    words, all have its frames.
+    A word begins with a token that begins with SPACE; the frames of one that
+    is nothing else belong to no word. Words that share a token share all
+    frames.
 
     Arguments
     ---------
@@ -122,8 +122,6 @@ def words_of(
             groups.append([])
         if piece.strip(SPACE):
             groups[-1].append(span)
-        elif groups[-1]:
-            groups.append([])
     return [word for group in groups for word in _words(group, tokenizer)]
 
 

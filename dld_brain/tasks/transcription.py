@@ -264,6 +264,7 @@ class TranscriptionTask(WordsTask):
         if fewest:
             raise ValueError(
                 f"`text` must be what the model's vocabulary can spell, but "
-                f"has {' '.join(fewest)}: leave it out, or write it in words"
+                f"has {' '.join(map(repr, fewest))}: leave it out, or write it "
+                f"in words"
             )
         return self.encode(forms[missing.index([])]).tolist()

@@ -33,18 +33,18 @@ OPTIONS: dict[str, tuple[type, str]] = {
 
 
 def add_command(
-    commands: Any, shared: list[argparse.ArgumentParser]
+    commands: Any, shared: argparse.ArgumentParser
 ) -> argparse.ArgumentParser:
     """Adds `serve` to the commands of a command line.
 
     Arguments
     ---------
-    shared : list of argparse.ArgumentParser
+    shared : argparse.ArgumentParser
         With --source and --device.
     """
     command = commands.add_parser(
         "serve",
-        parents=shared,
+        parents=[shared],
         help="answer OpenAI's transcription API, shallower under load",
         description=f"The variable {TOKEN_VARIABLE} holds the bearer token "
         f"that requests must have, if there is to be one.",
@@ -54,7 +54,7 @@ def add_command(
         command.add_argument(
             f"--{name}", type=kind, default=argparse.SUPPRESS, help=text
         )
-    command.set_defaults(model=None, run=serve)
+    command.set_defaults(run=serve)
     return command
 
 

@@ -26,7 +26,7 @@ VAD = ["silero-vad>=6,<7"]  # carries its model; needs torch alone
 LM = ["kenlm>=0.3,<0.4", "pygtrie>=2.5,<3"]  # is compiled when installed
 # Each was tried with its first and its newest release.
 SERVE = [
-    "fastapi>=0.115,<1",
+    "fastapi>=0.128,<1",
     "uvicorn>=0.34,<1",
     "python-multipart>=0.0.18,<1",
     "prometheus-client>=0.21,<1",

@@ -79,7 +79,8 @@ class Batcher:
         retry_after = self.controller.refusal(self.load(), own)
         if retry_after is not None:
             raise Busy("the server is busy", retry_after)
-        job.arrived = self._clock()
+        if job.arrived is None:
+            job.arrived = self._clock()
         job.answer = asyncio.get_running_loop().create_future()
         self.waiting.append(job)
         self._arrival.set()

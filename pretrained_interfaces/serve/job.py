@@ -35,7 +35,7 @@ class Answer:
     n_layers : int
         Depth of its batch; of audio without speech no layer ran.
     queue_seconds : float
-        Time that it waited, s.
+        From the whole request to its batch, s: reading it, and the queue.
     compute_seconds : float
         Time that its batch took, s.
     batch_size : int
@@ -76,7 +76,7 @@ class Job:
     n_layers: Optional[int] = None
     max_latency: Optional[float] = None
     word_times: bool = False
-    arrived: float = field(default=0.0, init=False)
+    arrived: Optional[float] = field(default=None, init=False)
     answer: Optional["asyncio.Future[Answer]"] = field(default=None, init=False)
 
     @property

@@ -27,7 +27,7 @@ class Transcript(BaseModel):
     confidence: float = Field(
         description="Share of the words to be expected to be right"
     )
-    queue_seconds: float = Field(description="Time in the queue, s")
+    queue_seconds: float = Field(description="Reading and queue, s")
     compute_seconds: float = Field(description="Time that its batch took, s")
     usage: dict[str, Any] = Field(description="Seconds of audio, rounded up")
 

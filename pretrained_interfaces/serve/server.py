@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -130,8 +131,10 @@ class Server:
             See `listen`.
         """
         asr, loop = self.asr, asyncio.get_running_loop()
+        arrived = time.monotonic()
         read = partial(listen, asr, file, self.settings.max_seconds, **wanted)
         job = await loop.run_in_executor(self._readers, read)
+        job.arrived = arrived  # what reading took is not there any more
         answer = await self.batcher.submit(job)
         self.metrics.answered(answer)
         return answer

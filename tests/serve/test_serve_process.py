@@ -182,6 +182,27 @@ def test_curl_in_one_line(start, calibrated_folder, served):
     assert done.stdout == served.transcribe_file(SPEECH) + "\n"
 
 
+def test_the_client_of_openai_works_unchanged(start, calibrated_folder, served):
+    openai = pytest.importorskip("openai")
+    process = start("--source", calibrated_folder).ready()
+    client = openai.OpenAI(base_url=f"{process.url}/v1", api_key="none")
+    with SPEECH.open("rb") as file:
+        found = client.audio.transcriptions.create(
+            model="whisper-1",
+            file=file,
+            response_format="verbose_json",
+            timestamp_granularities=["word", "segment"],
+            extra_body={"n_layers": 2},
+        )
+        alone = served.transcribe(SPEECH, 2, word_times=True)
+        assert found.text == alone.text and found.n_layers == 2
+        assert [w.word for w in found.words] == [w.text for w in alone.words]
+        assert found.segments[0].avg_logprob < 0
+        with pytest.raises(openai.NotFoundError, match="`model` must be"):
+            client.audio.transcriptions.create(model="other", file=file)
+    assert [m.id for m in client.models.list()] == ["golden"]
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [

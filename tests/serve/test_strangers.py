@@ -49,7 +49,7 @@ def test_audio_that_is_too_long_is_refused(client_of):
 @pytest.mark.parametrize("path", [PATH, "/v1/models", "/v1/load", "/metrics"])
 def test_a_token_is_needed_where_there_is_one(client_of, path):
     client = client_of(token="right")
-    for given in (None, "Bearer wrong", "right", "Bearer righ", "Bearer é"):
+    for given in (None, "Bearer wrong", "right", "Bearer rig", "Bearer é"):
         sent = {} if given is None else {"Authorization": given.encode()}
         response = client.get(path, headers=sent)
         assert response.status_code == 401

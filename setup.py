@@ -67,6 +67,7 @@ setup(
         "dld_brain.run": ["log_config.yaml"],
         # The model that ships, as `export compact` writes it.
         INTERFACES: ["models/*/*"],
+        f"{INTERFACES}.serve": ["page.html"],
         **{name: ["*.yaml", "*.yml"] for name in DATA},
     },
     # What a machine has measured is not the model's.

@@ -117,10 +117,12 @@ def router(server: Server) -> APIRouter:
     @routes.get("/v1/models", tags=["models"])
     async def models() -> schemas.Models:
         """Lists the model."""
-        depths = list(server.asr.depths)
-        return schemas.Models(
-            data=[schemas.Model(id=server.name, depths=depths)]
+        model = schemas.Model(
+            id=server.name,
+            depths=list(server.asr.depths),
+            has_word_times=server.asr.has_word_times,
         )
+        return schemas.Models(data=[model])
 
     @routes.get("/v1/load", tags=["state"])
     async def load() -> schemas.LoadNow:

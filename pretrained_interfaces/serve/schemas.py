@@ -107,6 +107,7 @@ class Model(BaseModel):
     created: int = 0
     owned_by: str = "dld_brain"
     depths: list[int] = Field(description="What `n_layers` can be")
+    has_word_times: bool = Field(description="Whether words can be timed")
 
 
 class Models(BaseModel):

@@ -165,3 +165,17 @@ def test_the_description_is_complete(client):
     assert "422" not in str(operation["responses"].keys())
     assert found["components"]["schemas"]["Transcript"]["examples"]
     assert found["components"]["schemas"]["ErrorBody"]["examples"]
+
+
+def test_the_page_asks_this_server_alone(client):
+    response = client.get("/")
+    assert response.headers["content-type"].startswith("text/html")
+    policy = response.headers["content-security-policy"]
+    assert "default-src 'none'" in policy and "connect-src 'self'" in policy
+    assert not re.search(r"https?://|src=|@import|url\(", response.text)
+    called = set(re.findall(r'"(v1/[a-z/]+)"', response.text))
+    paths = client.get("/openapi.json").json()["paths"]
+    assert called == {"v1/models", "v1/load", "v1/audio/transcriptions"}
+    assert {f"/{path}" for path in called} <= set(paths)
+    ids = set(re.findall(r' id="([a-z0-9-]+)"', response.text))
+    assert set(re.findall(r'at\("([a-z0-9-]+)"\)', response.text)) <= ids

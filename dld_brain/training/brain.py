@@ -366,11 +366,9 @@ class DLDBrain(Loop):
                 )
                 self.stats.add("states", distance)
                 total = total + self.weights.states * distance
-        if self.weights.in_place and run.depth != self.n_total:
+        if self.weights.in_place and not run.is_whole:
             full = next(
-                out
-                for other, out in predictions.students
-                if other.depth == self.n_total
+                out for other, out in predictions.students if other.is_whole
             )
             teacher = full.log_probs.detach()
             kl = self.distill(teacher, out.log_probs, out.lengths)

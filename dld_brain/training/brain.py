@@ -525,9 +525,9 @@ class DLDBrain(Loop):
         """
         n_steps = self.last_meta().get("steps", 0)
         counts = Counter(
-            run.depth
+            depth
             for step in range(n_steps)
-            for run in self.gate_sampler(step)
+            for depth in {run.depth for run in self.gate_sampler(step)}
         )
         return dict(sorted(counts.items())) or None
 

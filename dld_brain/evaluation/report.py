@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Optional
 
+from dld_brain.evaluation.decoder_grid import grid_costs_table, grid_table
 from dld_brain.evaluation.escalation import EscalationPoint
 from dld_brain.evaluation.plots import (
     plot_adaptive,
@@ -72,6 +73,9 @@ class Report:
     lm : dict, optional
         The language model that depths are scored with, too: `file`, `alpha`,
         `beta`.
+    decoder : dict of str to list of DepthScore, optional
+        By test set, the depths of the encoder with those of the decoder; see
+        `decoder_grid`.
     """
 
     experiment: str
@@ -98,6 +102,7 @@ class Report:
     routing: Optional[dict[str, list[RoutingPoint]]] = None
     unknown_labels: Optional[dict[str, dict[str, int]]] = None
     lm: Optional[dict[str, Any]] = None
+    decoder: Optional[dict[str, list[DepthScore]]] = None
 
     @property
     def title(self) -> str:
@@ -114,7 +119,8 @@ class Report:
         path = Path(folder)
         path.mkdir(parents=True, exist_ok=True)
         content = drop_none(asdict(self))
-        for sets in (content["sets"], *content.get("epochs", {}).values()):
+        others = content.get("epochs", {}).values()
+        for sets in (content["sets"], content.get("decoder", {}), *others):
             for name, rows in sets.items():
                 sets[name] = [drop_none(row) for row in rows]
         text = json.dumps(content, indent=2)
@@ -145,6 +151,11 @@ class Report:
             texts += [f"## {name}", table(scores)]
             if self.lm is not None:
                 texts += [self.lm_sentence(), lm_table(scores)]
+            if self.decoder is not None:
+                texts += [
+                    "Of the decoder, too:",
+                    grid_table(self.decoder[name]),
+                ]
         for name, rate in (self.teacher or {}).items():
             texts.append(f"Teacher, {name}: {self.metric} {rate:.2f} %.")
         return "\n\n".join(texts) + "\n"
@@ -184,6 +195,10 @@ class Report:
             if any(score.lm_rates is not None for score in scores):
                 yield self.lm_sentence()
                 yield lm_table(scores)
+        for name, scores in (self.decoder or {}).items():
+            yield f"## Depth of the encoder and of the decoder: {name}"
+            yield grid_table(scores)
+            yield grid_costs_table(scores)
         for epoch, sets in (self.epochs or {}).items():
             for name, scores in sets.items():
                 yield f"## Epoch {epoch}: {name}"

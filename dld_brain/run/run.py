@@ -20,6 +20,7 @@ from dld_brain.model_folder import (
 )
 from dld_brain.run import belongings, hours, start
 from dld_brain.run.config import Composed, Overrides, compose, load_hparams
+from dld_brain.run.decoder_depths import with_decoder_gates
 from dld_brain.run.finish import Finish
 from dld_brain.run.hub_model import settings_of_model
 from dld_brain.run.places import find_preparation
@@ -160,6 +161,9 @@ class Run:
         self.settings.check_depths(n_total)
         self.gate_sampler = self.gates.make(
             n_total=n_total, seed=self.settings.start.seed
+        )
+        self.gate_sampler = with_decoder_gates(
+            self.gate_sampler, self.settings, self.modules["model"]
         )
         in_place = self.settings.losses.distillation["in_place_weight"]
         if in_place and not self.gate_sampler.has_full_depth:

@@ -41,7 +41,9 @@ def test_the_asr_of_a_whisper_is_a_whisper(folder, wav):
     assert found.n_layers == 2 and found.n_windows == 1
     assert found.text == asr.with_decoder_layers(1).transcribe(wav, 2).text
     assert asr.gates().decoder is None  # a call leaves nothing behind
-    with pytest.raises(ValueError, match="between 1 and 2, but is 3"):
+    with pytest.raises(
+        ValueError, match="`n_decoder_layers` .* 1 and 2, but is 3"
+    ):
         asr.transcribe(wav, n_decoder_layers=3)
 
 

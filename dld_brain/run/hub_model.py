@@ -18,6 +18,7 @@ from torch import nn
 import dld_brain
 from dld_brain.audio.features import FeatureNorm
 from dld_brain.encoder.encoder import DynamicEncoder
+from dld_brain.encoder.whisper.config import ENGLISH
 from dld_brain.files.hub import is_hub_id
 from dld_brain.model_folder import (
     check_pretrained,
@@ -120,7 +121,7 @@ def settings_of_model(
             "`init_from` must be where the model is, or is to be, converted "
             "to, but is not given"
         )
-    language = settings.data.language
+    language = settings.data.language or ENGLISH
     run_on_main(
         partial(find_or_convert, source, folder, composed.encoder, language)
     )
@@ -208,7 +209,7 @@ def find_or_convert(
     source: Any,
     folder: str,
     encoder: str = "pretrained",
-    language: Optional[str] = None,
+    language: str = ENGLISH,
 ) -> None:
     """Makes a model folder of a CTC model, unless it is there.
 
@@ -218,7 +219,7 @@ def find_or_convert(
         Hub id or folder of the model; not needed if the folder is there.
     encoder : str
         A key of KINDS.
-    language : str, optional
+    language : str
         See `convert`.
 
     Raises
@@ -253,7 +254,7 @@ def convert(
     source: str,
     folder: str,
     encoder: str = "pretrained",
-    language: Optional[str] = None,
+    language: str = ENGLISH,
 ) -> None:
     """Writes a model folder that gives what another model gives.
 
@@ -263,8 +264,8 @@ def convert(
         Hub id or folder of the model.
     encoder : str
         A key of KINDS.
-    language : str, optional
-        ISO 639-1; what a multilingual Whisper is told, else English.
+    language : str
+        ISO 639-1; what a multilingual Whisper is told.
     """
     kind = KINDS[encoder]
     is_folder = Path(source).is_dir()
@@ -319,7 +320,7 @@ def _of_speechbrain(source: str) -> Converted:
     return Converted(theirs.make(), norm, task, theirs.settings)
 
 
-def _of_whisper(source: str, language: Optional[str]) -> Converted:
+def _of_whisper(source: str, language: str) -> Converted:
     """What a Whisper is converted to, whose decoder is kept."""
     from dld_brain.run.whole_whisper import read_whole
 

@@ -3,16 +3,19 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 from dld_brain.audio.whisper_mel import SAMPLE_RATE
 from dld_brain.encoder.encoder import DynamicEncoder
-from dld_brain.encoder.whisper.config import DECODER_KEYS, DecoderConfig
+from dld_brain.encoder.whisper.config import (
+    DECODER_KEYS,
+    ENGLISH,
+    DecoderConfig,
+)
 from dld_brain.encoder.whisper.layers import whisper_encoder
 from dld_brain.encoder.whisper.source import find_source
 from dld_brain.tasks import Seq2SeqTask
 
-ENGLISH = "en"
 #: What stands in front of a transcript, as tokens are spelled.
 START, TASK, NO_TIMES = (
     "<|startoftranscript|>",
@@ -22,7 +25,7 @@ START, TASK, NO_TIMES = (
 
 
 def read_whole(
-    source: str, language: Optional[str] = None
+    source: str, language: str = ENGLISH
 ) -> tuple[DynamicEncoder, Seq2SeqTask, dict[str, Any]]:
     """Model, task and sizes of a Whisper of Hugging Face.
 
@@ -30,8 +33,8 @@ def read_whole(
     ---------
     source : str
         Hub id, or a folder.
-    language : str, optional
-        That a multilingual one is told, ISO 639-1; English if not given.
+    language : str
+        That a multilingual one is told, ISO 639-1.
 
     Raises
     ------
@@ -66,7 +69,7 @@ def read_whole(
 
 
 def _decoder_config(
-    folder: Path, task: Seq2SeqTask, language: Optional[str]
+    folder: Path, task: Seq2SeqTask, language: str
 ) -> DecoderConfig:
     """What config.json and generation_config.json say of the decoder."""
     told: dict[str, Any] = {}
@@ -76,12 +79,12 @@ def _decoder_config(
             content = json.loads(path.read_text("utf-8"))
             told |= {k: v for k, v in content.items() if v is not None}
     is_multilingual = told.get("is_multilingual", True)
-    if not is_multilingual and language not in (None, ENGLISH):
+    if not is_multilingual and language != ENGLISH:
         raise ValueError(
             f"`language` must be {ENGLISH}, which is all that the Whisper of "
             f"{folder} knows, but is {language}: take a multilingual one"
         )
-    told["prompt"] = _prompt(task, language or ENGLISH, is_multilingual)
+    told["prompt"] = _prompt(task, language, is_multilingual)
     told["end"] = task.end
     return DecoderConfig(**{k: told[k] for k in DECODER_KEYS if k in told})
 

@@ -32,6 +32,11 @@ COMMANDS = {
         ("classify",),
         "audio files to labels",
     ),
+    "align": (
+        "pretrained_interfaces.__main__",
+        ("align",),
+        "when the words of a text were said in an audio file",
+    ),
     "calibrate": (
         "pretrained_interfaces.__main__",
         ("calibrate",),

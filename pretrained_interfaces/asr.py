@@ -13,16 +13,17 @@ from dld_brain.audio.vad import check_vad, find_speech
 from dld_brain.audio.windows import Window, find_windows
 from dld_brain.tasks import TranscriptionTask
 from dld_brain.tasks.language_model import LanguageModel
+from pretrained_interfaces.aligning import Aligning, audio_name
 from pretrained_interfaces.calibrated import Calibrated
 from pretrained_interfaces.depth import Depth, Escalate, Routed, choose_depth
 from pretrained_interfaces.dynamic import DynamicDepth
-from pretrained_interfaces.inputs import check_batch, is_batch
+from pretrained_interfaces.inputs import is_batch
 from pretrained_interfaces.transcription import Transcription, transcription
 from pretrained_interfaces.windowed import run_windows
 from speechbrain.inference.ASR import EncoderASR
 
 
-class DynamicEncoderASR(Calibrated, DynamicDepth, EncoderASR):
+class DynamicEncoderASR(Aligning, Calibrated, DynamicDepth, EncoderASR):
     """A CTC recogniser that runs as many layers as the caller says.
 
     An `EncoderASR`: `from_hparams`, `transcribe_file`, `transcribe_batch`
@@ -142,6 +143,7 @@ class DynamicEncoderASR(Calibrated, DynamicDepth, EncoderASR):
         vad: Optional[str] = "energy",
         windowed: bool = True,
         max_audio_seconds: float = LONGEST,
+        word_times: bool = False,
     ) -> Transcription:
         """Transcribes audio; says what it took.
 
@@ -169,6 +171,9 @@ class DynamicEncoderASR(Calibrated, DynamicDepth, EncoderASR):
             overlap. False: it is encoded in one piece.
         max_audio_seconds : float
             Longer audio is refused, s.
+        word_times : bool
+            Whether words are timed, too: `Transcription.words`. Nothing is
+            computed for it otherwise.
 
         Raises
         ------
@@ -177,25 +182,23 @@ class DynamicEncoderASR(Calibrated, DynamicDepth, EncoderASR):
         ValueError
             If the model has no such depth, nothing fits the budget, or the
             file is no audio, cut, too short, too long, or has samples that
-            are no numbers.
+            are no numbers; or words of this model cannot be timed.
         """
+        if word_times:
+            self.check_word_times()
         how = choose_depth(depth, n_layers, max_rtf, max_latency, best_effort)
         how.check(self)  # before the file is read
         check_vad(vad)
-        waveform = self.load_audio(
+        waveform = self.checked_audio(
             audio, savedir, sampling_rate, max_audio_seconds
         )
-        rate = self.hparams.sample_rate
-        shortest = self.window_limits.shortest
-        check_batch(waveform.unsqueeze(0), torch.ones(1), shortest, rate)
-        seconds = len(waveform) / rate
-        plan = how.plan(self, seconds)
+        clock = self.clock(waveform)
+        plan = how.plan(self, clock.audio_seconds)
         started = time.perf_counter()
-        name = str(audio) if isinstance(audio, (str, Path)) else "audio"
-        windows = self.find_windows(waveform, name, vad, windowed)
+        windows = self.find_windows(waveform, audio_name(audio), vad, windowed)
         one_by_one = isinstance(how, (Escalate, Routed))
         stretches = run_windows(self, plan, waveform, windows, one_by_one)
-        found = transcription(self.task.decode, stretches, seconds)
+        found = transcription(self.task, stretches, clock, word_times)
         if windows:
             found.confidence = self.table.confidence(
                 found.layers, found.confidence

@@ -33,6 +33,7 @@ class DynamicWhisperASR(DynamicEncoderASR):
     TASK = Seq2SeqTask.name
     #: Gates of the decoder; all open.
     decoder_gates: Optional[Gates] = None
+    has_word_times = False
 
     def set_decoding_function(self) -> None:
         """Has the task decode; SpeechBrain calls this once."""

@@ -22,11 +22,15 @@ class Stretch(NamedTuple):
         Joined: log-probabilities [1, T', V] and lengths [1].
     gates : Gates
         Of the window that ran deepest, as is `n_computed`.
+    start, stop : int
+        Its samples in the audio. Frame k begins with sample start + k * step.
     """
 
     out: EncoderOutput
     gates: Gates
     n_computed: int
+    start: int
+    stop: int
 
 
 def run_windows(
@@ -53,7 +57,7 @@ def run_windows(
     held: list[tuple[Window, Stretch]] = []
     for group in groups:
         parts = [waveform[w.start : w.stop] for w in group]
-        for window, found in zip(group, _encode(model, plan, parts)):
+        for window, found in zip(group, _encode(model, plan, group, parts)):
             held.append((window, found))
             if window.is_last:
                 yield _joined(held, step)
@@ -61,7 +65,10 @@ def run_windows(
 
 
 def _encode(
-    model: DynamicDepth, plan: Plan, parts: list[torch.Tensor]
+    model: DynamicDepth,
+    plan: Plan,
+    group: list[Window],
+    parts: list[torch.Tensor],
 ) -> list[Stretch]:
     """Runs a batch of windows."""
     sizes = torch.tensor([float(len(part)) for part in parts])
@@ -74,8 +81,12 @@ def _encode(
             EncoderOutput(log_probs[None, : int(n)], n[None]),
             step.gates,
             step.n_computed,
+            window.start,
+            window.stop,
         )
-        for log_probs, n in zip(step.out.log_probs, step.out.lengths)
+        for window, log_probs, n in zip(
+            group, step.out.log_probs, step.out.lengths
+        )
     ]
 
 
@@ -87,4 +98,8 @@ def _joined(held: list[tuple[Window, Stretch]], step: int) -> Stretch:
     kept = kept_frames([window for window, _ in held], blanks, step)
     log_probs = torch.cat([out[part] for out, part in zip(outs, kept)])
     n_frames = torch.tensor([len(log_probs)], device=log_probs.device)
-    return deepest._replace(out=EncoderOutput(log_probs[None], n_frames))
+    return deepest._replace(
+        out=EncoderOutput(log_probs[None], n_frames),
+        start=held[0][0].start,
+        stop=held[-1][0].stop,
+    )

@@ -13,14 +13,16 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from dld_brain.audio.features import extract
+from dld_brain.audio.features import extract, samples_per_frame
 from dld_brain.encoder.costs import macs_by_part
+from dld_brain.encoder.encoder import EncoderOutput
 from dld_brain.evaluation.scores import (
     Answers,
     DepthScore,
     depth_score,
     random_score,
 )
+from dld_brain.evaluation.word_starts import word_starts
 from dld_brain.gates.gates import Gates
 from dld_brain.tasks import Task
 from dld_brain.tasks.confidence import mean_confidence, mean_entropy
@@ -94,13 +96,18 @@ class DepthEvaluation:
         self.device = next(self.model.parameters()).device
 
     @torch.no_grad()
-    def answer(self, loader: Iterable[Any], name: str) -> Answers:
+    def answer(
+        self, loader: Iterable[Any], name: str, word_times: bool = False
+    ) -> Answers:
         """Answers a set with every layer set.
 
         Arguments
         ---------
         name : str
             Name of the set, for the progress bar.
+        word_times : bool
+            Whether the times of words are compared, too; no time counts for
+            it.
         """
         result = Answers()
         own = set(next(iter(self.selections.values())).values())
@@ -110,6 +117,7 @@ class DepthEvaluation:
             with self.timed(result, "stem"):
                 feats, lengths = extract(self.modules, wavs, wav_lens)
                 x, lengths = self.model.stem(feats, lengths)
+            outs: dict[Gates, EncoderOutput] = {}
             for gates in self.all_gates:
                 with self.timed(result, "layers", gates):
                     y = self.model.run_layers(x, lengths, gates)
@@ -123,12 +131,35 @@ class DepthEvaluation:
                     result.lm_answers[gates] += answers
                 result.entropies[gates] += mean_entropy(out).tolist()
                 result.probabilities[gates] += mean_confidence(out).tolist()
+                if word_times:
+                    outs[gates] = out
+            self.compare_words(result, outs, batch.reference)
             self.answer_randomly(result, x, lengths)
             result.ids += batch.id
             result.references += batch.reference
             samples = float((wav_lens * wavs.shape[1]).sum())
             result.audio_seconds += samples / self.sample_rate
         return result
+
+    def compare_words(
+        self,
+        result: Answers,
+        outs: Mapping[Gates, EncoderOutput],
+        references: list[str],
+    ) -> None:
+        """Adds how far words of a batch are from those of the true text.
+
+        Arguments
+        ---------
+        outs : mapping of Gates to EncoderOutput
+            Of the batch at each depth, which were answered last.
+        """
+        n = len(references)
+        answers = {gates: result.answers[gates][-n:] for gates in outs}
+        seconds = samples_per_frame(self.modules) / self.sample_rate
+        found = word_starts(self.task, outs, answers, references)
+        for gates, frames in found.items():
+            result.word_starts[gates] += [seconds * k for k in frames]
 
     def answer_randomly(
         self, result: Answers, x: torch.Tensor, lengths: torch.Tensor

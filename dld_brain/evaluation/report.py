@@ -26,6 +26,7 @@ from dld_brain.evaluation.tables import (
     routing_table,
     table,
     training_table,
+    word_table,
 )
 from dld_brain.files.whole import whole_file, write_text
 from dld_brain.gates.gates import Gates
@@ -205,6 +206,13 @@ class Report:
                     "far it is off (expected calibration error, 10 bins):"
                 )
                 yield confidence_table(scores)
+            if any(score.word_start_ms is not None for score in scores):
+                yield (
+                    "Times of words: how far the starts of right words are "
+                    "from those that forced alignment of the true text finds "
+                    "at full depth:"
+                )
+                yield word_table(scores)
             if any(score.lm_rates is not None for score in scores):
                 yield self.lm_sentence()
                 yield lm_table(scores)

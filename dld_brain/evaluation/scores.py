@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
+import numpy as np
+
 from dld_brain.encoder.costs import executed_params, macs_at
 from dld_brain.encoder.encoder import DynamicEncoder
 from dld_brain.gates.gates import Gates
@@ -49,6 +51,10 @@ class DepthScore:
         `rates` of the beam search with a language model.
     lm_rtf : float, optional
         Seconds of that search, for a second of audio.
+    word_start_ms, word_start_p90_ms : float, optional
+        Median distance of the starts of right words from those that forced
+        alignment of the true text finds at full depth, and what nine of ten
+        stay within, ms.
     """
 
     n_layers: int
@@ -68,6 +74,8 @@ class DepthScore:
     decoder_layers: Optional[list[int]] = None
     lm_rates: Optional[dict[str, float]] = None
     lm_rtf: Optional[float] = None
+    word_start_ms: Optional[float] = None
+    word_start_p90_ms: Optional[float] = None
 
     @property
     def rate(self) -> float:
@@ -96,6 +104,9 @@ class Answers:
     seconds : dict
         By (part, gates) the compute time, s; that of the stem, which all
         depths share, by ("stem", None).
+    word_starts : dict
+        By the gates of the run, how far the start of each right word is from
+        the true text's at full depth, s; see `word_starts`.
     audio_seconds : float
         Duration of the set, s.
     """
@@ -119,6 +130,9 @@ class Answers:
     )
     seconds: dict[Any, float] = field(
         default_factory=lambda: defaultdict(float)
+    )
+    word_starts: dict[Gates, list[float]] = field(
+        default_factory=lambda: defaultdict(list)
     )
     audio_seconds: float = 0.0
 
@@ -152,6 +166,10 @@ def depth_score(
     if gates.decoder is not None:
         found.n_decoder_layers = gates.decoder.depth
         found.decoder_layers = list(gates.decoder.layers)
+    if result.word_starts.get(gates):
+        ms = 1000 * np.array(result.word_starts[gates])
+        found.word_start_ms = float(np.median(ms))
+        found.word_start_p90_ms = float(np.quantile(ms, 0.9))
     if gates in result.lm_answers:
         answers = result.lm_answers[gates]
         found.lm_rates = task.rates(result.references, answers)

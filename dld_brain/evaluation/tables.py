@@ -122,6 +122,31 @@ def confidence_table(rows: list[DepthScore]) -> str:
     )
 
 
+def word_table(rows: list[DepthScore]) -> str:
+    """Shows how far words are from where they were said.
+
+    Example
+    -------
+    >>> row = DepthScore(2, [0, 11], "even", 9, 3e9, {"WER": 3.0})
+    >>> row.word_start_ms, row.word_start_p90_ms = 40.0, 121.25
+    >>> print(word_table([row]).splitlines()[-1])
+    | 2 | even | 40 | 121 |
+    """
+    return markdown_table(
+        ["n", "chosen", "median, ms", "nine of ten within, ms"],
+        [
+            [
+                str(r.n_layers),
+                r.selection,
+                f"{r.word_start_ms:.0f}",
+                f"{r.word_start_p90_ms:.0f}",
+            ]
+            for r in rows
+            if r.word_start_ms is not None
+        ],
+    )
+
+
 def lm_table(rows: list[DepthScore]) -> str:
     """Shows what a language model is worth at each depth.
 

@@ -224,7 +224,7 @@ class Scoring:
         table : DepthTable
             With what makes confidence.
         """
-        result = evaluation.answer(loader, name)
+        result = evaluation.answer(loader, name, word_times=True)
         folder, depths = self.settings.start.output_folder, list(gates)
         report.write_details(folder, name, self.task, gates, result)
         rungs = [gates[n] for n in default_ladder(depths[0], depths)]

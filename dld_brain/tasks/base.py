@@ -10,6 +10,7 @@ import torch
 
 from dld_brain.audio.text import normalise
 from dld_brain.encoder.encoder import EncoderOutput
+from dld_brain.tasks.alignment import WordSpan
 
 Rates = dict[str, float]
 
@@ -177,6 +178,18 @@ class Task(ABC):
     @abstractmethod
     def decode(self, out: EncoderOutput) -> list[str]:
         """The answer for each utterance."""
+
+    def words(
+        self, out: EncoderOutput, answers: Sequence[str]
+    ) -> Optional[list[list[WordSpan]]]:
+        """When the words of answers were said; None if no output tells.
+
+        Arguments
+        ---------
+        answers : sequence of str
+            What was decoded of each utterance.
+        """
+        return None
 
     @abstractmethod
     def rates(self, references: list[str], answers: list[str]) -> Rates:

@@ -1,6 +1,7 @@
 """Transcription: a posterior for each frame, CTC, word error rate."""
 
 import copy
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Optional
 
@@ -12,7 +13,8 @@ from dld_brain.audio.csv_files import read_column
 from dld_brain.audio.text import normalise
 from dld_brain.encoder.encoder import EncoderOutput
 from dld_brain.losses import BLANK_ID
-from dld_brain.tasks.decode import Decoder, make_decoder
+from dld_brain.tasks.alignment import WordSpan, align_tokens, words_of
+from dld_brain.tasks.decode import Decoder, greedy, make_decoder
 from dld_brain.tasks.tokenizer import load_tokenizer, train_tokenizer
 from dld_brain.tasks.words import WordsTask
 
@@ -215,3 +217,54 @@ class TranscriptionTask(WordsTask):
             Log-probabilities, [B, T', V].
         """
         return self.decoder(out)[0]
+
+    def words(
+        self, out: EncoderOutput, answers: Sequence[str]
+    ) -> Optional[list[list[WordSpan]]]:
+        """When the words of answers were said, by forced alignment.
+
+        Of the tokens that greedy decoding finds, where they spell the
+        answer; else of those that the vocabulary spells it with.
+
+        Returns
+        -------
+        list of list of WordSpan
+            Of each utterance; None with a vocabulary that has no tokens.
+        """
+        if len(self.vocabulary) == 0:
+            return None
+        found = []
+        sizes = out.lengths.tolist()
+        guesses = zip(*greedy(out, self.vocabulary))
+        for x, n, guess, answer in zip(out.log_probs, sizes, guesses, answers):
+            text, ids = guess
+            if text != answer:
+                ids = self.encode(answer).tolist()
+            spans = align_tokens(x[: int(n)], ids)
+            found.append(words_of(spans, self.vocabulary))
+        return found
+
+    def spell(self, text: str) -> list[int]:
+        """Token ids of a text, as it is, or in the case that can be spelled.
+
+        Raises
+        ------
+        ValueError
+            If the text has no word, or one with characters that no token
+            stands for.
+        """
+        forms = [self.text(f) for f in (text, text.upper(), text.lower())]
+        if not forms[0]:
+            raise ValueError(f"`text` must have a word, but is {text!r}")
+        missing = [
+            sorted({c for word in form.split() for c in self.unspelled(word)})
+            for form in forms
+        ]
+        fewest = min(missing, key=len)
+        if fewest:
+            raise ValueError(
+                f"`text` must be what the model's vocabulary can spell, but "
+                f"has {' '.join(map(repr, fewest))}: leave it out, or write it "
+                f"in words"
+            )
+        return self.encode(forms[missing.index([])]).tolist()

@@ -58,6 +58,19 @@ def test_a_file_says_what_its_waveform_says_in_a_batch(folder, wav):
     assert texts[1] == alone[0] and len(tokens) == 2
 
 
+def test_segments_have_times_and_words_have_none(folder, wav):
+    asr = DynamicEncoderASR.from_hparams(folder)
+    (segment,) = asr.transcribe(wav).segments
+    assert segment.words is None and segment.text
+    assert 0 <= segment.start < segment.end <= 1.5
+    for call in (
+        lambda: asr.transcribe(wav, word_times=True),
+        lambda: asr.align(wav, "go on"),
+    ):
+        with pytest.raises(ValueError, match="need a model with a CTC head"):
+            call()
+
+
 def test_long_audio_is_cut_once_and_not_said_twice(folder, wav):
     asr = DynamicWhisperASR.from_hparams(folder)
     long = asr.load_audio(wav).repeat(40)  # 60 s

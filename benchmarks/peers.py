@@ -24,12 +24,12 @@ import jiwer
 import numpy as np
 import torch
 from load import watched
-from timing import write_result
+from published_tables import peers
+from timing import summary, write_result
 from tqdm import tqdm
 
 from dld_brain.audio.csv_files import read_rows
 from dld_brain.audio.reader import read_audio
-from dld_brain.evaluation.tables import markdown_table
 from dld_brain.tasks.seq2seq import spoken
 from pretrained_interfaces import DynamicEncoderASR
 
@@ -168,7 +168,6 @@ def row_of(found: Recogniser, speech: list[Utterance]) -> dict[str, Any]:
     """What is written of a recogniser."""
     references = [utterance.text for utterance in speech]
     audio = [len(utterance.samples) / RATE for utterance in speech]
-    rates = sorted(s / a for s, a in zip(found.seconds, audio))
     low, high = interval(references, found.texts)
     return {
         "task": found.name,
@@ -176,7 +175,7 @@ def row_of(found: Recogniser, speech: list[Utterance]) -> dict[str, Any]:
         "wer": 100 * jiwer.wer(references, found.texts),
         "wer_interval": [low, high],
         "rtf": sum(found.seconds) / sum(audio),
-        "rtf_quartiles": [rates[len(rates) // 4], rates[3 * len(rates) // 4]],
+        "ms": summary(found.seconds),
         "mib": found.mib,
     }
 
@@ -226,22 +225,7 @@ def main() -> int:
             for each in found:
                 each.answer(utterance)
     rows = [row_of(each, speech) for each in found]
-    print(
-        markdown_table(
-            ["", "layers", "WER %", "95 %", "RTF", "MiB"],
-            [
-                [
-                    row["task"],
-                    row["input"],
-                    f"{row['wer']:.1f}",
-                    "{:.1f} to {:.1f}".format(*row["wer_interval"]),
-                    f"{row['rtf']:.3f}",
-                    f"{row['mib']:.0f}",
-                ]
-                for row in rows
-            ],
-        )
-    )
+    print(peers({}, {"rows": rows}))
     seconds = sum(len(u.samples) for u in speech) / RATE
     question = (
         f"What would people use instead? {len(speech)} utterances, "

@@ -183,6 +183,25 @@ def speed_by_depth(spec: Spec, found: Spec) -> str:
     )
 
 
+def peers(spec: Spec, found: Spec) -> str:
+    """A line a recogniser, ours one a depth: words, time, size."""
+    titles, lines = spec.get("titles", {}), []
+    for row in found["rows"]:
+        task, low_high = row["task"], row["wer_interval"]
+        lines.append(
+            [
+                titles.get(task, task),
+                row["input"],
+                f"{row['wer']:.1f}",
+                "{:.1f} to {:.1f}".format(*low_high),
+                f"{row['rtf']:.3f}",
+                f"{row['mib']:.0f}",
+            ]
+        )
+    head = ["", "encoder layers", "WER %", "95 %", "RTF", "MiB"]
+    return markdown_table(head, lines)
+
+
 def _time(row: Spec, field: str) -> str:
     """A time with its range over the rounds, a ratio or a size."""
     if field == "ms":
@@ -197,7 +216,11 @@ KINDS: dict[str, Callable[[Spec, list[Spec]], str]] = {
     **{"means": means, "plain": means, "seeds": seeds, "depths": depths},
     **{"layers": layers, "sizes": sizes, "curve": curve},
 }
-SPEED_KINDS = {"speed": speed, "speed_by_depth": speed_by_depth}
+SPEED_KINDS = {
+    "speed": speed,
+    "speed_by_depth": speed_by_depth,
+    "peers": peers,
+}
 
 
 def make_table(spec: Spec) -> str:

@@ -7,7 +7,6 @@ import torch
 
 from dld_brain.audio.windows import Window
 from dld_brain.gates.gates import Gates
-from dld_brain.gates.layer_sets import ends
 from dld_brain.tasks.seq2seq import Seq2SeqTask
 from pretrained_interfaces.asr import DynamicEncoderASR
 from pretrained_interfaces.transcription import Transcription
@@ -64,10 +63,7 @@ class DynamicWhisperASR(DynamicEncoderASR):
             Of the same weights.
         """
         found = copy.copy(self)
-        total = self.n_decoder_total
-        found.decoder_gates = (
-            None if n_layers is None else ends(n_layers, total, n_last=1)
-        )
+        found.decoder_gates = self.mods.model.head.gates_for(n_layers)
         return found
 
     def transcribe(

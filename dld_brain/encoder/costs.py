@@ -1,7 +1,7 @@
 """What a depth costs: parameters and multiply-accumulates that execute."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Optional
 
 import torch
 from torch import nn
@@ -22,8 +22,8 @@ PARTS = ("stem", "layers", "head")
 def executed_params(model: DynamicEncoder, gates: Gates) -> int:
     """Parameters that take part at a depth.
 
-    All but those of closed layers, of the other depths' own, and of what
-    stands in for open layers.
+    All but those of closed layers, a decoder's among them, of the other
+    depths' own, and of what stands in for open layers.
 
     Example
     -------
@@ -38,6 +38,10 @@ def executed_params(model: DynamicEncoder, gates: Gates) -> int:
     total = sum(n_params(part) for part in always if part is not None)
     if model.per_depth is not None:
         total += n_params(model.per_depth[gates.depth - 1])
+    if gates.decoder is not None:
+        decoder = enumerate(model.head.layers)
+        is_open = gates.decoder.is_open
+        total -= sum(n_params(y) for i, y in decoder if not is_open(i))
     for i, (layer, closed) in enumerate(zip(stack.layers, stack.closed)):
         is_open = gates.is_open(i)
         total += n_params(layer) if is_open else closed.n_params(layer)
@@ -51,7 +55,9 @@ def n_params(module: nn.Module) -> int:
 
 @torch.no_grad()
 def macs_by_part(
-    modules: Mapping[str, nn.Module], sample_rate: int
+    modules: Mapping[str, nn.Module],
+    sample_rate: int,
+    decoder: Optional[Gates] = None,
 ) -> dict[str, float]:
     """Multiply-accumulates of the encoder for one second of audio.
 
@@ -64,6 +70,8 @@ def macs_by_part(
     ---------
     sample_rate : int
         Rate of the audio, Hz.
+    decoder : Gates, optional
+        Of a decoder as the head; all open if not given.
 
     Returns
     -------
@@ -87,7 +95,7 @@ def macs_by_part(
     with sdpa_kernel(SDPBackend.MATH):
         x, lengths = count("stem", model.stem, feats, lengths)
         x = count("layers", model.run_layers, x, lengths)
-        count("head", model.run_typical_head, x, lengths)
+        count("head", model.run_typical_head, x, lengths, decoder)
     return macs
 
 

@@ -267,6 +267,18 @@ class DynamicEncoder(nn.Module):
         (taught,) = self(feats, lengths, **given)
         return taught
 
-    def run_typical_head(self, x: torch.Tensor, lengths: torch.Tensor) -> None:
-        """What a head computes for speech; costs are counted of it."""
-        self.run_head(x, lengths, Gates.full(self.n_total))
+    def run_typical_head(
+        self,
+        x: torch.Tensor,
+        lengths: torch.Tensor,
+        decoder: Optional[Gates] = None,
+    ) -> None:
+        """What a head computes for speech; costs are counted of it.
+
+        Arguments
+        ---------
+        decoder : Gates, optional
+            Of a head that is a decoder.
+        """
+        full = Gates.full(self.n_total)
+        self.run_head(x, lengths, full.with_decoder(decoder))

@@ -17,7 +17,7 @@ from dld_brain.gates.gates import Gates
 #: What a DynamicEncoder may have beside the weights of the model that it
 #: starts from.
 DEPTH_HEADS, ROUTER = "per_depth.", "router."
-HEAD = "head."
+HEAD, DECODER = "head.", "head.layers."
 ADDED = (DEPTH_HEADS, ROUTER, CLOSED)
 
 
@@ -25,7 +25,8 @@ ADDED = (DEPTH_HEADS, ROUTER, CLOSED)
 def part_of(model: DynamicEncoder, gates: Gates) -> DynamicEncoder:
     """A model that gives at full depth what another gives with these gates.
 
-    It has that one depth: what the depth has of its own is in its head.
+    It has that one depth: what the depth has of its own is in its head. A
+    decoder behind the layers has those that its gates leave open.
 
     Returns
     -------
@@ -40,8 +41,12 @@ def part_of(model: DynamicEncoder, gates: Gates) -> DynamicEncoder:
     state = part_state(model.state_dict(), gates, model.layers)
     state = _alone(model, state, gates.depth)
     layers = [model.layers.layers[i] for i in gates.layers]
-    parts = (model.stem, layers, model.layers.norm, model.head)
-    stem, layers, norm, head = copy.deepcopy(parts)
+    parts = (model.stem, layers, model.layers.norm)
+    stem, layers, norm = copy.deepcopy(parts)
+    if gates.decoder is None:
+        head = copy.deepcopy(model.head)
+    else:
+        head = model.head.part(gates.decoder)
     found = type(model)(
         stem,
         GatedLayers(layers, norm=norm),
@@ -91,6 +96,9 @@ def part_state(
         DEPTH_HEADS: {str(i): i for i in range(gates.depth)},
     }
     found = {}
+    if gates.decoder is not None:
+        layers = gates.decoder.layers
+        numbers[DECODER] = {str(old): new for new, old in enumerate(layers)}
     for name, value in state.items():
         if name.startswith(ROUTER):
             continue

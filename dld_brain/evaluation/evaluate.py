@@ -221,9 +221,20 @@ class DepthEvaluation:
         list of DepthScore
             By selection and depth; random layers last.
         """
-        macs = macs_by_part(self.modules, self.sample_rate)
+        decoders = dict.fromkeys(gates.decoder for gates in self.all_gates)
+        macs = {
+            decoder: macs_by_part(self.modules, self.sample_rate, decoder)
+            for decoder in decoders
+        }
         scores = [
-            depth_score(self.task, self.model, macs, result, gates, selection)
+            depth_score(
+                self.task,
+                self.model,
+                macs[gates.decoder],
+                result,
+                gates,
+                selection,
+            )
             for selection, chosen in self.selections.items()
             for gates in chosen.values()
         ]
@@ -232,7 +243,7 @@ class DepthEvaluation:
                 random_score(
                     self.task,
                     self.model,
-                    macs,
+                    macs[None],
                     result,
                     n_layers,
                     self.random_draws,

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Optional
 
+from dld_brain.evaluation.decoder_grid import grid_costs_table, grid_table
 from dld_brain.evaluation.escalation import EscalationPoint
 from dld_brain.evaluation.plots import (
     plot_adaptive,
@@ -70,9 +71,14 @@ class Report:
     unknown_labels : dict of str to dict of str to int, optional
         By test set, labels that training data has not and how often they
         are there; no answer is right.
+    without_reference : dict of str to int, optional
+        By test set, utterances that are judged by the teacher's transcripts.
     lm : dict, optional
         The language model that depths are scored with, too: `file`, `alpha`,
         `beta`.
+    decoder : dict of str to list of DepthScore, optional
+        By test set, the depths of the encoder with those of the decoder; see
+        `decoder_grid`.
     """
 
     experiment: str
@@ -98,7 +104,9 @@ class Report:
     escalation: Optional[dict[str, list[EscalationPoint]]] = None
     routing: Optional[dict[str, list[RoutingPoint]]] = None
     unknown_labels: Optional[dict[str, dict[str, int]]] = None
+    without_reference: Optional[dict[str, int]] = None
     lm: Optional[dict[str, Any]] = None
+    decoder: Optional[dict[str, list[DepthScore]]] = None
 
     @property
     def title(self) -> str:
@@ -115,7 +123,8 @@ class Report:
         path = Path(folder)
         path.mkdir(parents=True, exist_ok=True)
         content = drop_none(asdict(self))
-        for sets in (content["sets"], *content.get("epochs", {}).values()):
+        others = content.get("epochs", {}).values()
+        for sets in (content["sets"], content.get("decoder", {}), *others):
             for name, rows in sets.items():
                 sets[name] = [drop_none(row) for row in rows]
         text = json.dumps(content, indent=2)
@@ -143,12 +152,26 @@ class Report:
         """The scores alone: what a run ends with."""
         texts = [f"# {self.title}"]
         for name, scores in self.sets.items():
-            texts += [f"## {name}", table(scores)]
+            texts += [f"## {name}", *self.judged_by(name), table(scores)]
             if self.lm is not None:
                 texts += [self.lm_sentence(), lm_table(scores)]
+            if self.decoder is not None:
+                texts += [
+                    "Of the decoder, too:",
+                    grid_table(self.decoder[name]),
+                ]
         for name, rate in (self.teacher or {}).items():
             texts.append(f"Teacher, {name}: {self.metric} {rate:.2f} %.")
         return "\n\n".join(texts) + "\n"
+
+    def judged_by(self, name: str) -> Iterator[str]:
+        """Says where nobody has transcribed a test set."""
+        if n := (self.without_reference or {}).get(name):
+            yield (
+                f"Against the teacher's transcripts: nobody has transcribed "
+                f"{n} of these utterances. What the teacher has wrong is "
+                f"right here."
+            )
 
     def lm_sentence(self) -> str:
         """Which language model, with which weights."""
@@ -172,6 +195,7 @@ class Report:
             yield f"Teacher, {name}: {self.metric} {rate:.2f} %."
         for name, scores in self.sets.items():
             yield f"## {name}"
+            yield from self.judged_by(name)
             yield table(scores)
             yield "Where the work is (features count as stem, decoding as head):"
             yield parts_table(scores)
@@ -192,6 +216,10 @@ class Report:
             if any(score.lm_rates is not None for score in scores):
                 yield self.lm_sentence()
                 yield lm_table(scores)
+        for name, scores in (self.decoder or {}).items():
+            yield f"## Depth of the encoder and of the decoder: {name}"
+            yield grid_table(scores)
+            yield grid_costs_table(scores)
         for epoch, sets in (self.epochs or {}).items():
             for name, scores in sets.items():
                 yield f"## Epoch {epoch}: {name}"

@@ -43,6 +43,10 @@ class DepthScore:
     ece, ece_raw : float, optional
         Expected calibration error of the confidence, and of the mean
         probability that it is made of, %; see `confidence`.
+    n_decoder_layers : int, optional
+        Of a decoder behind the encoder, open gates; all if not given.
+    decoder_layers : list of int, optional
+        Which of its layers ran.
     lm_rates : dict of str to float, optional
         `rates` of the beam search with a language model.
     lm_rtf : float, optional
@@ -66,6 +70,8 @@ class DepthScore:
     draws: Optional[int] = None
     ece: Optional[float] = None
     ece_raw: Optional[float] = None
+    n_decoder_layers: Optional[int] = None
+    decoder_layers: Optional[list[int]] = None
     lm_rates: Optional[dict[str, float]] = None
     lm_rtf: Optional[float] = None
     word_start_ms: Optional[float] = None
@@ -157,6 +163,9 @@ def depth_score(
         rtf=sum(rtf.values()),
         rtf_parts=rtf,
     )
+    if gates.decoder is not None:
+        found.n_decoder_layers = gates.decoder.depth
+        found.decoder_layers = list(gates.decoder.layers)
     if result.word_starts.get(gates):
         ms = 1000 * np.array(result.word_starts[gates])
         found.word_start_ms = float(np.median(ms))

@@ -22,31 +22,16 @@ from dld_brain.audio.features import min_samples, samples_per_frame
 from dld_brain.export import stock_speechbrain as submodel
 from dld_brain.export.checks import check_files, check_new
 from dld_brain.export.folders import add_commands
+from dld_brain.export.huggingface import export_hf, load_transcriber
 from dld_brain.export.parity import compare, runner
-from dld_brain.export.stock_huggingface import (
-    huggingface_runner,
-    write_huggingface,
-)
 from dld_brain.export.transcribe_onnx import SETTINGS, TOKENIZER, Settings
 from dld_brain.files.console import FAULTS, STATUSES, Parser, guarded, say
 from dld_brain.files.manifest import ONNX, write_manifest
 from dld_brain.files.whole import whole_folder
 from dld_brain.losses import BLANK_ID
-from dld_brain.model_folder import PretrainedModel, load_for_inference
+from dld_brain.model_folder import PretrainedModel
 from dld_brain.model_folder.training import longest_utterance
-from dld_brain.tasks import TranscriptionTask
 from speechbrain.inference.ASR import EncoderASR
-
-
-def load_transcriber(source: str) -> PretrainedModel:
-    """Reads a model that can be exported."""
-    model = load_for_inference(source)
-    if not isinstance(model.task, TranscriptionTask):
-        raise ValueError(
-            f"`--source` must be a model that transcribes, but {source} "
-            f"classifies: use DynamicEncoderClassifier"
-        )
-    return model
 
 
 def export_submodel(
@@ -70,17 +55,6 @@ def export_submodel(
             options.files,
         )
     ]
-
-
-def export_hf(
-    options: argparse.Namespace, folder: Path
-) -> list[dict[str, Any]]:
-    """Writes a model of one depth for Hugging Face's transformers."""
-    model = load_transcriber(options.source)
-    gates = model.table.gates(options.n_layers, model.modules["model"].n_total)
-    write_huggingface(model.hparams, model.task.vocabulary, gates, folder)
-    stock = huggingface_runner(folder, model.sample_rate)
-    return [compare(model, gates, stock, options.files)]
 
 
 def export_onnx(
@@ -162,6 +136,11 @@ def parser() -> argparse.ArgumentParser:
         "hf", parents=[shared], help="one depth for Hugging Face"
     )
     command.add_argument("--n_layers", type=int, required=True)
+    command.add_argument(
+        "--n_decoder_layers",
+        type=int,
+        help="of a Whisper with its decoder (default: all)",
+    )
     command.set_defaults(do=export_depths, run=export_hf)
     command = commands.add_parser(
         "onnx", parents=[shared], help="depths for onnxruntime"
@@ -213,6 +192,8 @@ def transcripts(row: dict[str, Any]) -> str:
     -------
     >>> transcripts({"files": 2, "identical": 1})
     '1 of 2 transcripts identical'
+    >>> transcripts({"files": 2, "identical": 1, "identical_on_30_s": 2})
+    '1 of 2 transcripts identical to those of the student, ...; where it does, 2'
     >>> transcripts({"files": 0, "identical": 0})
     'compared with 0 files: on noise alone, no transcript was (give --files)'
     """
@@ -221,7 +202,13 @@ def transcripts(row: dict[str, Any]) -> str:
             "compared with 0 files: on noise alone, no transcript was "
             "(give --files)"
         )
-    return f"{row['identical']} of {row['files']} transcripts identical"
+    found = f"{row['identical']} of {row['files']} transcripts identical"
+    if "identical_on_30_s" in row:
+        found += (
+            f" to those of the student, which hears no silence behind the "
+            f"speech; where it does, {row['identical_on_30_s']}"
+        )
+    return found
 
 
 if __name__ == "__main__":

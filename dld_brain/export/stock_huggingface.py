@@ -47,11 +47,13 @@ def write_huggingface(
     """
     kind = (hparams.get("config") or {}).get("model_type")
     if kind is None:
-        name = "Whisper" if "config" in hparams else "Conformer"
+        is_whisper = "config" in hparams
+        name = "Whisper with a head for CTC" if is_whisper else "Conformer"
         raise ValueError(
-            f"`--source` must be a WavLM, wav2vec 2.0, HuBERT, Wav2Vec2-BERT "
-            f"or Parakeet for Hugging Face, but is a {name}: python -m "
-            f"dld_brain.export {'onnx' if name == 'Whisper' else 'submodel'}"
+            f"`--source` must be a WavLM, wav2vec 2.0, HuBERT, Wav2Vec2-BERT, "
+            f"Parakeet or Whisper with its decoder for Hugging Face, but is a "
+            f"{name}: python -m dld_brain.export "
+            f"{'onnx' if is_whisper else 'submodel'}"
         )
     if kind == "parakeet_encoder":
         from dld_brain.export.stock_parakeet import write_parakeet

@@ -79,6 +79,11 @@ class Gates:
         """Whether all are open."""
         return self.depth == self.n_total
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all are open, those of a decoder, too."""
+        return self.is_full and (self.decoder is None or self.decoder.is_full)
+
     def is_open(self, layer: int) -> bool:
         """Whether a layer runs."""
         return layer in self.layers

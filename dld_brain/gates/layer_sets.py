@@ -96,6 +96,29 @@ def ends(n_layers: int, n_total: int, n_last: int = 2) -> Gates:
     return Gates((*first, *range(n_total - n_last, n_total)), n_total)
 
 
+def decoder_gates(n_layers: int, n_total: int) -> Gates:
+    """Returns the layers of a decoder at a depth: in training and after it.
+
+    The first ones and the last, which alone is in front of the norm.
+
+    Raises
+    ------
+    ValueError
+        If `n_layers` is not between 1 and `n_total`.
+
+    Example
+    -------
+    >>> [decoder_gates(n, 4).layers for n in (1, 2, 3)]
+    [(0,), (0, 3), (0, 1, 3)]
+    >>> decoder_gates(5, 4)
+    Traceback (most recent call last):
+    ...
+    ValueError: `n_decoder_layers` must be between 1 and 4, but is 5
+    """
+    check_n_layers(n_layers, n_total, "n_decoder_layers")
+    return ends(n_layers, n_total, n_last=1)
+
+
 def nested(n_layers: int, n_total: int) -> Gates:
     """Returns `n_layers` layers of `n_total`, those of smaller depths included.
 
@@ -129,8 +152,13 @@ def nested(n_layers: int, n_total: int) -> Gates:
     return Gates.of(chosen, n_total)
 
 
-def check_n_layers(n_layers: Any, n_total: int) -> int:
+def check_n_layers(n_layers: Any, n_total: int, name: str = "n_layers") -> int:
     """Gives `n_layers` if it is a depth of a stack of `n_total` layers.
+
+    Arguments
+    ---------
+    name : str
+        What the caller calls it.
 
     Raises
     ------
@@ -147,11 +175,11 @@ def check_n_layers(n_layers: Any, n_total: int) -> int:
     depth = whole_number(n_layers)
     if depth is None:
         raise ValueError(
-            f"`n_layers` must be a whole number between 1 and {n_total}, "
+            f"`{name}` must be a whole number between 1 and {n_total}, "
             f"but is {n_layers!r}"
         )
     if not 1 <= depth <= n_total:
         raise ValueError(
-            f"`n_layers` must be between 1 and {n_total}, but is {n_layers}"
+            f"`{name}` must be between 1 and {n_total}, but is {n_layers}"
         )
     return depth

@@ -35,6 +35,11 @@ class GatedRun(NamedTuple):
         """Open gates; 0 where a router decides, for each utterance anew."""
         return 0 if isinstance(self.gates, Routed) else self.gates.depth
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all layers run; not where a router decides."""
+        return not isinstance(self.gates, Routed) and self.gates.is_whole
+
 
 class GateSampler(ABC):
     """Draws the gates of training steps.
@@ -214,6 +219,6 @@ def with_intermediate(
             continue
         half = run.gates.layers[: run.depth // 2]
         if half:
-            gates = Gates(half, run.gates.n_total)
+            gates = Gates(half, run.gates.n_total, run.gates.decoder)
             halves.append(GatedRun(gates, weight * run.weight, is_taught=False))
     return [*runs, *halves]

@@ -4,6 +4,7 @@ from typing import Any
 
 from dld_brain.encoder.routers.make import ROUTERS
 from dld_brain.gates.make import SAMPLERS
+from dld_brain.gates.of_decoder import DECODER_SAMPLERS
 from dld_brain.losses import DIVERGENCES
 from dld_brain.run.checks import Weight, plain
 from dld_brain.run.choices import Choice
@@ -14,6 +15,14 @@ from speechbrain.decoders.ctc import CTCBeamSearcher
 
 GATES = Choice(
     "gates", "sampler", SAMPLERS, ("n_total", "seed"), paths=("table",)
+)
+DECODER_GATES = Choice(
+    "decoder_gates",
+    "sampler",
+    DECODER_SAMPLERS,
+    ("n_total", "seed"),
+    common={"with_full": bool},
+    noun="decoder gates",
 )
 DISTILLATION = Choice(
     "distillation",
@@ -51,6 +60,7 @@ BLOCKS: dict[str, Choice] = {
     choice.key: choice
     for choice in (
         GATES,
+        DECODER_GATES,
         DISTILLATION,
         SCHEDULE,
         ROUTER,

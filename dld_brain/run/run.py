@@ -11,7 +11,6 @@ import torch
 
 import speechbrain as sb
 from dld_brain.audio import dataset as data
-from dld_brain.audio.own_csv import prepare_own
 from dld_brain.files.whole import named, write_text
 from dld_brain.model_folder import (
     PretrainedModel,
@@ -20,10 +19,12 @@ from dld_brain.model_folder import (
 )
 from dld_brain.run import belongings, hours, start
 from dld_brain.run.config import Composed, Overrides, compose, load_hparams
+from dld_brain.run.decoder_depths import with_decoder_gates
 from dld_brain.run.finish import Finish
 from dld_brain.run.hub_model import settings_of_model
 from dld_brain.run.places import find_preparation
 from dld_brain.run.record import command_of, training_speech
+from dld_brain.run.recordings import preparation_of_own
 from dld_brain.run.scoring import Scoring, with_language_model
 from dld_brain.run.settings import Settings
 from dld_brain.run.transcripts import (
@@ -160,6 +161,9 @@ class Run:
         self.settings.check_depths(n_total)
         self.gate_sampler = self.gates.make(
             n_total=n_total, seed=self.settings.start.seed
+        )
+        self.gate_sampler = with_decoder_gates(
+            self.gate_sampler, self.settings, self.modules["model"]
         )
         in_place = self.settings.losses.distillation["in_place_weight"]
         if in_place and not self.gate_sampler.has_full_depth:
@@ -363,12 +367,11 @@ class Run:
             )
         if told.skip_prep:
             return told.csv_folder if told.prepare else told.data_folder
+        splits = belongings.splits_to_prepare(self.settings, self.is_training)
         if told.prepare:
             prepare = find_preparation(str(told.corpus), told.prepare)
         else:
-            task = find_task(self.settings.encoder.task)
-            prepare = partial(prepare_own, column=task.column)
-        splits = belongings.splits_to_prepare(self.settings, self.is_training)
+            prepare = preparation_of_own(self.settings, splits)
         run_on_main(
             prepare,
             kwargs={
@@ -395,6 +398,7 @@ class Run:
                 "data_root": told.data_folder,
                 "splits": {s: s in told.train_splits for s in splits},
                 "target": target,
+                "max_seconds": told.max_train_seconds or inf,
             },
         )
         self.csv_folder = str(target)

@@ -19,7 +19,9 @@ from dld_brain.evaluation.routing import RoutingPoint, routing_curve
 from dld_brain.evaluation.scores import DepthScore
 from dld_brain.gates.gates import Gates
 from dld_brain.model_folder import commit, load_state_strictly
+from dld_brain.run.decoder_depths import score_decoder
 from dld_brain.run.record import training_speech
+from dld_brain.run.recordings import without_reference
 from dld_brain.run.settings import Evaluation, Settings
 from dld_brain.search.choose import LayerChooser, some_of
 from dld_brain.tasks import Task
@@ -271,6 +273,9 @@ class Scoring:
             escalation={name: f.escalation for name, f in found.items()},
             routing={n: f.routing for n, f in found.items() if f.routing}
             or None,
+            decoder=score_decoder(
+                self, loaders, {n: f.scores for n, f in found.items()}, table
+            ),
             unknown_labels={n: f.unknown for n, f in found.items() if f.unknown}
             or None,
             lm=lm,
@@ -325,4 +330,5 @@ class Scoring:
             ),
             "training": brain.last_meta().get("training"),
             "gates_seen": brain.gates_seen(),
+            "without_reference": without_reference(settings, self.task.column),
         }

@@ -313,6 +313,8 @@ class WholeWhisperSizes(WhisperSizes):
     """Those of hparams/shared/whole_whisper.yml, most of them the model's."""
 
     model: OptionalPath
+    decoder_gates: Block
+    test_decoder_depths: Depths
 
 
 @dataclass(frozen=True)

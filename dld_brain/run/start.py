@@ -40,7 +40,13 @@ SHARED_KEYS = (
     "num_workers",
 )
 #: What of the encoder is the student's own; and of one with fewer layers.
-OWN_KEYS = ("closed", "per_depth", "router")
+OWN_KEYS = (
+    "closed",
+    "per_depth",
+    "router",
+    "decoder_gates",
+    "test_decoder_depths",
+)
 SIZED_KEYS = (*OWN_KEYS, "n_total")
 
 

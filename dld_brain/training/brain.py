@@ -366,11 +366,9 @@ class DLDBrain(Loop):
                 )
                 self.stats.add("states", distance)
                 total = total + self.weights.states * distance
-        if self.weights.in_place and run.depth != self.n_total:
+        if self.weights.in_place and not run.is_whole:
             full = next(
-                out
-                for other, out in predictions.students
-                if other.depth == self.n_total
+                out for other, out in predictions.students if other.is_whole
             )
             teacher = full.log_probs.detach()
             kl = self.distill(teacher, out.log_probs, out.lengths)
@@ -527,9 +525,9 @@ class DLDBrain(Loop):
         """
         n_steps = self.last_meta().get("steps", 0)
         counts = Counter(
-            run.depth
+            depth
             for step in range(n_steps)
-            for run in self.gate_sampler(step)
+            for depth in {run.depth for run in self.gate_sampler(step)}
         )
         return dict(sorted(counts.items())) or None
 

@@ -234,16 +234,23 @@ def test_another_model_is_refused(source, tmp_path, change, message):
 def test_what_is_not_there_is_said(source, tmp_path, monkeypatch):
     folder, _ = source
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    for name in ("nobody/nothing", str(tmp_path / "gone")):
-        with pytest.raises(FileNotFoundError, match="is no folder and was not"):
+    with pytest.raises(FileNotFoundError, match="is no folder and was not"):
+        whisper_encoder("nobody/nothing", {}, 29)
+    for name in (str(tmp_path / "gone"), "./gone", "a/b/c"):  # never asked for
+        monkeypatch.setattr("huggingface_hub.snapshot_download", None)
+        with pytest.raises(FileNotFoundError, match="/.* is no folder$"):
             whisper_encoder(name, {}, 29)
     with pytest.raises(FileNotFoundError, match="but has neither"):
         whisper_encoder(str(tmp_path), {}, 29)
-    (tmp_path / "config.json").write_text("{")
+    path = tmp_path / "config.json"
+    path.write_text('{"model_type": "speech_to_text"}')
+    with pytest.raises(ValueError, match="is 'whisper', but has 'speech_to"):
+        whisper_encoder(str(tmp_path), {}, 29)
+    path.write_text("{")
     (tmp_path / "model.safetensors").write_bytes(b"x" * 100)
     with pytest.raises(ValueError, match="must be a configuration"):
         whisper_encoder(str(tmp_path), {}, 29)
-    (tmp_path / "config.json").write_text('{"model_type": "whisper"}')
+    path.write_text('{"model_type": "whisper"}')
     with pytest.raises(ValueError, match="cannot be read"):
         whisper_encoder(str(tmp_path), {}, 29)
     with pytest.raises(ValueError, match="at most 30 s .* but has 30.01 s"):

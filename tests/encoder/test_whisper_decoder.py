@@ -213,3 +213,16 @@ def test_a_task_that_writes_its_targets_scores_0():
     assert task.decode(out) == [text]
     assert task.rates([text], ["mister brown isn't it 5 €"])["WER"] == 0.0
     assert spoken("[noise] A-B.") == "a b"
+
+
+@pytest.mark.parametrize(
+    "options", [{"per_depth": "bias"}, {"router": {"kind": "global"}}], ids=str
+)
+def test_what_goes_with_a_linear_head_alone_is_refused(options):
+    _, _, sizes = read_whole(SOURCE)
+    decoder = sizes["decoder"]
+    (name,) = options
+    with pytest.raises(ValueError, match=f"`{name}` must be none where"):
+        dld_brain.whisper_encoder(
+            None, sizes["config"], 259, 16, decoder=decoder, **options
+        )

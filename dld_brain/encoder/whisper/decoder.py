@@ -6,6 +6,8 @@ has no mask for a padded encoder's output: an utterance of a batch would get
 another transcript than alone. Where `generate` can be asked, it says the same.
 """
 
+import copy
+from dataclasses import replace
 from typing import Optional
 
 import torch
@@ -15,6 +17,7 @@ from torch import nn
 from dld_brain.encoder.whisper.attention import KeysValues, WhisperAttention
 from dld_brain.encoder.whisper.config import DecoderConfig
 from dld_brain.gates.gates import Gates
+from dld_brain.gates.layer_sets import decoder_gates
 
 
 class WhisperDecoderLayer(nn.Module):
@@ -108,6 +111,19 @@ class WhisperDecoder(nn.Module):
                 f"{self.n_total} layers, but have {gates.n_total}"
             )
         return [self.layers[i] for i in gates.layers]
+
+    def gates_for(self, n_layers: Optional[int]) -> Optional[Gates]:
+        """The gates of a depth; None, for all open, where none is given."""
+        if n_layers is None:
+            return None
+        return decoder_gates(n_layers, self.n_total)
+
+    def part(self, gates: Optional[Gates]) -> "WhisperDecoder":
+        """A decoder that has these layers alone, of copies."""
+        found = copy.deepcopy(self)
+        found.layers = nn.ModuleList(found.open_layers(gates))
+        found.config = replace(self.config, decoder_layers=found.n_total)
+        return found
 
     def embed(self, tokens: torch.Tensor, first: int = 0) -> torch.Tensor:
         """Tokens at their positions, [B, U] -> [B, U, D]."""

@@ -130,18 +130,20 @@ def whisper_encoder(
         load_source(found, body)
     if decoder is None:
         return body.with_head(vocab_size, task, closed, per_depth, router)
-    return _with_decoder(body, found, DecoderConfig(**decoder), per_depth)
+    kind = router if isinstance(router, str) else router["kind"]
+    for name, value in (("per_depth", per_depth), ("router", kind)):
+        if value != "none":
+            raise ValueError(
+                f"`{name}` must be none where the decoder is kept, but is "
+                f"{value!r}"
+            )
+    return _with_decoder(body, found, DecoderConfig(**decoder))
 
 
 def _with_decoder(
-    body: Body, found: Source, config: DecoderConfig, per_depth: str
+    body: Body, found: Source, config: DecoderConfig
 ) -> DynamicWhisper:
     """Keeps the decoder: no depth has a head of its own."""
-    if per_depth != "none":
-        raise ValueError(
-            f"`per_depth` must be none where the decoder is kept, but is "
-            f"{per_depth!r}"
-        )
     decoder = WhisperDecoder(config, body.d_model)
     if found.name:
         load_decoder(found, decoder)

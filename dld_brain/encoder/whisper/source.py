@@ -17,6 +17,7 @@ from torch import nn
 from dld_brain.encoder.family import Body
 from dld_brain.encoder.whisper.config import KEYS, N_POSITIONS, WhisperConfig
 from dld_brain.encoder.whisper.ctranslate2 import read_encoder
+from dld_brain.files.hub import is_of_hub
 
 CONFIG, WEIGHTS, CT2 = "config.json", "model.safetensors", "model.bin"
 #: What a decoder that is kept needs beside them.
@@ -151,13 +152,21 @@ def load_decoder(found: Source, decoder: nn.Module) -> None:
 def _read(source: str) -> Source:
     """Reads a folder, or what the Hub has of that name."""
     folder = Path(source).expanduser()
-    folder = folder if folder.is_dir() else _fetched(source)
-    if (folder / WEIGHTS).is_file():
-        config = _read_config(folder / CONFIG)
-        return Source(source, config, _Weights(folder / WEIGHTS), folder)
-    if (folder / CT2).is_file():
+    if not folder.is_dir():
+        if not is_of_hub(source):
+            raise FileNotFoundError(
+                f"`source` must be a folder that holds a Whisper, or "
+                f"owner/name of the Hugging Face Hub, but {folder.absolute()} "
+                f"is no folder"
+            )
+        folder = _fetched(source)
+    if (folder / CT2).is_file() and not (folder / WEIGHTS).is_file():
         weights, n_heads = read_encoder(folder / CT2)
         return Source(source, _sizes(weights, n_heads), weights, folder)
+    if (folder / CONFIG).is_file():  # another kind of model is named first
+        config = _read_config(folder / CONFIG)
+        if (folder / WEIGHTS).is_file():
+            return Source(source, config, _Weights(folder / WEIGHTS), folder)
     raise FileNotFoundError(
         f"{source} must hold {WEIGHTS} of a Whisper, or {CT2} of "
         f"faster-whisper, but has neither: write it with transformers' "

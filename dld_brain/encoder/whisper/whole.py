@@ -157,10 +157,15 @@ class DynamicWhisper(DynamicEncoder):
         config = self.head.config
         return most.clamp(max=config.max_target_positions - len(config.prompt))
 
-    def run_typical_head(self, x: torch.Tensor, lengths: torch.Tensor) -> None:
+    def run_typical_head(
+        self,
+        x: torch.Tensor,
+        lengths: torch.Tensor,
+        decoder: Optional[Gates] = None,
+    ) -> None:
         """Computes a transcript of usual length; costs are counted of it."""
         n_tokens = round(TYPICAL_TOKENS * MACS_SECONDS)
         targets = torch.zeros(1, n_tokens, dtype=torch.long, device=x.device)
         counted = torch.tensor([n_tokens], device=x.device)
-        full = Gates.full(self.n_total)
-        self.run_head(x, lengths, full, targets, counted)
+        gates = Gates.full(self.n_total).with_decoder(decoder)
+        self.run_head(x, lengths, gates, targets, counted)

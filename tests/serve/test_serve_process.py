@@ -138,6 +138,7 @@ def test_it_answers_and_what_was_asked_before_it_stops(
     assert "Traceback" not in said
 
 
+@pytest.mark.slow
 def test_a_connection_that_says_nothing_is_closed(start, calibrated_folder):
     process = start(
         "--source", calibrated_folder, "--upload_seconds", "0.5"
@@ -159,6 +160,7 @@ def test_a_connection_that_says_nothing_is_closed(start, calibrated_folder):
     assert process.transcribe()[0] == 200
 
 
+@pytest.mark.slow
 def test_who_leaves_is_forgotten(start, calibrated_folder):
     process = start("--source", calibrated_folder).ready()
     for _ in range(5):
@@ -168,6 +170,7 @@ def test_who_leaves_is_forgotten(start, calibrated_folder):
     assert status == 0 and "Traceback" not in said
 
 
+@pytest.mark.slow
 def test_curl_in_one_line(start, calibrated_folder, served):
     process = start("--source", calibrated_folder).ready()
     done = subprocess.run(
@@ -182,6 +185,7 @@ def test_curl_in_one_line(start, calibrated_folder, served):
     assert done.stdout == served.transcribe_file(SPEECH) + "\n"
 
 
+@pytest.mark.slow
 def test_the_client_of_openai_works_unchanged(start, calibrated_folder, served):
     openai = pytest.importorskip("openai")
     process = start("--source", calibrated_folder).ready()
@@ -203,6 +207,7 @@ def test_the_client_of_openai_works_unchanged(start, calibrated_folder, served):
     assert [m.id for m in client.models.list()] == ["golden"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments, message",
     [

@@ -26,14 +26,11 @@ def test_a_body_that_is_too_long_is_not_read(client_of):
     announced = post(client, bytes(30_000))
     assert announced.status_code == 413
     assert "at most 20000 bytes" in announced.json()["error"]["message"]
-    n_read = 0
 
     def endless():
-        nonlocal n_read
         yield b'--x\r\nContent-Disposition: form-data; name="file"; '
         yield b'filename="a"\r\n\r\n'
         for _ in range(1000):
-            n_read += 1
             yield bytes(1000)
 
     kind = {"Content-Type": "multipart/form-data; boundary=x"}
@@ -155,6 +152,28 @@ def test_no_more_requests_than_were_agreed_on(guarded):
 
     found = guarded(whole, n_times=3, release=asyncio.Event(), max_requests=2)
     assert found == [503, 200, 200]
+
+
+def test_work_is_given_up_when_its_client_leaves(extra):
+    from pretrained_interfaces.serve.routes import _unless_gone
+
+    class Gone:
+        async def receive(self):
+            return {"type": "http.disconnect"}
+
+    async def work():
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(True)
+
+    async def run():
+        assert await _unless_gone(Gone(), work()) is None
+        await asyncio.sleep(0)
+        return list(ended)
+
+    ended = []
+    assert asyncio.run(run()) == [True]
 
 
 def broken_files(folder) -> dict[str, bytes]:

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Optional
 
+from dld_brain.audio.interrupted import keeping
 from dld_brain.encoder.encoder import EncoderOutput
 from dld_brain.tasks.confidence import mean_confidence, mean_entropy
 from pretrained_interfaces.windowed import Stretch
@@ -63,16 +64,41 @@ def transcription(
     decode: Callable[[EncoderOutput], list[str]],
     stretches: Iterable[Stretch],
     audio_seconds: float,
+    on_text: Optional[Callable[[str], None]] = None,
 ) -> Transcription:
     """What was said in some stretches of speech, one after another.
 
     Words never reach over a pause: texts are joined with a space.
+
+    Arguments
+    ---------
+    on_text : callable, optional
+        Given the text of each stretch as soon as there is one.
+
+    Raises
+    ------
+    Interrupted
+        At Ctrl-C, with the texts that there are.
     """
     texts: list[str] = []
+    with keeping(texts):
+        return _listened(decode, stretches, audio_seconds, texts, on_text)
+
+
+def _listened(
+    decode: Callable[[EncoderOutput], list[str]],
+    stretches: Iterable[Stretch],
+    audio_seconds: float,
+    texts: list[str],
+    on_text: Optional[Callable[[str], None]],
+) -> Transcription:
+    """Fills texts, and says what they took."""
     found = Transcription("", 0, (), audio_seconds, 0.0, 0.0, 0.0, 0)
     n_frames = 0.0
     for out, gates, n_computed in stretches:
         texts += decode(out)
+        if on_text is not None and texts[-1]:
+            on_text(texts[-1])
         n_frames += float(out.lengths)
         share = float(out.lengths) / n_frames
         found.confidence += share * (

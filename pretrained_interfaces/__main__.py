@@ -13,7 +13,8 @@ Without --source, the model is the one that ships with this package.
 The first four print one line a file, its name and the transcript or label
 with a tab between; or with --json one object a line, in ASCII, which holds
 every name as it is. Every file is answered, one that fails with a line on
-stderr (with --json, an object with `error`). Exit status: see `STATUSES`.
+stderr (with --json, an object with `error`). Ctrl-C prints what was transcribed
+of the file in hand (with --json, an object with `interrupted`). Exit status: see `STATUSES`.
 """
 
 import argparse
@@ -25,11 +26,13 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Optional
 
 from dld_brain.audio.checks import LONGEST
+from dld_brain.audio.interrupted import Interrupted
 from dld_brain.files.console import (
     FAULTS,
     SOME_FAILED,
     STATUSES,
     Parser,
+    add_windows,
     complain,
     fault_of,
     guarded,
@@ -121,6 +124,7 @@ def _add_depths(command: argparse.ArgumentParser) -> None:
         action="store_true",
         help="encode in one piece what is longer than training's utterances",
     )
+    add_windows(command)
     command.add_argument(
         "--lm", help="an ARPA file of words to decode with (default: greedy)"
     )
@@ -244,10 +248,17 @@ def answer(
             found = classify(model, file, options.n_layers, **listening)
             return {"file": file, **found}
         listening["windowed"] = not options.whole
+        listening["window_seconds"] = options.window
+        listening["overlap_seconds"] = options.overlap
         found = transcribe(model, file, depth_of(options), **listening)
         return {"file": file, **found}
     except FAULTS as error:
         return {"file": file, "error": fault_of(file, error)}
+    except Interrupted as stopped:
+        partial = {"file": file, "text": stopped.text, "interrupted": True}
+        if stopped.text:
+            _tell(partial, options)
+        raise
 
 
 def answer_all(model: "DynamicDepth", options: argparse.Namespace) -> int:
@@ -260,13 +271,18 @@ def answer_all(model: "DynamicDepth", options: argparse.Namespace) -> int:
     for file in options.files:
         result = answer(model, file, options)
         status = SOME_FAILED if "error" in result else status
-        if options.json:
-            say(json.dumps(result))
-        elif "error" in result:
-            complain(result["error"])
-        else:
-            say(file, result["text"])
+        _tell(result, options)
     return status
+
+
+def _tell(result: dict[str, Any], options: argparse.Namespace) -> None:
+    """Prints what was answered to a file."""
+    if options.json:
+        say(json.dumps(result))
+    elif "error" in result:
+        complain(result["error"])
+    else:
+        say(result["file"], result["text"])
 
 
 def print_calibration(

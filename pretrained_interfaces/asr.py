@@ -1,6 +1,7 @@
 """Speech recognition at the depth that one asks for."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Optional, Union
 
@@ -10,6 +11,7 @@ from dld_brain.audio.checks import LONGEST
 from dld_brain.audio.lengths import absolute_lengths
 from dld_brain.audio.reader import Audio
 from dld_brain.audio.vad import check_vad, find_speech
+from dld_brain.audio.window_limits import Limits
 from dld_brain.audio.windows import Window, find_windows
 from dld_brain.tasks import TranscriptionTask
 from dld_brain.tasks.language_model import LanguageModel
@@ -144,6 +146,10 @@ class DynamicEncoderASR(Aligning, Calibrated, DynamicDepth, EncoderASR):
         windowed: bool = True,
         max_audio_seconds: float = LONGEST,
         word_times: bool = False,
+        window_seconds: Optional[float] = None,
+        overlap_seconds: Optional[float] = None,
+        progress: Optional[bool] = None,
+        on_text: Optional[Callable[[str], None]] = None,
     ) -> Transcription:
         """Transcribes audio; says what it took.
 
@@ -174,11 +180,27 @@ class DynamicEncoderASR(Aligning, Calibrated, DynamicDepth, EncoderASR):
         word_times : bool
             Whether words are timed, too: `Transcription.words`. Nothing is
             computed for it otherwise.
+        window_seconds : float, optional
+            Longest window, s, at least 1. If not given, 20 or the longest
+            utterance of training, where that is less; audio that is no
+            longer than training's is one window then.
+        overlap_seconds : float, optional
+            What of a window is context alone on either side, s: less than
+            half of it. If not given, 2, or a sixth of the window.
+        progress : bool, optional
+            Whether a bar on stderr shows the audio that is done. If not
+            given, that of audio longer than a minute, on a terminal.
+        on_text : callable, optional
+            Given the text of each stretch of speech as soon as it is
+            decoded.
 
         Raises
         ------
         TypeError
-            If `audio` is nothing of the above.
+            If `audio` is nothing of the above, or an option no number.
+        Interrupted
+            At Ctrl-C; a KeyboardInterrupt whose `text` is what was decoded
+            by then.
         ValueError
             If the model has no such depth, nothing fits the budget, or the
             file is no audio, cut, too short, too long, or has samples that
@@ -189,16 +211,27 @@ class DynamicEncoderASR(Aligning, Calibrated, DynamicDepth, EncoderASR):
         how = choose_depth(depth, n_layers, max_rtf, max_latency, best_effort)
         how.check(self)  # before the file is read
         check_vad(vad)
+        sizes = (window_seconds, overlap_seconds)
+        if not windowed and sizes != (None, None):
+            raise ValueError(
+                "give `window_seconds` and `overlap_seconds`, or "
+                "`windowed=False` (--whole), but not both"
+            )
+        limits = self.limits(*sizes)
         waveform = self.checked_audio(
             audio, savedir, sampling_rate, max_audio_seconds
         )
         clock = self.clock(waveform)
         plan = how.plan(self, clock.audio_seconds)
         started = time.perf_counter()
-        windows = self.find_windows(waveform, audio_name(audio), vad, windowed)
+        windows = self.find_windows(
+            waveform, audio_name(audio), vad, windowed, limits
+        )
         one_by_one = isinstance(how, (Escalate, Routed))
-        stretches = run_windows(self, plan, waveform, windows, one_by_one)
-        found = transcription(self.task, stretches, clock, word_times)
+        stretches = run_windows(
+            self, plan, waveform, windows, one_by_one, progress
+        )
+        found = transcription(self.task, stretches, clock, word_times, on_text)
         if windows:
             found.confidence = self.table.confidence(
                 found.layers, found.confidence
@@ -213,6 +246,7 @@ class DynamicEncoderASR(Aligning, Calibrated, DynamicDepth, EncoderASR):
         name: str,
         vad: Optional[str] = "energy",
         windowed: bool = True,
+        limits: Optional[Limits] = None,
     ) -> list[Window]:
         """The windows that an audio is encoded in; see `transcribe`.
 
@@ -222,11 +256,12 @@ class DynamicEncoderASR(Aligning, Calibrated, DynamicDepth, EncoderASR):
             [S], at the model's rate.
         name : str
             What a warning calls it.
+        limits : Limits, optional
+            Those of the model if not given.
         """
         samples, rate = waveform.cpu().numpy(), self.hparams.sample_rate
-        return find_windows(
-            samples, rate, self.window_limits, name, vad, windowed
-        )
+        limits = limits or self.window_limits
+        return find_windows(samples, rate, limits, name, vad, windowed)
 
     @torch.no_grad()
     def transcribe_batch(

@@ -81,6 +81,20 @@ def test_long_audio_is_cut_once_and_not_said_twice(folder, wav):
     assert max(w.stop - w.start for w in windows) <= 30 * 16_000
 
 
+def test_speech_without_a_pause_is_cut_where_it_is_softest(folder):
+    asr = DynamicWhisperASR.from_hparams(folder)
+    generator = torch.Generator().manual_seed(0)
+    speech = 0.1 * torch.randn(50 * 16_000, generator=generator)
+    for second in range(1, 50, 2):  # between words
+        speech[16_000 * second :][:4_800] *= 0.1
+    cuts = [w.stop for w in asr.find_windows(speech, "a", None)][:-1]
+    assert len(cuts) == 2
+    for cut in cuts:
+        assert (cut // 16_000) % 2 == 1 and cut % 16_000 < 4_800
+    with pytest.raises(ValueError, match="at most 30, .* but is 31"):
+        asr.transcribe("nowhere.wav", window_seconds=31)
+
+
 def test_the_shell_transcribes(folder, wav, capsys):
     assert main(["transcribe", "--source", folder, "--n_layers", "1", wav]) == 0
     assert capsys.readouterr().out.startswith(f"{wav}\t")

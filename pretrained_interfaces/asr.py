@@ -1,12 +1,14 @@
 """Speech recognition at the depth that one asks for."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Optional, Union
 
 import torch
 
 from dld_brain.audio.checks import LONGEST
+from dld_brain.audio.features import samples_per_frame
 from dld_brain.audio.lengths import absolute_lengths
 from dld_brain.audio.reader import Audio
 from dld_brain.audio.vad import check_vad, find_speech
@@ -16,7 +18,9 @@ from dld_brain.tasks.language_model import LanguageModel
 from pretrained_interfaces.calibrated import Calibrated
 from pretrained_interfaces.depth import Depth, Escalate, Routed, choose_depth
 from pretrained_interfaces.dynamic import DynamicDepth
+from pretrained_interfaces.governor import Governor
 from pretrained_interfaces.inputs import check_batch, is_batch
+from pretrained_interfaces.stream import ASRStream, chunks_of
 from pretrained_interfaces.transcription import Transcription, transcription
 from pretrained_interfaces.windowed import run_windows
 from speechbrain.inference.ASR import EncoderASR
@@ -203,6 +207,49 @@ class DynamicEncoderASR(Calibrated, DynamicDepth, EncoderASR):
         found.compute_seconds = time.perf_counter() - started
         found.n_windows = len(windows)
         return found
+
+    def stream(
+        self,
+        chunk: float = 0.64,
+        left: float = 5.12,
+        n_layers: Optional[int] = None,
+        governor: Optional[Governor] = None,
+        refill: bool = True,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> ASRStream:
+        """Begins to transcribe speech while it is spoken.
+
+        Decodes greedily, and equals the pass of the whole audio under the
+        mask of the same chunks. For a model that was trained in chunks
+        (hparams/conformer_streaming_*.yaml); others make more errors.
+
+        Arguments
+        ---------
+        chunk : float
+            What is computed at once, s: a multiple of a frame (0.04 s).
+        left : float
+            What is seen before it, s; rounded up to whole chunks.
+        n_layers : int, optional
+            Layers that run, until `set_depth`; all if not given.
+        governor : Governor, optional
+            Chooses the depth of each chunk instead.
+        refill : bool
+            Whether a layer that opens in mid-stream computes what it has
+            missed of its left context, or begins without one.
+        clock : callable
+            Seconds, from any beginning; what lags are measured by.
+
+        Raises
+        ------
+        ValueError
+            If one is not what it must be, or the model does not stream.
+        """
+        if governor is not None and n_layers is not None:
+            raise ValueError("give `n_layers` or `governor`, not both")
+        self.mods.model.check_chunks()
+        frame = samples_per_frame(self.mods) / self.hparams.sample_rate
+        chunks = chunks_of(chunk, left, frame)
+        return ASRStream(self, chunks, n_layers, governor, refill, clock)
 
     def find_windows(
         self,

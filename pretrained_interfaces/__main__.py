@@ -5,10 +5,11 @@
 > python -m pretrained_interfaces transcribe --source DIR --max_rtf 0.05 a.wav
 > python -m pretrained_interfaces classify --source DIR --n_layers 6 a.wav
 > python -m pretrained_interfaces calibrate --source DIR
+> python -m pretrained_interfaces live --source DIR
 
 Without --source, the model is the one that ships with this package.
 
-All but the last print one line a file, its name and the transcript or label
+`transcribe` and `classify` print one line a file, its name and the transcript or label
 with a tab between; or with --json one object a line, in ASCII, which holds
 every name as it is. Every file is answered, one that fails with a line on
 stderr (with --json, an object with `error`). Exit status: see `STATUSES`.
@@ -33,6 +34,7 @@ from dld_brain.files.console import (
     guarded,
     say,
 )
+from pretrained_interfaces.live import add_command as add_live
 
 if TYPE_CHECKING:  # torch takes seconds: --help and Ctrl-C do not wait for it
     from pretrained_interfaces.asr import DynamicEncoderASR
@@ -105,6 +107,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--seconds", type=float, default=10.0)
     command.add_argument("--threads", type=int)
     command.set_defaults(model=ASR, run=print_calibration)
+    add_live(commands, shared, ASR)
     return root
 
 

@@ -180,7 +180,7 @@ class ASRStream:
         frame_seconds = samples_per_frame(asr.mods) / self.rate
         self.front = StreamedFront(asr.mods, chunks.chunk_size)
         self.layers = StreamedLayers(asr.mods.model, chunks, refill)
-        self.words = StreamedWords(asr.task.tokenizer, frame_seconds)
+        self.words = StreamedWords(asr.tokenizer, frame_seconds)
         self.gates_of, self.context = asr.gates, asr.inference_ctx
         self.gates: Gates = asr.gates(n_layers)
         chunk_seconds = chunks.chunk_size * frame_seconds

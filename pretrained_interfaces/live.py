@@ -25,7 +25,8 @@ from dld_brain.files.console import STATUSES, complain, escaped
 
 if TYPE_CHECKING:
     from pretrained_interfaces.asr import DynamicEncoderASR
-    from pretrained_interfaces.stream import ASRStream, StreamUpdate
+    from pretrained_interfaces.stream import Stream
+    from pretrained_interfaces.streamed import StreamUpdate
 
 #: What is read at once, s: below what is noticed, above what a call costs.
 BLOCK = 0.08
@@ -282,7 +283,7 @@ class Screen:
 
 
 def transcribe_live(
-    stream: "ASRStream", blocks: Iterable[Block], screen: Screen
+    stream: "Stream", blocks: Iterable[Block], screen: Screen
 ) -> None:
     """Feeds a stream and shows what it gives, to the end or Ctrl-C.
 

@@ -1,10 +1,9 @@
 """A transcript while one speaks: feed samples, get words."""
 
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Optional, Union
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Optional, Protocol, Union
 
 import numpy as np
 import torch
@@ -13,8 +12,13 @@ from dld_brain.audio.features import samples_per_frame
 from dld_brain.encoder.streamed_front import StreamedFront
 from dld_brain.encoder.streaming import StreamedLayers
 from dld_brain.gates.gates import Gates
-from dld_brain.losses import BLANK_ID
 from pretrained_interfaces.governor import Governor
+from pretrained_interfaces.streamed import (
+    StreamedWord,
+    StreamedWords,
+    StreamRecord,
+    StreamUpdate,
+)
 from speechbrain.utils.dynamic_chunk_training import DynChunkTrainConfig
 
 if TYPE_CHECKING:
@@ -27,131 +31,22 @@ LONGEST_LEFT = 60.0
 #: After so long a model with positions begins anew, where the length of its
 #: training is not known, s.
 RESTART = 20.0
-#: What begins a word, in SentencePiece's pieces.
-SPACE = "\u2581"
 
 
-@dataclass(frozen=True)
-class StreamedWord:
-    """A word that will not change.
+class Front(Protocol):
+    """Cuts what is fed into what is computed at once."""
 
-    Arguments
-    ---------
-    start, end : float
-        First and last frame of its tokens in the stream, s.
-    """
+    def feed(self, samples: torch.Tensor) -> None:
+        """Takes samples, [S]."""
 
-    text: str
-    start: float
-    end: float
+    def chunks(self) -> Iterator[torch.Tensor]:
+        """What can be computed by now."""
+
+    def finish(self) -> Iterator[torch.Tensor]:
+        """What is left."""
 
 
-@dataclass(frozen=True)
-class StreamUpdate:
-    """What a feed gave.
-
-    Arguments
-    ---------
-    words : tuple of StreamedWord
-        Words that are final now, and were not before.
-    partial : str
-        The word that is being said, so far.
-    n_layers : int
-        Depth of the last chunk; 0 where none was computed yet.
-    lag : float
-        From the arrival of the last chunk's last sample to its text, s.
-    """
-
-    words: tuple[StreamedWord, ...] = ()
-    partial: str = ""
-    n_layers: int = 0
-    lag: float = 0.0
-
-    @property
-    def text(self) -> str:
-        """The final words, with spaces between them."""
-        return " ".join(word.text for word in self.words)
-
-
-@dataclass
-class StreamRecord:
-    """What a stream did; of a size that does not grow.
-
-    Arguments
-    ---------
-    n_samples : int
-        Samples that were transcribed; none is dropped.
-    audio_seconds : float
-        Their length, s.
-    compute_seconds : float
-        Time that the chunks took, s.
-    max_lag : float
-        The longest lag of a chunk, s.
-    chunks_at : Counter
-        By depth, chunks that ran at it.
-    n_changes : int
-        How often the depth changed.
-    """
-
-    n_samples: int = 0
-    audio_seconds: float = 0.0
-    compute_seconds: float = 0.0
-    max_lag: float = 0.0
-    chunks_at: Counter[int] = field(default_factory=Counter)
-    n_changes: int = 0
-
-
-class StreamedWords:
-    """Greedy CTC over chunks: what is said does not change any more.
-
-    Arguments
-    ---------
-    tokenizer : SentencePieceProcessor
-        Tells words from pieces.
-    frame_seconds : float
-        From one frame to the next.
-    """
-
-    def __init__(self, tokenizer: Any, frame_seconds: float) -> None:
-        self.tokenizer = tokenizer
-        self.frame_seconds = frame_seconds
-        self.last = BLANK_ID
-        self.ids: list[int] = []
-        self.first = self.end = 0  # frames of the word that is being said
-        self.n_frames = 0
-
-    @property
-    def partial(self) -> str:
-        """The word that is being said."""
-        return self.tokenizer.decode_ids(self.ids).strip()
-
-    def add(self, log_probs: torch.Tensor) -> list[StreamedWord]:
-        """Takes frames, [C, V]; gives the words that end before another."""
-        found = []
-        for token in log_probs.argmax(-1).tolist():
-            if token not in (BLANK_ID, self.last):
-                if self.tokenizer.id_to_piece(token).startswith(SPACE):
-                    found += self.finish()
-                if not self.ids:
-                    self.first = self.n_frames
-                self.ids.append(token)
-            if token != BLANK_ID:
-                self.end = self.n_frames + 1
-            self.last = token
-            self.n_frames += 1
-        return found
-
-    def finish(self) -> list[StreamedWord]:
-        """Ends the word that is being said, if there is one."""
-        text, self_ids = self.partial, self.ids
-        self.ids = []
-        if not self_ids or not text:
-            return []
-        times = self.first * self.frame_seconds, self.end * self.frame_seconds
-        return [StreamedWord(text, *times)]
-
-
-class ASRStream:
+class Stream(ABC):
     """One stream of a model; see `DynamicEncoderASR.stream`.
 
     Memory is bounded whatever comes. Several streams share a model; one
@@ -159,10 +54,10 @@ class ASRStream:
 
     Arguments
     ---------
-    chunks : DynChunkTrainConfig
-        Frames of a chunk, and how many chunks before it are seen.
-    gates_of : callable
-        Depth -> gates.
+    seconds : float
+        Length of a chunk, s.
+    n_layers : int, optional
+        Depth until `set_depth`; all if not given.
     clock : callable
         Seconds, from any beginning.
     """
@@ -170,27 +65,34 @@ class ASRStream:
     def __init__(
         self,
         asr: "DynamicEncoderASR",
-        chunks: DynChunkTrainConfig,
-        n_layers: Optional[int] = None,
-        governor: Optional[Governor] = None,
-        refill: bool = True,
-        clock: Callable[[], float] = time.monotonic,
+        front: Front,
+        seconds: float,
+        n_layers: Optional[int],
+        governor: Optional[Governor],
+        clock: Callable[[], float],
     ) -> None:
         self.rate = asr.hparams.sample_rate
-        frame_seconds = samples_per_frame(asr.mods) / self.rate
-        self.front = StreamedFront(asr.mods, chunks.chunk_size)
-        self.layers = StreamedLayers(asr.mods.model, chunks, refill)
-        self.words = StreamedWords(asr.tokenizer, frame_seconds)
-        self.gates_of, self.context = asr.gates, asr.inference_ctx
+        self.front = front
+        self.gates_of = asr.gates
         self.gates: Gates = asr.gates(n_layers)
-        chunk_seconds = chunks.chunk_size * frame_seconds
-        self.governing = governor and governor.start(asr.depths, chunk_seconds)
+        self.governing = governor and governor.start(asr.depths, seconds)
         self.clock = clock
-        #: Of a model with positions, after which frame it begins anew.
-        self.restart = round((asr.longest_utterance or RESTART) / frame_seconds)
         self.record = StreamRecord()
         self.is_finished = False
         self.update = StreamUpdate()
+
+    @property
+    @abstractmethod
+    def partial(self) -> str:
+        """What is said, and may change yet."""
+
+    @abstractmethod
+    def run_chunk(self, x: torch.Tensor) -> list[StreamedWord]:
+        """Computes what the front gives; gives words that are final."""
+
+    @abstractmethod
+    def last_words(self) -> list[StreamedWord]:
+        """What is final because nothing follows."""
 
     def set_depth(self, n_layers: Optional[int] = None) -> None:
         """Sets the depth from the next chunk on; all layers if not given.
@@ -247,7 +149,7 @@ class ASRStream:
             return StreamUpdate(n_layers=self.update.n_layers)
         self.is_finished = True
         update = self._run(self.front.finish(), None)
-        words = (*update.words, *self.words.finish())
+        words = (*update.words, *self.last_words())
         return StreamUpdate(words, "", update.n_layers, update.lag)
 
     def _run(
@@ -266,25 +168,14 @@ class ASRStream:
             if self.governing:
                 depth = self.governing.choose(started - arrived)
                 self.gates = self.gates_of(depth)
-            words += self._chunk(x)
+            words += self.run_chunk(x)
             seconds, lag = self.clock() - started, self.clock() - arrived
             n_layers = self.gates.depth
             if self.governing:
                 self.governing.note(n_layers, seconds)
             self._note(n_layers, seconds, lag)
-        self.update = StreamUpdate(
-            tuple(words), self.words.partial, n_layers, lag
-        )
+        self.update = StreamUpdate(tuple(words), self.partial, n_layers, lag)
         return self.update
-
-    def _chunk(self, x: torch.Tensor) -> list[StreamedWord]:
-        """Runs a chunk, [1, C, D]."""
-        with self.context:
-            out = self.layers.step(x, self.gates)
-        if self.front.stem.has_positions and self.front.first >= self.restart:
-            self.layers.clear()
-            self.front.first = 0
-        return self.words.add(out.log_probs[0])
 
     def _note(self, n_layers: int, seconds: float, lag: float) -> None:
         """Adds a chunk to the record."""
@@ -296,6 +187,53 @@ class ASRStream:
         record.chunks_at[n_layers] += 1
         record.compute_seconds += seconds
         record.max_lag = max(record.max_lag, lag)
+
+
+class ASRStream(Stream):
+    """A stream of chunks, of layers with caches.
+
+    Arguments
+    ---------
+    chunks : DynChunkTrainConfig
+        Frames of a chunk, and how many chunks before it are seen.
+    """
+
+    def __init__(
+        self,
+        asr: "DynamicEncoderASR",
+        chunks: DynChunkTrainConfig,
+        n_layers: Optional[int] = None,
+        governor: Optional[Governor] = None,
+        refill: bool = True,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        frame_seconds = samples_per_frame(asr.mods) / asr.hparams.sample_rate
+        front = StreamedFront(asr.mods, chunks.chunk_size)
+        seconds = chunks.chunk_size * frame_seconds
+        super().__init__(asr, front, seconds, n_layers, governor, clock)
+        self.layers = StreamedLayers(asr.mods.model, chunks, refill)
+        self.words = StreamedWords(asr.tokenizer, frame_seconds)
+        self.context = asr.inference_ctx
+        #: Of a model with positions, after which frame it begins anew.
+        self.restart = round((asr.longest_utterance or RESTART) / frame_seconds)
+
+    @property
+    def partial(self) -> str:
+        """See `Stream.partial`."""
+        return self.words.partial
+
+    def run_chunk(self, x: torch.Tensor) -> list[StreamedWord]:
+        """Runs the layers on the stem's output, [1, C, D]."""
+        with self.context:
+            out = self.layers.step(x, self.gates)
+        if self.front.stem.has_positions and self.front.first >= self.restart:
+            self.layers.clear()
+            self.front.first = 0
+        return self.words.add(out.log_probs[0])
+
+    def last_words(self) -> list[StreamedWord]:
+        """See `Stream.last_words`."""
+        return self.words.finish()
 
 
 def check_samples(

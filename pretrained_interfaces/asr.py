@@ -16,12 +16,14 @@ from dld_brain.audio.windows import Window, find_windows
 from dld_brain.tasks import TranscriptionTask
 from dld_brain.tasks.language_model import LanguageModel
 from pretrained_interfaces.calibrated import Calibrated
+from pretrained_interfaces.chunk_stream import ChunkStream, chunks_of
 from pretrained_interfaces.depth import Depth, Escalate, Routed, choose_depth
 from pretrained_interfaces.dynamic import DynamicDepth
 from pretrained_interfaces.governor import Governor
 from pretrained_interfaces.inputs import check_batch, is_batch
-from pretrained_interfaces.stream import ASRStream, chunks_of
+from pretrained_interfaces.stream import Stream
 from pretrained_interfaces.transcription import Transcription, transcription
+from pretrained_interfaces.window_stream import WindowStream
 from pretrained_interfaces.windowed import run_windows
 from speechbrain.inference.ASR import EncoderASR
 
@@ -215,13 +217,15 @@ class DynamicEncoderASR(Calibrated, DynamicDepth, EncoderASR):
         n_layers: Optional[int] = None,
         governor: Optional[Governor] = None,
         refill: bool = True,
+        window: Optional[float] = None,
         clock: Callable[[], float] = time.monotonic,
-    ) -> ASRStream:
+    ) -> Stream:
         """Begins to transcribe speech while it is spoken.
 
         Decodes greedily, and equals the pass of the whole audio under the
         mask of the same chunks. For a model that was trained in chunks
-        (hparams/conformer_streaming_*.yaml); others make more errors.
+        (hparams/conformer_streaming_*.yaml); others make more errors. A
+        model of whole utterances streams by a `window`.
 
         Arguments
         ---------
@@ -236,6 +240,10 @@ class DynamicEncoderASR(Calibrated, DynamicDepth, EncoderASR):
         refill : bool
             Whether a layer that opens in mid-stream computes what it has
             missed of its left context, or begins without one.
+        window : float, optional
+            Encode the last so many seconds anew with each chunk instead, up
+            to 30; `left` and `refill` are not used then. The way of models
+            that see whole utterances (WavLM, Whisper's encoder).
         clock : callable
             Seconds, from any beginning; what lags are measured by.
 
@@ -246,10 +254,17 @@ class DynamicEncoderASR(Calibrated, DynamicDepth, EncoderASR):
         """
         if governor is not None and n_layers is not None:
             raise ValueError("give `n_layers` or `governor`, not both")
+        if self.task.name != TranscriptionTask.name:
+            raise ValueError(
+                "a stream must have a model with a CTC head, but it has one "
+                "with a decoder: train hparams/whisper_dld.yaml"
+            )
+        if window is not None:
+            return WindowStream(self, chunk, window, n_layers, governor, clock)
         self.mods.model.check_chunks()
         frame = samples_per_frame(self.mods) / self.hparams.sample_rate
         chunks = chunks_of(chunk, left, frame)
-        return ASRStream(self, chunks, n_layers, governor, refill, clock)
+        return ChunkStream(self, chunks, n_layers, governor, refill, clock)
 
     def find_windows(
         self,

@@ -86,6 +86,12 @@ def add_command(commands: Any, shared: ArgumentParser, model: Any) -> None:
         "--left", type=float, default=5.12, help="what is seen before it, s"
     )
     command.add_argument(
+        "--window",
+        type=float,
+        help="for a model of whole utterances: encode so much anew with each "
+        "chunk, s",
+    )
+    command.add_argument(
         "input",
         nargs="?",
         help="- for raw 16-bit mono samples at the model's rate on stdin, or "
@@ -103,7 +109,13 @@ def live(asr: "DynamicEncoderASR", options: Namespace) -> int:
         governor = Governor(max_lag=options.max_lag, floor=options.floor)
     elif options.floor is not None:
         raise ValueError("`--floor` must be given with `--max_lag`")
-    stream = asr.stream(options.chunk, options.left, options.n_layers, governor)
+    stream = asr.stream(
+        options.chunk,
+        options.left,
+        options.n_layers,
+        governor,
+        window=options.window,
+    )
     with closing(find_blocks(asr, options.input)) as blocks:
         transcribe_live(stream, arrivals(blocks), Screen())
     return 0

@@ -250,7 +250,7 @@ class DynamicEncoder(nn.Module):
             raise ValueError(
                 "a model that runs in chunks must be a Conformer of hparams/"
                 "conformer_*.yaml, whose layers know chunks, but is another: "
-                "stream it by a sliding window"
+                "stream it by a sliding window (`window=10`)"
             )
 
     def run_head(

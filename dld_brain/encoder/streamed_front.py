@@ -161,7 +161,7 @@ def check_front(
         raise ValueError(
             "a model that runs in chunks must be a Conformer of hparams/"
             "conformer_*.yaml, whose stem sees 7 frames, but is another: "
-            "stream it by a sliding window"
+            "stream it by a sliding window (`window=10`)"
         )
     if normalize.enabled and normalize.norm_type != "global":
         raise ValueError(

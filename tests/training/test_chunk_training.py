@@ -13,6 +13,7 @@ from common import (
 
 import speechbrain as sb
 from dld_brain.gates.by_layer import BernoulliGates
+from dld_brain.model_folder.save import FRONTS
 from dld_brain.run.config import compose
 from dld_brain.training.chunks import ChunkSampler
 from speechbrain.utils.dynamic_chunk_training import DynChunkTrainConfig
@@ -120,3 +121,7 @@ def test_an_encoder_without_chunks_is_refused():
     given = {"data_folder": "none", "streaming": "chunks"}
     with pytest.raises(ValueError, match="`streaming` must be none for an"):
         compose("hparams/wavlm_teacher.yaml", given).settings()
+
+
+def test_a_model_folder_has_what_its_features_are_not_cut_off_by():
+    assert FRONTS["conformer"].options["top_db"] == "top_db"

@@ -7,10 +7,11 @@
 > python -m pretrained_interfaces calibrate --source DIR
 > python -m pretrained_interfaces align --source DIR a.wav --text "GO ON"
 > python -m pretrained_interfaces serve --source DIR
+> python -m pretrained_interfaces live --source DIR
 
 Without --source, the model is the one that ships with this package.
 
-The first four print one line a file, its name and the transcript or label
+`transcribe` and `classify` print one line a file, its name and the transcript or label
 with a tab between; or with --json one object a line, in ASCII, which holds
 every name as it is. Every file is answered, one that fails with a line on
 stderr (with --json, an object with `error`). Ctrl-C prints what was transcribed
@@ -39,6 +40,7 @@ from dld_brain.files.console import (
     say,
 )
 from pretrained_interfaces.align_command import add_command as add_align
+from pretrained_interfaces.live import add_command as add_live
 from pretrained_interfaces.serve.command import add_command as add_serve
 
 if TYPE_CHECKING:  # torch takes seconds: --help and Ctrl-C do not wait for it
@@ -114,6 +116,7 @@ def parser() -> argparse.ArgumentParser:
     command.set_defaults(model=ASR, run=print_calibration)
     add_align(commands, shared).set_defaults(model=ASR)
     add_serve(commands, shared).set_defaults(model=None)
+    add_live(commands, shared, ASR)
     return root
 
 

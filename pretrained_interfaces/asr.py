@@ -8,6 +8,7 @@ from typing import Any, Optional, Union
 import torch
 
 from dld_brain.audio.checks import LONGEST
+from dld_brain.audio.features import samples_per_frame
 from dld_brain.audio.lengths import absolute_lengths
 from dld_brain.audio.reader import Audio
 from dld_brain.audio.vad import check_vad, find_speech
@@ -17,10 +18,14 @@ from dld_brain.tasks import TranscriptionTask
 from dld_brain.tasks.language_model import LanguageModel
 from pretrained_interfaces.aligning import Aligning, audio_name
 from pretrained_interfaces.calibrated import Calibrated
+from pretrained_interfaces.chunk_stream import ChunkStream, chunks_of
 from pretrained_interfaces.depth import Depth, Escalate, Routed, choose_depth
 from pretrained_interfaces.dynamic import DynamicDepth
+from pretrained_interfaces.governor import Governor
 from pretrained_interfaces.inputs import is_batch
+from pretrained_interfaces.stream import Stream
 from pretrained_interfaces.transcription import Transcription, transcription
+from pretrained_interfaces.window_stream import WindowStream
 from pretrained_interfaces.windowed import run_windows
 from speechbrain.inference.ASR import EncoderASR
 
@@ -239,6 +244,62 @@ class DynamicEncoderASR(Aligning, Calibrated, DynamicDepth, EncoderASR):
         found.compute_seconds = time.perf_counter() - started
         found.n_windows = len(windows)
         return found
+
+    def stream(
+        self,
+        chunk: float = 0.64,
+        left: float = 5.12,
+        n_layers: Optional[int] = None,
+        governor: Optional[Governor] = None,
+        refill: bool = True,
+        window: Optional[float] = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> Stream:
+        """Begins to transcribe speech while it is spoken.
+
+        Decodes greedily, and equals the pass of the whole audio under the
+        mask of the same chunks. For a model that was trained in chunks
+        (hparams/conformer_streaming_*.yaml); others make more errors. A
+        model of whole utterances streams by a `window`.
+
+        Arguments
+        ---------
+        chunk : float
+            What is computed at once, s: a multiple of a frame (0.04 s).
+        left : float
+            What is seen before it, s; rounded up to whole chunks.
+        n_layers : int, optional
+            Layers that run, until `set_depth`; all if not given.
+        governor : Governor, optional
+            Chooses the depth of each chunk instead.
+        refill : bool
+            Whether a layer that opens in mid-stream computes what it has
+            missed of its left context, or begins without one.
+        window : float, optional
+            Encode the last so many seconds anew with each chunk instead, up
+            to 30; `left` and `refill` are not used then. The way of models
+            that see whole utterances (WavLM, Whisper's encoder).
+        clock : callable
+            Seconds, from any beginning; what lags are measured by.
+
+        Raises
+        ------
+        ValueError
+            If one is not what it must be, or the model does not stream.
+        """
+        if governor is not None and n_layers is not None:
+            raise ValueError("give `n_layers` or `governor`, not both")
+        if self.task.name != TranscriptionTask.name:
+            raise ValueError(
+                "a stream must have a model with a CTC head, but it has one "
+                "with a decoder: train hparams/whisper_dld.yaml"
+            )
+        if window is not None:
+            return WindowStream(self, chunk, window, n_layers, governor, clock)
+        self.mods.model.check_chunks()
+        frame = samples_per_frame(self.mods) / self.hparams.sample_rate
+        chunks = chunks_of(chunk, left, frame)
+        return ChunkStream(self, chunks, n_layers, governor, refill, clock)
 
     def find_windows(
         self,

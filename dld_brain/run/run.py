@@ -78,6 +78,7 @@ def make_brain(
         teacher=teacher,
         divergence=losses.distillation.make(),
         schedule=optimisation.schedule.make(lr=optimisation.lr),
+        chunk_sampler=losses.streaming.make(seed=settings.start.seed),
         weights=Weights(
             task=losses.task_weight,
             teacher=losses.distillation["weight"],

@@ -57,11 +57,6 @@ class Rows(NamedTuple):
         ]
 
 
-def csv_name(split: str) -> str:
-    """The CSV file of a split, in its folder."""
-    return f"{split}.csv"
-
-
 def csv_file(csv_folder: str, split: str) -> Path:
     """Finds the CSV file of a split.
 
@@ -72,7 +67,7 @@ def csv_file(csv_folder: str, split: str) -> Path:
     ...
     FileNotFoundError: split 'dev' must have a file nowhere/dev.csv, but ...
     """
-    path = Path(csv_folder, csv_name(split))
+    path = Path(csv_folder, f"{split}.csv")
     if not path.is_file():
         found = visible_files(Path(csv_folder), "*.csv")
         present = ", ".join(p.stem for p in found)
@@ -83,17 +78,13 @@ def csv_file(csv_folder: str, split: str) -> Path:
     return path
 
 
-def read_rows(
-    path: Path, data_root: str, column: str, needs_text: bool = True
-) -> Rows:
+def read_rows(path: Path, data_root: str, column: str) -> Rows:
     """Reads a CSV file of utterances; opens no audio.
 
     Arguments
     ---------
     column : str
         That of the references.
-    needs_text : bool
-        Whether the column has to be there.
 
     Raises
     ------
@@ -101,12 +92,12 @@ def read_rows(
         If it is no table, or lacks a column.
     """
     table = read_table(path)
-    table.check([*NEEDED, column] if needs_text else NEEDED)
+    table.check([*NEEDED, column])
     table.check([c for c in SEGMENT if set(SEGMENT) & set(table.columns)])
     items, problems, lines = {}, [], {}
     for row in table.rows:
         try:
-            name, item = _item_of(table, row, data_root, column, needs_text)
+            name, item = _item_of(table, row, data_root, column)
             if name in items:
                 raise ValueError(f"its id is that of line {lines[name]}, too")
         except ValueError as error:
@@ -133,12 +124,11 @@ def _id_of(table: Table, row: Row) -> str:
 
 
 def _item_of(
-    table: Table, row: Row, data_root: str, column: str, needs_text: bool
+    table: Table, row: Row, data_root: str, column: str
 ) -> tuple[str, dict[str, Any]]:
     """A row as a dataset has it, and its id."""
     cells: dict[str, Any] = table.cells_of(row)
-    cells.setdefault(column, "")
-    for key in (*NEEDED, column) if needs_text else NEEDED:
+    for key in (*NEEDED, column):
         if not cells[key] or (key == column and not normalise(cells[key])):
             raise ValueError(f"column `{key}` must be filled, but is empty")
     cells["duration"] = _number("duration", cells["duration"])

@@ -106,37 +106,6 @@ def make_dataset(
     return dataset
 
 
-def make_unlabelled(
-    csv: Path,
-    data_root: str,
-    task: References,
-    sample_rate: int,
-    max_seconds: float = float("inf"),
-) -> SpeechDataset:
-    """Makes a dataset of the audio of a CSV file alone; see `make_dataset`.
-
-    Returns
-    -------
-    SpeechDataset
-        Items: id, sig [S].
-    """
-    found = read_rows(csv, data_root, task.column, needs_text=False)
-    _check_rows(found)
-    dataset = SpeechDataset(_by_length(found, max_seconds), str(csv))
-    add_pipelines(dataset, task, sample_rate)
-    dataset.set_output_keys(["id", "sig"])
-    return dataset
-
-
-def _check_rows(found: Rows) -> None:
-    """Raises the first problem of a CSV file, and says how many it has."""
-    if found.problems:
-        more = len(found.problems) - 1
-        raise ValueError(
-            found.problems[0] + f" (and {more} more problems)" * (more > 0)
-        )
-
-
 def read_references(
     path: Path, data_root: str, task: References, max_unspellable: float = 0.1
 ) -> Rows:
@@ -148,7 +117,11 @@ def read_references(
         If the file has a problem, or the vocabulary does not fit.
     """
     found = read_rows(path, str(data_root), task.column)
-    _check_rows(found)
+    if found.problems:
+        more = len(found.problems) - 1
+        raise ValueError(
+            found.problems[0] + f" (and {more} more problems)" * (more > 0)
+        )
     references = {n: item[task.column] for n, item in found.items.items()}
     check_references(references, task, str(path), max_unspellable)
     return found

@@ -28,7 +28,6 @@ def write_split(
     workers: Optional[int] = None,
     decode_audio: bool = True,
     options: Optional[Mapping[str, Any]] = None,
-    needs_text: bool = True,
 ) -> None:
     """Reads all audio of a split in parallel and writes its CSV file.
 
@@ -48,8 +47,6 @@ def write_split(
         Whether audio is read to its end, and not its header alone.
     options : mapping, optional
         What else the file depends on; as `missing_splits` was told.
-    needs_text : bool
-        Whether an utterance without transcript is a problem.
 
     Raises
     ------
@@ -60,13 +57,12 @@ def write_split(
     clips = find_clips(utterances, name, workers, decode_audio)
     problems = list(problems)
     problems += [found for found in clips if isinstance(found, str)]
-    mute = {u.id for u in utterances if needs_text and _is_mute(u)}
-    problems += [f"{u.name}: no transcript" for u in utterances if u.id in mute]
+    problems += [f"{u.name}: no transcript" for u in utterances if _is_mute(u)]
     problems += repeated_ids(utterances)
     report_problems(name, problems, allow_problems)
     found: dict[str, tuple[Utterance, Clip]] = {}
     for utterance, clip in zip(utterances, clips):
-        if isinstance(clip, Clip) and utterance.id not in mute:
+        if isinstance(clip, Clip) and not _is_mute(utterance):
             found.setdefault(utterance.id, (utterance, clip))
     if not found:
         raise CorpusError(f"{name}: no utterance found")

@@ -71,8 +71,6 @@ class Report:
     unknown_labels : dict of str to dict of str to int, optional
         By test set, labels that training data has not and how often they
         are there; no answer is right.
-    without_reference : dict of str to int, optional
-        By test set, utterances that are judged by the teacher's transcripts.
     lm : dict, optional
         The language model that depths are scored with, too: `file`, `alpha`,
         `beta`.
@@ -104,7 +102,6 @@ class Report:
     escalation: Optional[dict[str, list[EscalationPoint]]] = None
     routing: Optional[dict[str, list[RoutingPoint]]] = None
     unknown_labels: Optional[dict[str, dict[str, int]]] = None
-    without_reference: Optional[dict[str, int]] = None
     lm: Optional[dict[str, Any]] = None
     decoder: Optional[dict[str, list[DepthScore]]] = None
 
@@ -152,7 +149,7 @@ class Report:
         """The scores alone: what a run ends with."""
         texts = [f"# {self.title}"]
         for name, scores in self.sets.items():
-            texts += [f"## {name}", *self.judged_by(name), table(scores)]
+            texts += [f"## {name}", table(scores)]
             if self.lm is not None:
                 texts += [self.lm_sentence(), lm_table(scores)]
             if self.decoder is not None:
@@ -163,15 +160,6 @@ class Report:
         for name, rate in (self.teacher or {}).items():
             texts.append(f"Teacher, {name}: {self.metric} {rate:.2f} %.")
         return "\n\n".join(texts) + "\n"
-
-    def judged_by(self, name: str) -> Iterator[str]:
-        """Says where nobody has transcribed a test set."""
-        if n := (self.without_reference or {}).get(name):
-            yield (
-                f"Against the teacher's transcripts: nobody has transcribed "
-                f"{n} of these utterances. What the teacher has wrong is "
-                f"right here."
-            )
 
     def lm_sentence(self) -> str:
         """Which language model, with which weights."""
@@ -195,7 +183,6 @@ class Report:
             yield f"Teacher, {name}: {self.metric} {rate:.2f} %."
         for name, scores in self.sets.items():
             yield f"## {name}"
-            yield from self.judged_by(name)
             yield table(scores)
             yield "Where the work is (features count as stem, decoding as head):"
             yield parts_table(scores)

@@ -11,6 +11,7 @@ import torch
 
 import speechbrain as sb
 from dld_brain.audio import dataset as data
+from dld_brain.audio.own_csv import prepare_own
 from dld_brain.files.whole import named, write_text
 from dld_brain.model_folder import (
     PretrainedModel,
@@ -24,7 +25,6 @@ from dld_brain.run.finish import Finish
 from dld_brain.run.hub_model import settings_of_model
 from dld_brain.run.places import find_preparation
 from dld_brain.run.record import command_of, training_speech
-from dld_brain.run.recordings import preparation_of_own
 from dld_brain.run.scoring import Scoring, with_language_model
 from dld_brain.run.settings import Settings
 from dld_brain.run.transcripts import (
@@ -368,11 +368,12 @@ class Run:
             )
         if told.skip_prep:
             return told.csv_folder if told.prepare else told.data_folder
-        splits = belongings.splits_to_prepare(self.settings, self.is_training)
         if told.prepare:
             prepare = find_preparation(str(told.corpus), told.prepare)
         else:
-            prepare = preparation_of_own(self.settings, splits)
+            task = find_task(self.settings.encoder.task)
+            prepare = partial(prepare_own, column=task.column)
+        splits = belongings.splits_to_prepare(self.settings, self.is_training)
         run_on_main(
             prepare,
             kwargs={
@@ -399,7 +400,6 @@ class Run:
                 "data_root": told.data_folder,
                 "splits": {s: s in told.train_splits for s in splits},
                 "target": target,
-                "max_seconds": told.max_train_seconds or inf,
             },
         )
         self.csv_folder = str(target)

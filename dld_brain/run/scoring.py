@@ -21,7 +21,6 @@ from dld_brain.gates.gates import Gates
 from dld_brain.model_folder import commit, load_state_strictly
 from dld_brain.run.decoder_depths import score_decoder
 from dld_brain.run.record import training_speech
-from dld_brain.run.recordings import without_reference
 from dld_brain.run.settings import Evaluation, Settings
 from dld_brain.search.choose import LayerChooser, some_of
 from dld_brain.tasks import Task
@@ -330,5 +329,4 @@ class Scoring:
             ),
             "training": brain.last_meta().get("training"),
             "gates_seen": brain.gates_seen(),
-            "without_reference": without_reference(settings, self.task.column),
         }

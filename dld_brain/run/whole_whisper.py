@@ -7,11 +7,7 @@ from typing import Any
 
 from dld_brain.audio.whisper_mel import SAMPLE_RATE
 from dld_brain.encoder.encoder import DynamicEncoder
-from dld_brain.encoder.whisper.config import (
-    DECODER_KEYS,
-    ENGLISH,
-    DecoderConfig,
-)
+from dld_brain.encoder.whisper.config import DECODER_KEYS, DecoderConfig
 from dld_brain.encoder.whisper.layers import whisper_encoder
 from dld_brain.encoder.whisper.source import find_source
 from dld_brain.tasks import Seq2SeqTask
@@ -25,7 +21,7 @@ START, TASK, NO_TIMES = (
 
 
 def read_whole(
-    source: str, language: str = ENGLISH
+    source: str, language: str = "en"
 ) -> tuple[DynamicEncoder, Seq2SeqTask, dict[str, Any]]:
     """Model, task and sizes of a Whisper of Hugging Face.
 
@@ -39,8 +35,7 @@ def read_whole(
     Raises
     ------
     ValueError
-        If it has no tokenizer, its decoder is none of Whisper's, or it does
-        not know the language.
+        If it has no tokenizer, or its decoder is none of Whisper's.
     """
     found = find_source(source, {})
     if found.folder is None or not (found.folder / Seq2SeqTask.file).is_file():
@@ -78,13 +73,7 @@ def _decoder_config(
         if path.is_file():
             content = json.loads(path.read_text("utf-8"))
             told |= {k: v for k, v in content.items() if v is not None}
-    is_multilingual = told.get("is_multilingual", True)
-    if not is_multilingual and language != ENGLISH:
-        raise ValueError(
-            f"`language` must be {ENGLISH}, which is all that the Whisper of "
-            f"{folder} knows, but is {language}: take a multilingual one"
-        )
-    told["prompt"] = _prompt(task, language, is_multilingual)
+    told["prompt"] = _prompt(task, language, told.get("is_multilingual", True))
     told["end"] = task.end
     return DecoderConfig(**{k: told[k] for k in DECODER_KEYS if k in told})
 
@@ -106,6 +95,6 @@ def _prompt(
     if None in ids:
         raise ValueError(
             f"the tokenizer must know {names[ids.index(None)]}, but does not: "
-            f"`language` must be one that the Whisper was trained on, ISO 639-1"
+            f"`language` must be one that the Whisper was trained on"
         )
     return ids

@@ -72,6 +72,8 @@ class Report:
     lm : dict, optional
         The language model that depths are scored with, too: `file`, `alpha`,
         `beta`.
+    judged_by_teacher : list of str, optional
+        Splits without transcripts: their references are the teacher's.
     """
 
     experiment: str
@@ -98,6 +100,7 @@ class Report:
     routing: Optional[dict[str, list[RoutingPoint]]] = None
     unknown_labels: Optional[dict[str, dict[str, int]]] = None
     lm: Optional[dict[str, Any]] = None
+    judged_by_teacher: Optional[list[str]] = None
 
     @property
     def title(self) -> str:
@@ -142,12 +145,22 @@ class Report:
         """The scores alone: what a run ends with."""
         texts = [f"# {self.title}"]
         for name, scores in self.sets.items():
-            texts += [f"## {name}", table(scores)]
+            texts += [f"## {name}", *self.reference_sentence(name)]
+            texts.append(table(scores))
             if self.lm is not None:
                 texts += [self.lm_sentence(), lm_table(scores)]
         for name, rate in (self.teacher or {}).items():
             texts.append(f"Teacher, {name}: {self.metric} {rate:.2f} %.")
         return "\n\n".join(texts) + "\n"
+
+    def reference_sentence(self, name: str) -> Iterator[str]:
+        """What a test set is scored against, where it is not what was said."""
+        if name in (self.judged_by_teacher or ()):
+            yield (
+                f"{self.metric} against the teacher's transcripts: nobody "
+                f"transcribed this speech. It says how far a depth is from "
+                f"the teacher, not how often it is right."
+            )
 
     def lm_sentence(self) -> str:
         """Which language model, with which weights."""
@@ -171,6 +184,7 @@ class Report:
             yield f"Teacher, {name}: {self.metric} {rate:.2f} %."
         for name, scores in self.sets.items():
             yield f"## {name}"
+            yield from self.reference_sentence(name)
             yield table(scores)
             yield "Where the work is (features count as stem, decoding as head):"
             yield parts_table(scores)

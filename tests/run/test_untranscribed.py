@@ -40,7 +40,6 @@ def words(recordings, tmp_path):
         f"--data_folder={recordings}",
         f"--model={SOURCE}",
         f"--output_folder={tmp_path}/run/1",
-        "--gates.n_last=0",
         "--num_workers=0",
     ]
 

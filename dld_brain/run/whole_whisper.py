@@ -37,7 +37,7 @@ def read_whole(
     Raises
     ------
     ValueError
-        If it has no tokenizer, its decoder is none of Whisper's, or it knows
+        If it has no tokenizer, is of another rate than 16 kHz, its decoder is none of Whisper's, or it knows
         no such language.
     """
     found = find_source(source, {})
@@ -46,6 +46,7 @@ def read_whole(
             f"{source} must hold a Whisper of Hugging Face with its "
             f"{Seq2SeqTask.file}, but lacks that: save the tokenizer beside it"
         )
+    _check_rate(found.folder)
     task = Seq2SeqTask.load(found.folder / Seq2SeqTask.file)
     config = _decoder_config(found.folder, task, language or ENGLISH, source)
     n_mels, vocab_size = found.config.num_mel_bins, config.vocab_size
@@ -64,6 +65,20 @@ def read_whole(
     }
     model = whisper_encoder(source, {}, vocab_size, n_mels, decoder=decoder)
     return model, task, sizes
+
+
+def _check_rate(folder: Path) -> None:
+    """Raises for a model that hears audio of another rate."""
+    path = folder / "preprocessor_config.json"
+    if not path.is_file():
+        return
+    rate = json.loads(path.read_text("utf-8")).get("sampling_rate")
+    if rate not in (None, SAMPLE_RATE):
+        raise ValueError(
+            f"`sampling_rate` of {path} must be {SAMPLE_RATE}, a Whisper's, but "
+            f"is {rate}: give a model of {SAMPLE_RATE} Hz, to which audio of any "
+            f"rate is resampled"
+        )
 
 
 def _decoder_config(

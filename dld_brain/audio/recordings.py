@@ -1,14 +1,13 @@
-"""Recordings without a transcript: found, cut at pauses, split in three.
+"""Recordings without a transcript: found, and cut at pauses.
 
 What makes CSV files of a folder that holds nothing but audio.
 """
 
 import functools
-import hashlib
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple, Optional, Union
+from typing import Optional, Union
 
 import numpy as np
 
@@ -19,7 +18,8 @@ from dld_brain.audio.preparation import (
     write_split,
 )
 from dld_brain.audio.reader import read_file
-from dld_brain.audio.text_files import CorpusError, visible_files
+from dld_brain.audio.recording_splits import Recording, find_parts, top_folder
+from dld_brain.audio.text_files import visible_files
 from dld_brain.audio.vad import HOP, Span, find_speech, levels
 from speechbrain.utils.logger import get_logger
 from speechbrain.utils.parallel import get_available_cpu_count, parallel_map
@@ -28,28 +28,9 @@ logger = get_logger(__name__)
 
 #: Endings of files that are taken, in lower case.
 ENDINGS = (".wav", ".flac", ".mp3", ".ogg", ".opus")
-#: Development and test speech: each a share, and so many hours at most.
-HELD_OUT, HELD_OUT_HOURS = 0.1, 1.0
-#: Folders below which the split is by folder: a speaker's, or a session's.
-FEWEST_FOLDERS = 10
 #: Segments of a long file: a shorter one is no speech to learn from, and a
 #: longer pause parts two; s.
 SHORTEST, LONGEST_GAP = 0.5, 2.0
-#: What a preparation that has nothing to part says.
-TOO_LITTLE = "give more recordings, or <split>.csv for each split"
-
-
-class Recording(NamedTuple):
-    """An audio file, and where in it somebody speaks, samples."""
-
-    path: Path
-    rate: int
-    segments: list[tuple[int, int]]
-
-    @property
-    def seconds(self) -> float:
-        """Length of its segments together, s."""
-        return sum(stop - start for start, stop in self.segments) / self.rate
 
 
 def find_recordings(folder: Union[str, Path]) -> list[Path]:
@@ -102,7 +83,7 @@ def prepare_recordings(
     report_problems("recordings", problems, allow_problems)
     recordings = [r for r in found if isinstance(r, Recording)]
     _log_what_was_cut(recordings)
-    parts = _parts(recordings, Path(data_folder), roles)
+    parts = find_parts(recordings, Path(data_folder), roles)
     for split in splits:
         write_split(
             Path(csv_folder, f"{split}.csv"),
@@ -166,15 +147,13 @@ def segments_of(
 
     Example
     -------
-    >>> noise = 0.1 * np.random.default_rng(0).standard_normal(48000)
-    >>> noise[16000:32000] = 0
-    >>> segments_of(noise, 16000, 10.0)
+    >>> rhythm = 0.1 + 0.1 * (np.arange(48000) // 1600 % 2)
+    >>> speech = rhythm * np.random.default_rng(0).standard_normal(48000)
+    >>> speech[16000:32000] = 0
+    >>> segments_of(speech, 16000, 10.0)
     [(0, 48000)]
-    >>> [
-    ...     (round(a / 16000), round(b / 16000))
-    ...     for a, b in segments_of(noise, 16000, 2.0)
-    ... ]
-    [(0, 1), (2, 3)]
+    >>> len(segments_of(speech, 16000, 2.0))
+    2
     """
     speech, longest = find_speech(samples, rate), round(max_seconds * rate)
     if speech and len(samples) <= longest:
@@ -222,130 +201,6 @@ def _log_what_was_cut(recordings: Sequence[Recording]) -> None:
         )
 
 
-def _parts(
-    recordings: Sequence[Recording],
-    folder: Path,
-    roles: Sequence[Sequence[str]],
-) -> dict[str, list[Recording]]:
-    """The recordings of each split.
-
-    Raises
-    ------
-    CorpusError
-        If there are several splits of a role and no folders of their names.
-    """
-    names = list(dict.fromkeys(name for role in roles for name in role))
-    if all((folder / name).is_dir() for name in names):
-        logger.info("the splits are the folders %s", ", ".join(names))
-        return {
-            name: [r for r in recordings if folder / name in r.path.parents]
-            for name in names
-        }
-    if len(names) != 3 or any(len(role) != 1 for role in roles):
-        raise CorpusError(
-            f"{folder} must have a folder for each of the splits "
-            f"{', '.join(names)}, but has not: without such folders name one "
-            f"to train on, one of development and one of test"
-        )
-    return dict(zip(names, split_in_three(recordings, folder)))
-
-
-def split_in_three(
-    recordings: Sequence[Recording], folder: Path
-) -> tuple[list[Recording], list[Recording], list[Recording]]:
-    """Splits recordings into what is trained, developed and tested on.
-
-    By the folders below `folder` where there are ten, else by file, in the
-    order of hashes of their names: the same whenever it is done, and whoever
-    is in one is not in another. A file of three segments is enough: without
-    three files, the segments are split, in their order.
-
-    Raises
-    ------
-    CorpusError
-        If there are not three segments.
-    """
-    spoken = [r for r in recordings if r.segments]
-    groups: dict[str, list[Recording]] = {}
-    tops = {_top(r.path, folder) for r in spoken} - {""}
-    by_folder = len(tops) >= FEWEST_FOLDERS
-    for one in spoken:
-        name = one.path.relative_to(folder).as_posix()
-        key = (_top(one.path, folder) if by_folder else "") or name
-        groups.setdefault(key, []).append(one)
-    keys = sorted(groups, key=_hash)
-    if len(keys) < 3:
-        return _split_segments(spoken, folder)
-    seconds = [sum(r.seconds for r in groups[key]) for key in keys]
-    parts = [
-        [one for key in keys[a:b] for one in groups[key]]
-        for a, b in _bounds(seconds)
-    ]
-    unit = "the folder it is in" if by_folder else "file"
-    test, valid, train = parts
-    _log_split(unit, train, valid, test)
-    return train, valid, test
-
-
-def _bounds(seconds: Sequence[float]) -> list[tuple[int, int]]:
-    """Where test, development and training begin and end, of all in a row.
-
-    Example
-    -------
-    >>> _bounds([1.0] * 20), _bounds([1.0, 1.0, 1.0])
-    ([(0, 2), (2, 4), (4, 20)], [(0, 1), (1, 2), (2, 3)])
-    """
-    goal = min(HELD_OUT * sum(seconds), HELD_OUT_HOURS * 3600)
-    ends, at = [], 0
-    for left in (2, 1):  # parts behind it, which need one each
-        held = seconds[at]
-        at += 1
-        while at < len(seconds) - left and held + seconds[at] <= goal:
-            held += seconds[at]
-            at += 1
-        ends.append(at)
-    first, second = ends
-    return [(0, first), (first, second), (second, len(seconds))]
-
-
-def _split_segments(
-    spoken: Sequence[Recording], folder: Path
-) -> tuple[list[Recording], list[Recording], list[Recording]]:
-    """Splits one or two recordings by their segments, in their order."""
-    single = [r._replace(segments=[s]) for r in spoken for s in r.segments]
-    if len(single) < 3:
-        raise CorpusError(
-            f"{folder} must hold speech for three splits, but has "
-            f"{len(single)} segments in {len(spoken)} files: {TOO_LITTLE}"
-        )
-    # From the end: the longest part, which is trained on, comes first.
-    single.reverse()
-    test, valid, train = (
-        single[a:b][::-1] for a, b in _bounds([r.seconds for r in single])
-    )
-    logger.warning(
-        "%s has %d files: the splits are parts of the same ones, and flatter "
-        "the model",
-        folder,
-        len(spoken),
-    )
-    _log_split("segment", train, valid, test)
-    return train, valid, test
-
-
-def _log_split(unit: str, *parts: Sequence[Recording]) -> None:
-    """Says what was split by, and how much each part has."""
-    sizes = (
-        f"{len(part)} ({sum(r.seconds for r in part) / 60:.1f} min)"
-        for part in parts
-    )
-    logger.info(
-        "split by %s: %s to train on, %s of development, %s of test",
-        unit,
-        *sizes,
-    )
-
-
 def utterances_of(
     recordings: Iterable[Recording], folder: Path
 ) -> list[Utterance]:
@@ -354,21 +209,10 @@ def utterances_of(
         Utterance(
             f"{one.path.relative_to(folder).as_posix()}@{start}",
             one.path,
-            _top(one.path, folder),
+            top_folder(one.path, folder),
             "",
             samples=(start, stop),
         )
         for one in recordings
         for start, stop in one.segments
     ]
-
-
-def _top(path: Path, folder: Path) -> str:
-    """The first folder on the way to a file; none is empty."""
-    parts = path.relative_to(folder).parts
-    return parts[0] if len(parts) > 1 else ""
-
-
-def _hash(name: str) -> str:
-    """What orders names, the same everywhere."""
-    return hashlib.sha256(name.encode()).hexdigest()

@@ -7,12 +7,11 @@ import numpy as np
 import pytest
 import soundfile
 
+from dld_brain.audio.recording_splits import Recording, split_in_three
 from dld_brain.audio.recordings import (
-    Recording,
     find_recordings,
     prepare_recordings,
     segments_of,
-    split_in_three,
 )
 from dld_brain.audio.text_files import CorpusError
 

@@ -16,6 +16,7 @@ def prepare_own(
     allow_problems: bool = False,
     workers: Optional[int] = None,
     decode_audio: bool = True,
+    needs_text: bool = True,
 ) -> None:
     """Checks CSV files of one's own, and writes what holds of each.
 
@@ -32,6 +33,8 @@ def prepare_own(
     decode_audio : bool
         Whether audio is read to its end, and not its header alone; what
         fails in training is left out.
+    needs_text : bool
+        Whether an utterance without a reference is a problem.
 
     Raises
     ------
@@ -49,6 +52,8 @@ def prepare_own(
         source = csv_file(data_folder, split)
         # What it holds counts, also where it was itself made by a run.
         options = {"column": column, "source": digest_of_file(source)}
+        if not needs_text:
+            options["needs_text"] = str(needs_text)
         if not missing_splits(
             csv_folder,
             [split],
@@ -58,7 +63,7 @@ def prepare_own(
             **options,
         ):
             continue
-        rows = read_rows(source, data_folder, column)
+        rows = read_rows(source, data_folder, column, needs_text)
         write_split(
             Path(csv_folder, f"{split}.csv"),
             rows.utterances(),
@@ -68,4 +73,5 @@ def prepare_own(
             workers,
             decode_audio,
             options,
+            needs_text,
         )

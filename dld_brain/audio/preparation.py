@@ -28,6 +28,7 @@ def write_split(
     workers: Optional[int] = None,
     decode_audio: bool = True,
     options: Optional[Mapping[str, Any]] = None,
+    needs_text: bool = True,
 ) -> None:
     """Reads all audio of a split in parallel and writes its CSV file.
 
@@ -47,6 +48,8 @@ def write_split(
         Whether audio is read to its end, and not its header alone.
     options : mapping, optional
         What else the file depends on; as `missing_splits` was told.
+    needs_text : bool
+        Whether an utterance without a transcript is a problem.
 
     Raises
     ------
@@ -57,12 +60,14 @@ def write_split(
     clips = find_clips(utterances, name, workers, decode_audio)
     problems = list(problems)
     problems += [found for found in clips if isinstance(found, str)]
-    problems += [f"{u.name}: no transcript" for u in utterances if _is_mute(u)]
+    mute = [u for u in utterances if needs_text and _is_mute(u)]
+    problems += [f"{u.name}: no transcript" for u in mute]
     problems += repeated_ids(utterances)
     report_problems(name, problems, allow_problems)
     found: dict[str, tuple[Utterance, Clip]] = {}
     for utterance, clip in zip(utterances, clips):
-        if isinstance(clip, Clip) and not _is_mute(utterance):
+        is_told = not (needs_text and _is_mute(utterance))
+        if isinstance(clip, Clip) and is_told:
             found.setdefault(utterance.id, (utterance, clip))
     if not found:
         raise CorpusError(f"{name}: no utterance found")

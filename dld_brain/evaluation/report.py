@@ -77,6 +77,8 @@ class Report:
     decoder : dict of str to list of DepthScore, optional
         By test set, the depths of the encoder with those of the decoder; see
         `decoder_grid`.
+    judged_by_teacher : list of str, optional
+        Splits without transcripts: their references are the teacher's.
     """
 
     experiment: str
@@ -104,6 +106,7 @@ class Report:
     unknown_labels: Optional[dict[str, dict[str, int]]] = None
     lm: Optional[dict[str, Any]] = None
     decoder: Optional[dict[str, list[DepthScore]]] = None
+    judged_by_teacher: Optional[list[str]] = None
 
     @property
     def title(self) -> str:
@@ -149,7 +152,8 @@ class Report:
         """The scores alone: what a run ends with."""
         texts = [f"# {self.title}"]
         for name, scores in self.sets.items():
-            texts += [f"## {name}", table(scores)]
+            texts += [f"## {name}", *self.reference_sentence(name)]
+            texts.append(table(scores))
             if self.lm is not None:
                 texts += [self.lm_sentence(), lm_table(scores)]
             if self.decoder is not None:
@@ -160,6 +164,15 @@ class Report:
         for name, rate in (self.teacher or {}).items():
             texts.append(f"Teacher, {name}: {self.metric} {rate:.2f} %.")
         return "\n\n".join(texts) + "\n"
+
+    def reference_sentence(self, name: str) -> Iterator[str]:
+        """What a test set is scored against, where it is not what was said."""
+        if name in (self.judged_by_teacher or ()):
+            yield (
+                f"{self.metric} against the teacher's transcripts: nobody "
+                f"transcribed this speech. It says how far a depth is from "
+                f"the teacher, not how often it is right."
+            )
 
     def lm_sentence(self) -> str:
         """Which language model, with which weights."""
@@ -183,6 +196,7 @@ class Report:
             yield f"Teacher, {name}: {self.metric} {rate:.2f} %."
         for name, scores in self.sets.items():
             yield f"## {name}"
+            yield from self.reference_sentence(name)
             yield table(scores)
             yield "Where the work is (features count as stem, decoding as head):"
             yield parts_table(scores)

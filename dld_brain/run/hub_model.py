@@ -119,7 +119,15 @@ def settings_of_model(
             "`init_from` must be where the model is, or is to be, converted "
             "to, but is not given"
         )
-    run_on_main(partial(find_or_convert, source, folder, composed.encoder))
+    run_on_main(
+        partial(
+            find_or_convert,
+            source,
+            folder,
+            composed.encoder,
+            settings.data.language,
+        )
+    )
     found = load_pretrained(folder).hparams
     sizes = _sizes_found(composed.encoder, found)
     if sizes is None:
@@ -201,7 +209,10 @@ def check_layers(n_total: Any, n_there: int, folder: str) -> None:
 
 
 def find_or_convert(
-    source: Any, folder: str, encoder: str = "pretrained"
+    source: Any,
+    folder: str,
+    encoder: str = "pretrained",
+    language: Optional[str] = None,
 ) -> None:
     """Makes a model folder of a CTC model, unless it is there.
 
@@ -211,15 +222,23 @@ def find_or_convert(
         Hub id or folder of the model; not needed if the folder is there.
     encoder : str
         A key of KINDS.
+    language : str, optional
+        See `convert`.
 
     Raises
     ------
     ValueError
-        If the folder is there, and of another model.
+        If the folder is there, and of another model or language.
     """
     if (Path(folder) / "hyperparams.yaml").is_file():
         check_pretrained(folder)
-        theirs = json.loads((Path(folder) / TRAINING).read_text()).get(SOURCE)
+        told = json.loads((Path(folder) / TRAINING).read_text())
+        theirs, spoken = told.get(SOURCE), told.get("language")
+        if theirs and spoken and language not in (None, spoken):
+            raise ValueError(
+                f"`language` must be {spoken}, for which {folder} was made of "
+                f"{theirs}, but is {language!r}: give another --output_folder"
+            )
         if source and theirs not in (None, source, str(Path(source).resolve())):
             raise ValueError(
                 f"{folder} must be made of {source}, but was of {theirs}: "
@@ -231,10 +250,15 @@ def find_or_convert(
             "`model` must be given: --model=facebook/wav2vec2-base-960h, or a "
             "folder of a CTC model"
         )
-    convert(source, folder, encoder)
+    convert(source, folder, encoder, language)
 
 
-def convert(source: str, folder: str, encoder: str = "pretrained") -> None:
+def convert(
+    source: str,
+    folder: str,
+    encoder: str = "pretrained",
+    language: Optional[str] = None,
+) -> None:
     """Writes a model folder that gives what a CTC model gives.
 
     Arguments
@@ -243,6 +267,8 @@ def convert(source: str, folder: str, encoder: str = "pretrained") -> None:
         Hub id or folder of the model.
     encoder : str
         A key of KINDS.
+    language : str, optional
+        That a multilingual Whisper is told, ISO 639-1; others know theirs.
     """
     kind = KINDS[encoder]
     is_folder = Path(source).is_dir()
@@ -250,7 +276,7 @@ def convert(source: str, folder: str, encoder: str = "pretrained") -> None:
         _check_file(source, kind)
     if not is_folder and is_hub_id(source):
         print(f"fetching {source} from the Hugging Face Hub, if need be")
-    model, norm, task, sizes = kind.read(source)
+    model, norm, task, sizes = kind.read(source, language)
     sizes = {**PLAIN, **sizes, "n_total": model.n_total, "task": task.name}
     modules = {
         "compute_features": make_features(**sizes),
@@ -260,11 +286,12 @@ def convert(source: str, folder: str, encoder: str = "pretrained") -> None:
     rate, layers = sizes["sample_rate"], even_gates(model.n_total)
     table = make_table(modules, weights_hash(model), rate, "even", layers)
     known_as = str(Path(source).resolve()) if is_folder else source
-    save_model(folder, modules, task, table, sizes, {SOURCE: known_as})
+    training = {SOURCE: known_as, "language": language}
+    save_model(folder, modules, task, table, sizes, training)
     print(f"{source} is converted, {model.n_total} layers: {folder}")
 
 
-def _of_transformers(source: str) -> Converted:
+def _of_transformers(source: str, language: Optional[str]) -> Converted:
     """What a CTC model of Hugging Face is converted to."""
     from dld_brain.encoder.wavlm import ctc
 
@@ -284,7 +311,7 @@ def _of_transformers(source: str) -> Converted:
     return Converted(model, norm, task, sizes)
 
 
-def _of_speechbrain(source: str) -> Converted:
+def _of_speechbrain(source: str, language: Optional[str]) -> Converted:
     """What a stock model of SpeechBrain is converted to."""
     from dld_brain.run.stock_folder import read_stock
 
@@ -295,12 +322,12 @@ def _of_speechbrain(source: str) -> Converted:
     return Converted(theirs.make(), norm, task, theirs.settings)
 
 
-def _of_whisper(source: str) -> Converted:
+def _of_whisper(source: str, language: Optional[str]) -> Converted:
     """What a Whisper is converted to, whose decoder is kept."""
     from dld_brain.run.whole_whisper import read_whole
 
     norm = FeatureNorm("sentence", enabled=False)
-    model, task, sizes = read_whole(source)
+    model, task, sizes = read_whole(source, language)
     return Converted(model, norm, task, sizes)
 
 
@@ -314,12 +341,12 @@ class Kind(NamedTuple):
     told : str
         The file that every one has.
     read : callable
-        Source -> what it is converted to.
+        Source, language of the speech -> what it is converted to.
     """
 
     what: str
     told: str
-    read: Callable[[str], Converted]
+    read: Callable[[str, Optional[str]], Converted]
 
 
 def _check_file(folder: str, kind: Kind) -> None:

@@ -11,14 +11,13 @@ import torch
 
 import speechbrain as sb
 from dld_brain.audio import dataset as data
-from dld_brain.audio.own_csv import prepare_own
 from dld_brain.files.whole import named, write_text
 from dld_brain.model_folder import (
     PretrainedModel,
     copy_weights,
     load_pretrained,
 )
-from dld_brain.run import belongings, hours, start
+from dld_brain.run import belongings, hours, own_speech, start
 from dld_brain.run.config import Composed, Overrides, compose, load_hparams
 from dld_brain.run.decoder_depths import with_decoder_gates
 from dld_brain.run.finish import Finish
@@ -147,7 +146,10 @@ class Run:
         self.found: dict[str, Any] = {}
         #: The models that the run starts from: folders, by role.
         self.folders: dict[str, str] = {}
+        #: Splits that are scored against the teacher's transcripts.
+        self.judged_by_teacher: list[str] = []
         composed = compose(hparams_file, overrides)
+        own_speech.check_recordings(composed.settings())
         self.found |= settings_of_model(composed, overrides)
         self._read(compose(hparams_file, {**overrides, **self.found}))
 
@@ -265,7 +267,12 @@ class Run:
         """Writes the folder of the model, and scores it at every depth."""
         command = command_of(self.composed.hparams_file, self.overrides)
         scoring = Scoring(
-            self.settings, self.brain, self.task, self.csv_folder, command
+            self.settings,
+            self.brain,
+            self.task,
+            self.csv_folder,
+            command,
+            self.judged_by_teacher,
         )
         with self._gives_up_its_folders():
             run_on_main(partial(Finish(scoring).run, self.hparams))
@@ -371,8 +378,7 @@ class Run:
         if told.prepare:
             prepare = find_preparation(str(told.corpus), told.prepare)
         else:
-            task = find_task(self.settings.encoder.task)
-            prepare = partial(prepare_own, column=task.column)
+            prepare = own_speech.find_own_preparation(self.settings)
         splits = belongings.splits_to_prepare(self.settings, self.is_training)
         run_on_main(
             prepare,
@@ -392,6 +398,9 @@ class Run:
             return
         splits = belongings.splits_to_prepare(self.settings, self.is_training)
         target = Path(self.settings.start.output_folder, TRANSCRIBED)
+        self.judged_by_teacher = own_speech.judged_by_teacher(
+            self.settings, self.csv_folder
+        )
         run_on_main(
             transcribe_splits,
             kwargs={
@@ -426,6 +435,7 @@ class Run:
                 max_seconds,
                 told.max_unspellable,
                 only_readable,
+                max_tokens=own_speech.most_tokens(self.settings),
             )
             for splits, max_seconds, only_readable in (
                 (told.train_splits, told.max_train_seconds or inf, False),

@@ -2,7 +2,7 @@
 
 import copy
 import datetime
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Optional
 
@@ -77,6 +77,8 @@ class Scoring:
         Folder of `<split>.csv`.
     command : str
         What trains and scores the same again.
+    judged_by_teacher : sequence of str
+        Splits whose references are the teacher's transcripts.
     """
 
     def __init__(
@@ -86,15 +88,23 @@ class Scoring:
         task: Task,
         csv_folder: str,
         command: str = "",
+        judged_by_teacher: Sequence[str] = (),
     ) -> None:
         self.settings = settings
         self.brain = brain
         self.task = task
         self.csv_folder = csv_folder
         self.command = command
+        self.judged_by_teacher = judged_by_teacher
 
-    def dataset(self, csv: str) -> Any:
-        """The dataset of a CSV file, under the settings of the run."""
+    def dataset(self, csv: str, max_tokens: Optional[int] = None) -> Any:
+        """The dataset of a CSV file, under the settings of the run.
+
+        Arguments
+        ---------
+        max_tokens : int, optional
+            Of a reference; see `make_dataset`.
+        """
         told = self.settings.data
         return data.make_dataset(
             csv,
@@ -103,6 +113,7 @@ class Scoring:
             self.settings.encoder.sample_rate,
             max_unspellable=told.max_unspellable,
             only_readable=not told.is_decoded,
+            max_tokens=max_tokens,
         )
 
     def make_evaluation(
@@ -329,4 +340,5 @@ class Scoring:
             ),
             "training": brain.last_meta().get("training"),
             "gates_seen": brain.gates_seen(),
+            "judged_by_teacher": list(self.judged_by_teacher) or None,
         }

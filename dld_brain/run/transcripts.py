@@ -14,12 +14,12 @@ import torch
 from tqdm import tqdm
 
 from dld_brain.audio import dataset as data
-from dld_brain.audio.csv_files import csv_file
+from dld_brain.audio.csv_files import csv_file, lacks_references
 from dld_brain.audio.features import extract
 from dld_brain.audio.preparation import write_rows
 from dld_brain.audio.text_files import Table, read_table
 from dld_brain.files.fingerprint import digest
-from dld_brain.files.whole import whole_file
+from dld_brain.files.whole import whole_file, write_text
 from dld_brain.model_folder import PretrainedModel, weights_hash
 from dld_brain.model_folder.read import for_inference
 from speechbrain.dataio.dataloader import make_dataloader
@@ -49,14 +49,15 @@ def transcribe_splits(
     data_root : str
         What `$data_root` in a path stands for.
     splits : mapping of str to bool
-        Whether a split is trained on; others keep the corpus's transcripts.
+        Whether a split is trained on; others keep the corpus's transcripts,
+        where it has some.
     target : Path
         The folder that they go to.
     """
     target.mkdir(parents=True, exist_ok=True)
     for split, is_trained in splits.items():
         source = csv_file(csv_folder, split)
-        if is_trained:
+        if is_trained or lacks_references(source, teacher.task.column):
             write_transcribed(teacher, source, data_root, target)
         else:
             with whole_file(target / source.name) as unfinished:
@@ -68,12 +69,19 @@ def write_transcribed(
 ) -> None:
     """Writes one CSV file with the transcripts of a teacher."""
     model = for_inference(teacher)
-    key = digest(weights_hash(model.modules["model"]), source.read_bytes())
+    whisper = model.modules["model"]
+    prompt = list(whisper.head.config.prompt)
+    key = digest(weights_hash(whisper), prompt, source.read_bytes())
     kept = target / f"{source.stem}.jsonl"
     found = _read_kept(kept, key)
     dataset = data.make_dataset(
-        str(source), data_root, model.task, model.sample_rate
+        str(source),
+        data_root,
+        model.task,
+        model.sample_rate,
+        needs_text=False,
     )
+    dataset.set_output_keys(["id", "sig"])
     left = [i for i, name in enumerate(dataset.data_ids) if name not in found]
     if left:
         with open(kept, "a", encoding="utf-8") as file:
@@ -106,13 +114,19 @@ def _transcribed(
 
 
 def _read_kept(path: Path, key: str) -> dict[str, str]:
-    """Transcripts of an interrupted run; none if they are of other speech."""
+    """Transcripts of an interrupted run; none if they are of other speech.
+
+    A last line that was cut is left out, of the file as well.
+    """
     if not path.is_file():
         return {}
-    lines = path.read_text("utf-8").splitlines()
+    lines = path.read_text("utf-8").split("\n")
     try:
-        first, *rows = [json.loads(line) for line in lines]
+        first, *rows = [json.loads(line) for line in lines[:-1]]
         if first["key"] == key:
+            if lines[-1]:
+                logger.warning("%s ends with a line that was cut", path)
+                write_text(path, "\n".join([*lines[:-1], ""]))
             return dict(rows)
     except (ValueError, KeyError, TypeError):
         pass
@@ -126,7 +140,8 @@ def _rows(
 ) -> list[list[str]]:
     """The rows of a CSV file, those left out that are too wrong."""
     column, wrong = model.task.column, 0
-    rows = [list(table.columns)]
+    columns = list(dict.fromkeys([*table.columns, column]))
+    rows = [columns]
     for row in table.rows:
         cells = table.cells_of(row)
         text = found.get(cells["ID"], "")
@@ -137,7 +152,7 @@ def _rows(
         wrong += bool(is_wrong)
         if not is_wrong:
             cells[column] = text
-            rows.append([cells.get(c, "") for c in table.columns])
+            rows.append([cells.get(c, "") for c in columns])
     logger.info(
         "%s: the teacher's transcripts of %d utterances; %d are left out, in "
         "which it says nothing or has %g %% of the words wrong",

@@ -30,7 +30,8 @@ def with_decoder_gates(
     Raises
     ------
     ValueError
-        If a depth is none of the decoder's.
+        If a depth is none of the decoder's, or a decoder is to have gates
+        that does not learn.
     """
     sizes = settings.encoder
     if not isinstance(sizes, WholeWhisperSizes):
@@ -47,6 +48,12 @@ def with_decoder_gates(
     )
     if drawn is None:
         return sampler
+    if not settings.optimisation.head_lr_factor:
+        raise ValueError(
+            f"`head_lr_factor` must be above 0 with `decoder_gates` "
+            f"{sizes.decoder_gates.name}, or the decoder does not learn, but is "
+            f"0: give --head_lr_factor=1.0"
+        )
     with_full = sizes.decoder_gates.get("with_full")
     return BothGates(sampler, drawn, with_full is not False)
 

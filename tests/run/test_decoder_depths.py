@@ -106,6 +106,7 @@ def test_a_closed_layer_of_the_decoder_has_no_gradient(brain_of, monkeypatch):
         **{
             "gates": {"sampler": "bernoulli"},
             "decoder_gates": {"sampler": "uniform", "with_full": False},
+            "head_lr_factor": 1.0,
         }
     )
     start(brain)
@@ -129,6 +130,7 @@ def test_the_whole_teaches_in_place_and_is_not_taught(brain_of):
         **{
             "gates": {"sampler": "bernoulli", "p_open": 1.0},
             "decoder_gates": "every_depth",
+            "head_lr_factor": 1.0,
             "distillation.in_place_weight": 1.0,
             "distillation.weight": 0.0,
             "distillation.states_weight": 0.0,
@@ -154,6 +156,8 @@ def test_depths_that_the_decoder_has_not_are_refused(brain_of):
         brain_of(test_decoder_depths=[1, 3])
     with pytest.raises(ValueError, match="`decoder_gates.min_layers` must"):
         brain_of(decoder_gates={"sampler": "uniform", "min_layers": 3})
+    with pytest.raises(ValueError, match="`head_lr_factor` must be above 0"):
+        brain_of(decoder_gates="uniform")
     with pytest.raises(ValueError, match="decoder_gates"):
         compose("hparams/conformer_dld.yaml", {"decoder_gates": "uniform"})
 
@@ -188,6 +192,7 @@ def test_a_run_scores_both_depths(tmp_path):
         "batch_size": 2,
         "max_batch_seconds": 0,
         "decoder_gates": "uniform",
+        "head_lr_factor": 1.0,
         "test_decoder_depths": "1,2",
         "test_depths": "2,3",
         "layer_importance": False,
@@ -212,4 +217,4 @@ def test_a_run_scores_both_depths(tmp_path):
     assert "| n | WER %, decoder 1 | WER %, decoder 2 |" in text
     table = DepthTable()
     table.read(output / "pretrained/depth_table.json")
-    assert table.depths == (1, 2, 3)
+    assert table.depths == (2, 3)

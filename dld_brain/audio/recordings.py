@@ -10,6 +10,7 @@ import numpy as np
 
 from dld_brain.audio.clips import Utterance, frames_and_rate
 from dld_brain.audio.csv_files import csv_name
+from dld_brain.audio.decode import ENDINGS
 from dld_brain.audio.preparation import missing_splits, write_split
 from dld_brain.audio.reader import read_audio
 from dld_brain.audio.text_files import CorpusError, visible_files
@@ -19,8 +20,6 @@ from speechbrain.utils.parallel import get_available_cpu_count, parallel_map
 
 logger = get_logger(__name__)
 
-#: Of audio files; soundfile reads all of them.
-ENDINGS = (".flac", ".mp3", ".oga", ".ogg", ".opus", ".sph", ".wav")
 #: Rate at which pauses are looked for, Hz.
 RATE = 16000
 #: One recording in so many is development speech, and one is test speech.

@@ -24,9 +24,12 @@ from load import watched
 from timing import interleaved, machine, ratio, summary, write_result
 from tqdm import tqdm
 
+from dld_brain.audio.features import min_samples, samples_per_frame
+from dld_brain.audio.window_limits import limits
 from dld_brain.evaluation.tables import markdown_table
+from dld_brain.export.onnx_audio import read_audio
 from dld_brain.export.onnx_graph import quantize_onnx, write_onnx
-from dld_brain.export.transcribe_onnx import greedy, read_audio
+from dld_brain.export.transcribe_onnx import greedy
 from dld_brain.losses import BLANK_ID
 from dld_brain.model_folder import load_for_inference
 from pretrained_interfaces import DynamicEncoderASR
@@ -61,14 +64,15 @@ def onnx_formats(
     quantize_onnx(exact, rough, model.modules)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    rate = model.sample_rate
+    rate, modules = model.sample_rate, model.modules
+    sizes = limits(None, rate, min_samples(modules), samples_per_frame(modules))
     found = {}
     for name, path in (("ONNX fp32", exact), ("ONNX int8", rough)):
         session = onnxruntime.InferenceSession(str(path), options)
 
         def run(file: str, session: Any = session) -> str:
             """Transcribes as transcribe_onnx.py does."""
-            wav = torch.from_numpy(read_audio(file, rate)).unsqueeze(0)
+            wav = torch.from_numpy(read_audio(file, sizes, rate))[None]
             n_samples = torch.tensor([wav.shape[1]]).numpy()
             feed = {"wavs": wav.numpy(), "n_samples": n_samples}
             ids = greedy(session.run(None, feed)[0][0], BLANK_ID)

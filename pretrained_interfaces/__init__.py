@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from pretrained_interfaces.asr import DynamicEncoderASR
     from pretrained_interfaces.classifier import DynamicEncoderClassifier
     from pretrained_interfaces.depth import Budget, Escalate, Routed
+    from pretrained_interfaces.governor import Governor
     from pretrained_interfaces.whisper import DynamicWhisperASR
 
 #: By name, the module that has it; found when asked for (PEP 562), so that
@@ -17,6 +18,7 @@ _PLACES = {
     "DynamicEncoderClassifier": "classifier",
     "DynamicWhisperASR": "whisper",
     "Escalate": "depth",
+    "Governor": "governor",
     "Routed": "depth",
 }
 
@@ -26,6 +28,7 @@ __all__ = [
     "DynamicEncoderClassifier",
     "DynamicWhisperASR",
     "Escalate",
+    "Governor",
     "Routed",
 ]
 

@@ -8,13 +8,16 @@
 > python -m pretrained_interfaces calibrate --source DIR
 > python -m pretrained_interfaces align --source DIR a.wav --text "GO ON"
 > python -m pretrained_interfaces serve --source DIR
+> python -m pretrained_interfaces live --source DIR
 
 Without --source, the model is the one that ships with this package.
 
-The first four print one line a file, its name and the transcript or label
-with a tab between; or with --json one object a line, in ASCII, which holds
-every name as it is. Every file is answered, one that fails with a line on
-stderr (with --json, an object with `error`). Exit status: see `STATUSES`.
+`transcribe` and `classify` print one line a file, its name and the transcript
+or label with a tab between; or with --json one object a line, in ASCII, which
+holds every name as it is. Every file is answered, one that fails with a line
+on stderr (with --json, an object with `error`). Ctrl-C prints what was
+transcribed of the file in hand (with --json, an object with `interrupted`).
+Exit status: see `STATUSES`.
 """
 
 import argparse
@@ -30,7 +33,7 @@ from dld_brain.files.console import (
     guarded,
     told_on_one_line,
 )
-from pretrained_interfaces import align_command
+from pretrained_interfaces import align_command, live
 from pretrained_interfaces.commands import (
     calibrate,
     classify,
@@ -50,6 +53,7 @@ def parser() -> argparse.ArgumentParser:
     calibrate.add_command(commands, shared)
     align_command.add_command(commands, shared).set_defaults(model=flags.ASR)
     serve.add_command(commands, shared).set_defaults(model=None)
+    live.add_command(commands, shared, flags.ASR)
     return root
 
 

@@ -1,24 +1,31 @@
 """Speech recognition at the depth that one asks for."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Optional, Union
 
 import torch
 
 from dld_brain.audio.checks import LONGEST
+from dld_brain.audio.features import samples_per_frame
 from dld_brain.audio.lengths import absolute_lengths
 from dld_brain.audio.reader import Audio
 from dld_brain.audio.vad import check_vad, find_speech
+from dld_brain.audio.window_limits import Limits
 from dld_brain.audio.windows import Window, find_windows
 from dld_brain.tasks import TranscriptionTask
 from dld_brain.tasks.language_model import LanguageModel
 from pretrained_interfaces.aligning import Aligning, audio_name
 from pretrained_interfaces.calibrated import Calibrated
+from pretrained_interfaces.chunk_stream import ChunkStream, chunks_of
 from pretrained_interfaces.depth import Depth, Escalate, Routed, choose_depth
 from pretrained_interfaces.dynamic import DynamicDepth
+from pretrained_interfaces.governor import Governor
 from pretrained_interfaces.inputs import is_batch
+from pretrained_interfaces.stream import Stream
 from pretrained_interfaces.transcription import Transcription, transcription
+from pretrained_interfaces.window_stream import WindowStream
 from pretrained_interfaces.windowed import run_windows
 from speechbrain.inference.ASR import EncoderASR
 
@@ -144,6 +151,10 @@ class DynamicEncoderASR(Aligning, Calibrated, DynamicDepth, EncoderASR):
         windowed: bool = True,
         max_audio_seconds: float = LONGEST,
         word_times: bool = False,
+        window_seconds: Optional[float] = None,
+        overlap_seconds: Optional[float] = None,
+        progress: Optional[bool] = None,
+        on_text: Optional[Callable[[str], None]] = None,
     ) -> Transcription:
         """Transcribes audio; says what it took.
 
@@ -174,11 +185,27 @@ class DynamicEncoderASR(Aligning, Calibrated, DynamicDepth, EncoderASR):
         word_times : bool
             Whether words are timed, too: `Transcription.words`. Nothing is
             computed for it otherwise.
+        window_seconds : float, optional
+            Longest window, s, at least 1. If not given, 20 or the longest
+            utterance of training, where that is less; audio that is no
+            longer than training's is one window then.
+        overlap_seconds : float, optional
+            What of a window is context alone on either side, s: less than
+            half of it. If not given, 2, or a sixth of the window.
+        progress : bool, optional
+            Whether a bar on stderr shows the audio that is done. If not
+            given, that of audio longer than a minute, on a terminal.
+        on_text : callable, optional
+            Given the text of each stretch of speech as soon as it is
+            decoded.
 
         Raises
         ------
         TypeError
-            If `audio` is nothing of the above.
+            If `audio` is nothing of the above, or an option no number.
+        Interrupted
+            At Ctrl-C; a KeyboardInterrupt whose `text` is what was decoded
+            by then.
         ValueError
             If the model has no such depth, nothing fits the budget, or the
             file is no audio, cut, too short, too long, or has samples that
@@ -189,16 +216,27 @@ class DynamicEncoderASR(Aligning, Calibrated, DynamicDepth, EncoderASR):
         how = choose_depth(depth, n_layers, max_rtf, max_latency, best_effort)
         how.check(self)  # before the file is read
         check_vad(vad)
+        sizes = (window_seconds, overlap_seconds)
+        if not windowed and sizes != (None, None):
+            raise ValueError(
+                "give `window_seconds` and `overlap_seconds`, or "
+                "`windowed=False` (--whole), but not both"
+            )
+        limits = self.limits(*sizes)
         waveform = self.checked_audio(
             audio, savedir, sampling_rate, max_audio_seconds
         )
         clock = self.clock(waveform)
         plan = how.plan(self, clock.audio_seconds)
         started = time.perf_counter()
-        windows = self.find_windows(waveform, audio_name(audio), vad, windowed)
+        windows = self.find_windows(
+            waveform, audio_name(audio), vad, windowed, limits
+        )
         one_by_one = isinstance(how, (Escalate, Routed))
-        stretches = run_windows(self, plan, waveform, windows, one_by_one)
-        found = transcription(self.task, stretches, clock, word_times)
+        stretches = run_windows(
+            self, plan, waveform, windows, one_by_one, progress
+        )
+        found = transcription(self.task, stretches, clock, word_times, on_text)
         if windows:
             found.confidence = self.table.confidence(
                 found.layers, found.confidence
@@ -207,12 +245,69 @@ class DynamicEncoderASR(Aligning, Calibrated, DynamicDepth, EncoderASR):
         found.n_windows = len(windows)
         return found
 
+    def stream(
+        self,
+        chunk: float = 0.64,
+        left: float = 5.12,
+        n_layers: Optional[int] = None,
+        governor: Optional[Governor] = None,
+        refill: bool = True,
+        window: Optional[float] = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> Stream:
+        """Begins to transcribe speech while it is spoken.
+
+        Decodes greedily, and equals the pass of the whole audio under the
+        mask of the same chunks. For a model that was trained in chunks
+        (hparams/conformer_streaming_*.yaml); others make more errors. A
+        model of whole utterances streams by a `window`.
+
+        Arguments
+        ---------
+        chunk : float
+            What is computed at once, s: a multiple of a frame (0.04 s).
+        left : float
+            What is seen before it, s; rounded up to whole chunks.
+        n_layers : int, optional
+            Layers that run, until `set_depth`; all if not given.
+        governor : Governor, optional
+            Chooses the depth of each chunk instead.
+        refill : bool
+            Whether a layer that opens in mid-stream computes what it has
+            missed of its left context, or begins without one.
+        window : float, optional
+            Encode the last so many seconds anew with each chunk instead, up
+            to 30; `left` and `refill` are not used then. The way of models
+            that see whole utterances (WavLM, Whisper's encoder).
+        clock : callable
+            Seconds, from any beginning; what lags are measured by.
+
+        Raises
+        ------
+        ValueError
+            If one is not what it must be, or the model does not stream.
+        """
+        if governor is not None and n_layers is not None:
+            raise ValueError("give `n_layers` or `governor`, not both")
+        if self.task.name != TranscriptionTask.name:
+            raise ValueError(
+                "a stream must have a model with a CTC head, but it has one "
+                "with a decoder: train hparams/whisper_dld.yaml"
+            )
+        if window is not None:
+            return WindowStream(self, chunk, window, n_layers, governor, clock)
+        self.mods.model.check_chunks()
+        frame = samples_per_frame(self.mods) / self.hparams.sample_rate
+        chunks = chunks_of(chunk, left, frame)
+        return ChunkStream(self, chunks, n_layers, governor, refill, clock)
+
     def find_windows(
         self,
         waveform: torch.Tensor,
         name: str,
         vad: Optional[str] = "energy",
         windowed: bool = True,
+        limits: Optional[Limits] = None,
     ) -> list[Window]:
         """The windows that an audio is encoded in; see `transcribe`.
 
@@ -222,11 +317,12 @@ class DynamicEncoderASR(Aligning, Calibrated, DynamicDepth, EncoderASR):
             [S], at the model's rate.
         name : str
             What a warning calls it.
+        limits : Limits, optional
+            Those of the model if not given.
         """
         samples, rate = waveform.cpu().numpy(), self.hparams.sample_rate
-        return find_windows(
-            samples, rate, self.window_limits, name, vad, windowed
-        )
+        limits = limits or self.window_limits
+        return find_windows(samples, rate, limits, name, vad, windowed)
 
     @torch.no_grad()
     def transcribe_batch(

@@ -9,7 +9,7 @@ import torch
 from dld_brain.audio.checks import LONGEST
 from dld_brain.audio.features import extract, min_samples, samples_per_frame
 from dld_brain.audio.reader import Audio, read_audio
-from dld_brain.audio.windows import Limits, limits
+from dld_brain.audio.window_limits import Limits, limits
 from dld_brain.depth_table import DepthTable
 from dld_brain.encoder.device import find_device
 from dld_brain.encoder.encoder import EncoderOutput
@@ -201,11 +201,21 @@ class DynamicDepth(Pretrained):
     @property
     def window_limits(self) -> Limits:
         """How long audio is that the model encodes at once."""
+        return self.limits()
+
+    def limits(
+        self,
+        window_seconds: Optional[float] = None,
+        overlap_seconds: Optional[float] = None,
+    ) -> Limits:
+        """The same, where a caller chooses windows; see `limits`."""
         return limits(
             self.longest_utterance,
             self.hparams.sample_rate,
             min_samples(self.mods),
             samples_per_frame(self.mods),
+            window_seconds,
+            overlap_seconds,
         )
 
     def encode(

@@ -1,9 +1,10 @@
 """What a transcription gives beside the words."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Optional
 
+from dld_brain.audio.interrupted import keeping
 from dld_brain.tasks import Task
 from dld_brain.tasks.alignment import WordSpan
 from dld_brain.tasks.confidence import mean_confidence, mean_entropy
@@ -120,6 +121,7 @@ def transcription(
     stretches: Iterable[Stretch],
     clock: Clock,
     word_times: bool = False,
+    on_text: Optional[Callable[[str], None]] = None,
 ) -> Transcription:
     """What was said in some stretches of speech, one after another.
 
@@ -129,15 +131,25 @@ def transcription(
     ---------
     word_times : bool
         Whether words are timed, too.
+    on_text : callable, optional
+        Given the text of each stretch as soon as there is one.
+
+    Raises
+    ------
+    Interrupted
+        At Ctrl-C, with the texts that there are.
     """
     texts: list[str] = []
     found = Transcription("", 0, (), clock.audio_seconds, 0.0, 0.0, 0.0, 0)
     n_frames = 0.0
-    for stretch in stretches:
-        text = " ".join(task.decode(stretch.out))
-        texts.append(text)
-        found.segments += _segments(task, stretch, text, clock, word_times)
-        n_frames = add_stretch(found, stretch, n_frames)
+    with keeping(texts):
+        for stretch in stretches:
+            text = " ".join(task.decode(stretch.out))
+            texts.append(text)
+            if on_text is not None and text:
+                on_text(text)
+            found.segments += _segments(task, stretch, text, clock, word_times)
+            n_frames = add_stretch(found, stretch, n_frames)
     found.text = " ".join(text for text in texts if text)
     if not texts:
         found.confidence = 1.0

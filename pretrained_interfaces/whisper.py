@@ -5,11 +5,15 @@ from typing import Any, Optional
 
 import torch
 
-from dld_brain.audio.windows import Window
+from dld_brain.audio.window_limits import Limits
+from dld_brain.audio.windows import Window, quietest
 from dld_brain.gates.gates import Gates
 from dld_brain.tasks.seq2seq import Seq2SeqTask
 from pretrained_interfaces.asr import DynamicEncoderASR
 from pretrained_interfaces.transcription import Transcription
+
+#: What a Whisper has positions for, s.
+HEARS = 30.0
 
 
 class DynamicWhisperASR(DynamicEncoderASR):
@@ -18,8 +22,8 @@ class DynamicWhisperASR(DynamicEncoderASR):
     `transcribe`, `transcribe_file`, `transcribe_batch`, budgets and
     calibration are those of `DynamicEncoderASR`; `n_layers` are the
     encoder's, `n_decoder_layers` the decoder's. Text is as a Whisper writes
-    it. A stretch of speech without a pause in 28 s is cut where it is, and a
-    word may be cut with it.
+    it. A stretch of speech that has no pause for longer than a window is cut
+    where it is softest.
 
     Example
     -------
@@ -89,17 +93,36 @@ class DynamicWhisperASR(DynamicEncoderASR):
         """Gates of a depth, those of the decoder with them."""
         return super().gates(n_layers).with_decoder(self.decoder_gates)
 
+    def limits(
+        self,
+        window_seconds: Optional[float] = None,
+        overlap_seconds: Optional[float] = None,
+    ) -> Limits:
+        """Limits of windows; none is longer than a Whisper hears."""
+        if isinstance(window_seconds, (int, float)) and window_seconds > HEARS:
+            raise ValueError(
+                f"`window_seconds` must be at most {HEARS:g}, which a Whisper "
+                f"has positions for, but is {window_seconds:g}"
+            )
+        return super().limits(window_seconds, overlap_seconds)
+
     def find_windows(
         self, waveform: torch.Tensor, *args: Any, **options: Any
     ) -> list[Window]:
-        """Windows that do not overlap: their texts are joined, not frames."""
+        """Windows that do not overlap: their texts are joined, not frames.
+
+        Neighbours are parted where what both have seen is softest.
+        """
         windows = super().find_windows(waveform, *args, **options)
         found: list[Window] = []
+        rate = self.hparams.sample_rate
         for i, window in enumerate(windows):
             start, stop = window.start, window.stop
             if i and not windows[i - 1].is_last:
                 start = found[-1].stop
-            if not window.is_last:  # half of what both have seen
-                stop = (windows[i + 1].start + stop) // 2
+            if not window.is_last:
+                both = windows[i + 1].start  # have seen what is behind it
+                samples = waveform[both:stop].cpu().numpy()
+                stop = both + quietest(samples, rate)
             found.append(Window(start, stop, True))
         return found

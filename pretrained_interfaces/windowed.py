@@ -1,9 +1,11 @@
 """Audio longer than training's, window by window."""
 
-from collections.abc import Iterator
-from typing import NamedTuple
+import sys
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple, Optional
 
 import torch
+from tqdm import tqdm
 
 from dld_brain.audio.windows import Window, batches, kept_frames
 from dld_brain.encoder.encoder import EncoderOutput
@@ -11,6 +13,9 @@ from dld_brain.gates.gates import Gates
 from dld_brain.losses import BLANK_ID
 from pretrained_interfaces.depth import Plan
 from pretrained_interfaces.dynamic import DynamicDepth
+
+#: Audio that is longer has a bar, s.
+BAR_FROM = 60.0
 
 
 class Stretch(NamedTuple):
@@ -39,6 +44,7 @@ def run_windows(
     waveform: torch.Tensor,
     windows: list[Window],
     one_by_one: bool = False,
+    progress: Optional[bool] = None,
 ) -> Iterator[Stretch]:
     """Encodes windows in batches, and joins those of each stretch.
 
@@ -51,17 +57,48 @@ def run_windows(
         [S], at the model's rate.
     one_by_one : bool
         Whether each window is a batch: for a plan that looks at its input.
+    progress : bool, optional
+        Whether a bar on stderr shows the audio that is done; see
+        `with_progress`.
     """
     rate, step = model.hparams.sample_rate, model.window_limits.step
     groups = ([w] for w in windows) if one_by_one else batches(windows, rate)
     held: list[tuple[Window, Stretch]] = []
-    for group in groups:
+    n_samples = len(waveform)
+    for group in with_progress(groups, n_samples, rate, progress):
         parts = [waveform[w.start : w.stop] for w in group]
         for window, found in zip(group, _encode(model, plan, group, parts)):
             held.append((window, found))
             if window.is_last:
                 yield _joined(held, step)
                 held = []
+
+
+def with_progress(
+    groups: Iterable[list[Window]],
+    n_samples: int,
+    rate: int,
+    progress: Optional[bool] = None,
+) -> Iterator[list[Window]]:
+    """Batches of windows, with a bar of the seconds of audio that are done.
+
+    Arguments
+    ---------
+    n_samples : int
+        Of the audio.
+    progress : bool, optional
+        Whether there is a bar; of audio longer than `BAR_FROM`, where stderr
+        is a terminal, if not given.
+    """
+    if progress is None:
+        progress = n_samples > BAR_FROM * rate and sys.stderr.isatty()
+    total = round(n_samples / rate)
+    with tqdm(
+        total=total, unit="s", desc="audio", leave=False, disable=not progress
+    ) as bar:
+        for group in groups:
+            yield group
+            bar.update(round(group[-1].stop / rate) - bar.n)
 
 
 def _encode(

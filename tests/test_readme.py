@@ -94,9 +94,20 @@ def test_every_flag_of_the_other_commands_is_known(path):
         if not found or found[2] == "train":
             continue
         script, word = found.groups()
-        source = Path(script or inspect.getfile(module_of(word))).read_text()
+        files = [Path(script)] if script else files_of(word)
+        source = "".join(file.read_text() for file in files)
         for flag in re.findall(r"(?<=\s)--\w+", command):
             assert f'"{flag}"' in source, command
+
+
+def files_of(word: str) -> list[Path]:
+    """The module that `dld` runs for a word, and those of its options."""
+    main = Path(inspect.getfile(module_of(word)))
+    return [
+        main,
+        *main.parent.glob(f"{word}_command.py"),
+        *main.parent.glob("commands/*.py"),
+    ]
 
 
 def module_of(word: str) -> ModuleType:

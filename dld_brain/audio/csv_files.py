@@ -9,6 +9,7 @@ path stands for the folder of the corpus.
 import math
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -57,11 +58,6 @@ class Rows(NamedTuple):
         ]
 
 
-def csv_name(split: str) -> str:
-    """The CSV file of a split, in its folder."""
-    return f"{split}.csv"
-
-
 def csv_file(csv_folder: str, split: str) -> Path:
     """Finds the CSV file of a split.
 
@@ -72,7 +68,7 @@ def csv_file(csv_folder: str, split: str) -> Path:
     ...
     FileNotFoundError: split 'dev' must have a file nowhere/dev.csv, but ...
     """
-    path = Path(csv_folder, csv_name(split))
+    path = Path(csv_folder, f"{split}.csv")
     if not path.is_file():
         found = visible_files(Path(csv_folder), "*.csv")
         present = ", ".join(p.stem for p in found)
@@ -93,7 +89,8 @@ def read_rows(
     column : str
         That of the references.
     needs_text : bool
-        Whether the column has to be there.
+        Whether a row without a reference is a problem; else the column may
+        be empty, or not there.
 
     Raises
     ------
@@ -101,12 +98,14 @@ def read_rows(
         If it is no table, or lacks a column.
     """
     table = read_table(path)
-    table.check([*NEEDED, column] if needs_text else NEEDED)
+    needed = (*NEEDED, column) if needs_text else NEEDED
+    table.check(needed)
     table.check([c for c in SEGMENT if set(SEGMENT) & set(table.columns)])
     items, problems, lines = {}, [], {}
     for row in table.rows:
         try:
-            name, item = _item_of(table, row, data_root, column, needs_text)
+            name, item = _item_of(table, row, data_root, needed)
+            item.setdefault(column, "")
             if name in items:
                 raise ValueError(f"its id is that of line {lines[name]}, too")
         except ValueError as error:
@@ -125,6 +124,14 @@ def read_column(path: Path, column: str) -> list[str]:
     return [row.cells[at] for row in table.rows if len(row.cells) > at]
 
 
+def lacks_references(path: Path, column: str) -> bool:
+    """Whether no row of a CSV file has a reference."""
+    table = read_table(path)
+    if column not in table.columns:
+        return True
+    return not any(normalise(cell) for cell in read_column(path, column))
+
+
 def _id_of(table: Table, row: Row) -> str:
     """The id of a row that may be short."""
     at = table.columns.index("ID")
@@ -133,13 +140,12 @@ def _id_of(table: Table, row: Row) -> str:
 
 
 def _item_of(
-    table: Table, row: Row, data_root: str, column: str, needs_text: bool
+    table: Table, row: Row, data_root: str, needed: Sequence[str]
 ) -> tuple[str, dict[str, Any]]:
     """A row as a dataset has it, and its id."""
     cells: dict[str, Any] = table.cells_of(row)
-    cells.setdefault(column, "")
-    for key in (*NEEDED, column) if needs_text else NEEDED:
-        if not cells[key] or (key == column and not normalise(cells[key])):
+    for key in needed:
+        if not cells[key] or (key not in NEEDED and not normalise(cells[key])):
             raise ValueError(f"column `{key}` must be filled, but is empty")
     cells["duration"] = _number("duration", cells["duration"])
     if cells["duration"] <= 0:

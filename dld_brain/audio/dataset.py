@@ -22,6 +22,9 @@ from speechbrain.utils.logger import get_logger
 
 logger = get_logger(__name__)
 
+#: Ids that a warning names.
+SHOWN = 8
+
 
 def merged_csv(
     csv_folder: str, splits: Union[str, Sequence[str]], save_folder: str
@@ -62,6 +65,8 @@ def make_dataset(
     max_seconds: float = float("inf"),
     max_unspellable: float = 0.1,
     only_readable: bool = False,
+    needs_text: bool = True,
+    max_tokens: Optional[int] = None,
 ) -> SpeechDataset:
     """Makes a dataset of a CSV file, the longest utterance first.
 
@@ -82,6 +87,11 @@ def make_dataset(
         Share of the words that the vocabulary may be unable to spell.
     only_readable : bool
         Whether all audio is read first, and what cannot be is left out.
+    needs_text : bool
+        Whether an utterance without a reference is a problem.
+    max_tokens : int, optional
+        Utterances whose reference has more target ids are left out, and
+        named in the log.
 
     Returns
     -------
@@ -94,8 +104,12 @@ def make_dataset(
         If the file has a problem (named by line and id), no utterance is
         left, or the vocabulary does not fit.
     """
-    found = read_references(Path(csv), data_root, task, max_unspellable)
+    found = read_references(
+        Path(csv), data_root, task, max_unspellable, needs_text
+    )
     items = _by_length(found, max_seconds)
+    if max_tokens is not None:
+        items = _writable(found._replace(items=items), task, max_tokens)
     if only_readable:
         items = _readable(found._replace(items=items))
     if not items:
@@ -106,49 +120,31 @@ def make_dataset(
     return dataset
 
 
-def make_unlabelled(
-    csv: Path,
+def read_references(
+    path: Path,
     data_root: str,
     task: References,
-    sample_rate: int,
-    max_seconds: float = float("inf"),
-) -> SpeechDataset:
-    """Makes a dataset of the audio of a CSV file alone; see `make_dataset`.
-
-    Returns
-    -------
-    SpeechDataset
-        Items: id, sig [S].
-    """
-    found = read_rows(csv, data_root, task.column, needs_text=False)
-    _check_rows(found)
-    dataset = SpeechDataset(_by_length(found, max_seconds), str(csv))
-    add_pipelines(dataset, task, sample_rate)
-    dataset.set_output_keys(["id", "sig"])
-    return dataset
-
-
-def _check_rows(found: Rows) -> None:
-    """Raises the first problem of a CSV file, and says how many it has."""
-    if found.problems:
-        more = len(found.problems) - 1
-        raise ValueError(
-            found.problems[0] + f" (and {more} more problems)" * (more > 0)
-        )
-
-
-def read_references(
-    path: Path, data_root: str, task: References, max_unspellable: float = 0.1
+    max_unspellable: float = 0.1,
+    needs_text: bool = True,
 ) -> Rows:
     """Reads a CSV file whose references a task can meet; opens no audio.
+
+    Arguments
+    ---------
+    needs_text : bool
+        Whether an utterance without a reference is a problem.
 
     Raises
     ------
     ValueError
         If the file has a problem, or the vocabulary does not fit.
     """
-    found = read_rows(path, str(data_root), task.column)
-    _check_rows(found)
+    found = read_rows(path, str(data_root), task.column, needs_text)
+    if found.problems:
+        more = len(found.problems) - 1
+        raise ValueError(
+            found.problems[0] + f" (and {more} more problems)" * (more > 0)
+        )
     references = {n: item[task.column] for n, item in found.items.items()}
     check_references(references, task, str(path), max_unspellable)
     return found
@@ -165,6 +161,32 @@ def _by_length(found: Rows, max_seconds: float) -> dict[str, dict[str, Any]]:
             len(pairs) - len(items),
             len(pairs),
             max_seconds,
+        )
+    return items
+
+
+def _writable(
+    found: Rows, task: References, max_tokens: int
+) -> dict[str, dict[str, Any]]:
+    """The utterances whose reference is not too long for a decoder."""
+    items, long = {}, []
+    for name, item in found.items.items():
+        text = task.text(item[task.column])
+        # A token holds a byte at least: most need not be encoded.
+        is_short = len(text.encode()) < max_tokens
+        if is_short or len(task.encode(text)) <= max_tokens:
+            items[name] = item
+        else:
+            long.append(name)
+    if long:
+        logger.warning(
+            "%s: %d of %d transcripts have more than the %d tokens that the "
+            "decoder has positions for, and are left out: %s",
+            found.path,
+            len(long),
+            len(found.items),
+            max_tokens,
+            ", ".join(long[:SHOWN]) + ", ..." * (len(long) > SHOWN),
         )
     return items
 

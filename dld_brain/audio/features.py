@@ -5,6 +5,7 @@ counts frames, so that an utterance has as many in a batch as alone.
 """
 
 from collections.abc import Mapping
+from math import inf
 from typing import Optional
 
 import torch
@@ -32,6 +33,9 @@ class LogMel(Fbank):
         Rate of the audio, Hz.
     hop_length : float
         From one frame to the next, ms.
+    top_db : float, optional
+        Nothing is quieter than this below the loudest of the input, dB; as
+        it is if not given, where a frame depends on none behind it.
 
     Example
     -------
@@ -50,6 +54,7 @@ class LogMel(Fbank):
         n_mels: int = 80,
         win_length: float = 20,
         hop_length: float = 10,
+        top_db: Optional[float] = 80.0,
     ) -> None:
         super().__init__(
             sample_rate=sample_rate,
@@ -58,6 +63,7 @@ class LogMel(Fbank):
             win_length=win_length,
             hop_length=hop_length,
         )
+        self.compute_fbanks.top_db = inf if top_db is None else top_db
         self.n_features = n_mels
         self.hop_samples = round(sample_rate * hop_length / 1000)
 

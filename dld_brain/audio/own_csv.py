@@ -34,7 +34,7 @@ def prepare_own(
         Whether audio is read to its end, and not its header alone; what
         fails in training is left out.
     needs_text : bool
-        Whether every utterance has to have a reference.
+        Whether an utterance without a reference is a problem.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def prepare_own(
         # What it holds counts, also where it was itself made by a run.
         options = {"column": column, "source": digest_of_file(source)}
         if not needs_text:
-            options["needs_text"] = needs_text
+            options["needs_text"] = str(needs_text)
         if not missing_splits(
             csv_folder,
             [split],

@@ -49,7 +49,7 @@ def write_split(
     options : mapping, optional
         What else the file depends on; as `missing_splits` was told.
     needs_text : bool
-        Whether an utterance without transcript is a problem.
+        Whether an utterance without a transcript is a problem.
 
     Raises
     ------
@@ -60,13 +60,14 @@ def write_split(
     clips = find_clips(utterances, name, workers, decode_audio)
     problems = list(problems)
     problems += [found for found in clips if isinstance(found, str)]
-    mute = {u.id for u in utterances if needs_text and _is_mute(u)}
-    problems += [f"{u.name}: no transcript" for u in utterances if u.id in mute]
+    mute = [u for u in utterances if needs_text and _is_mute(u)]
+    problems += [f"{u.name}: no transcript" for u in mute]
     problems += repeated_ids(utterances)
     report_problems(name, problems, allow_problems)
     found: dict[str, tuple[Utterance, Clip]] = {}
     for utterance, clip in zip(utterances, clips):
-        if isinstance(clip, Clip) and utterance.id not in mute:
+        is_told = not (needs_text and _is_mute(utterance))
+        if isinstance(clip, Clip) and is_told:
             found.setdefault(utterance.id, (utterance, clip))
     if not found:
         raise CorpusError(f"{name}: no utterance found")

@@ -1,239 +1,218 @@
-"""A folder of recordings without transcripts, cut and split for training."""
+"""Recordings without a transcript: found, and cut at pauses.
+
+What makes CSV files of a folder that holds nothing but audio.
+"""
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Optional, Union
 
 import numpy as np
 
-from dld_brain.audio.clips import Utterance, frames_and_rate
-from dld_brain.audio.csv_files import csv_name
-from dld_brain.audio.decode import ENDINGS
-from dld_brain.audio.preparation import missing_splits, write_split
-from dld_brain.audio.reader import read_audio
-from dld_brain.audio.text_files import CorpusError, visible_files
-from dld_brain.audio.vad import HOP, PAUSE, Span, find_speech, levels
+from dld_brain.audio.clips import Utterance
+from dld_brain.audio.preparation import (
+    missing_splits,
+    report_problems,
+    write_split,
+)
+from dld_brain.audio.reader import read_file
+from dld_brain.audio.recording_splits import Recording, find_parts, top_folder
+from dld_brain.audio.text_files import visible_files
+from dld_brain.audio.vad import HOP, Span, find_speech, levels
 from speechbrain.utils.logger import get_logger
 from speechbrain.utils.parallel import get_available_cpu_count, parallel_map
 
 logger = get_logger(__name__)
 
-#: Rate at which pauses are looked for, Hz.
-RATE = 16000
-#: One recording in so many is development speech, and one is test speech.
-PARTS = 10
-#: Shorter pieces of speech are left out, s: coughs, a click.
-SHORTEST = 0.5
-#: Speech without a pause is cut where it is softest in the last of so many
-#: parts of the longest piece.
-LAST_PART = 4
+#: Endings of files that are taken, in lower case.
+ENDINGS = (".wav", ".flac", ".mp3", ".ogg", ".opus")
+#: Segments of a long file: a shorter one is no speech to learn from, and a
+#: longer pause parts two; s.
+SHORTEST, LONGEST_GAP = 0.5, 2.0
 
 
 def find_recordings(folder: Union[str, Path]) -> list[Path]:
-    """The audio files below a folder, in the order of their names."""
-    found = visible_files(Path(folder), "**/*")
-    return [p for p in found if p.suffix.lower() in ENDINGS and p.is_file()]
-
-
-def are_recordings(folder: Union[str, Path], splits: Sequence[str]) -> bool:
-    """Whether a folder holds audio, and no CSV file of any of the splits."""
-    if any(Path(folder, csv_name(split)).exists() for split in splits):
-        return False
-    return bool(find_recordings(folder))
+    """Audio files below a folder in order, without hidden ones."""
+    return [
+        path
+        for path in visible_files(Path(folder), "**/*")
+        if path.suffix.lower() in ENDINGS and path.is_file()
+    ]
 
 
 def prepare_recordings(
     data_folder: str,
     csv_folder: str,
     splits: Sequence[str],
-    roles: Mapping[str, Sequence[str]],
-    longest: float,
+    max_seconds: float,
+    roles: Sequence[Sequence[str]],
     allow_problems: bool = False,
     workers: Optional[int] = None,
+    decode_audio: bool = True,
 ) -> None:
-    """Cuts recordings at their pauses, and writes the CSV file of each split.
+    """Writes CSV files, without transcripts, of a folder of audio.
 
-    References are empty. Recordings are split by the folders that the data
-    folder holds where there are 10 or more, else by files, else by pieces.
+    A folder that is called as a split is that split; else files are split
+    by `split_in_three`.
 
     Arguments
     ---------
     splits : sequence of str
-        Those that are to be there.
-    roles : mapping of str to sequence of str
-        The split that is for "train", "valid" and "test".
-    longest : float
-        Of a piece, s.
-    allow_problems : bool
-        Whether files that cannot be read are left out.
+        That are written.
+    max_seconds : float
+        Longer files are cut at pauses, s.
+    roles : sequence of sequence of str
+        Names of the splits that are trained on, of development, of test.
 
     Raises
     ------
-    ValueError
-        If a role has not one split.
     CorpusError
-        If a file cannot be read, or there is too little speech.
+        If there is too little speech to split, or a file has a problem.
     """
-    names = {role: _only(role, given) for role, given in roles.items()}
-    options = {
-        "longest": longest,
-        "roles": sorted(names.items()),
-        "allow_problems": allow_problems,
-        "decode_audio": False,
-    }
-    if not missing_splits(csv_folder, list(splits), data_folder, **options):
+    options = {"max_seconds": max_seconds, "roles": [*map(list, roles)]}
+    made_of = {"allow_problems": allow_problems, "decode_audio": decode_audio}
+    if not missing_splits(
+        csv_folder, list(splits), data_folder, **made_of, **options
+    ):
         return
-    pieces, problems = _cut_all(data_folder, longest, workers)
-    for role, utterances in parted(pieces, data_folder).items():
+    paths = find_recordings(data_folder)
+    found = read_recordings(paths, max_seconds, workers)
+    problems = [text for text in found if isinstance(text, str)]
+    report_problems("recordings", problems, allow_problems)
+    recordings = [r for r in found if isinstance(r, Recording)]
+    _log_what_was_cut(recordings)
+    parts = find_parts(recordings, Path(data_folder), roles)
+    for split in splits:
         write_split(
-            Path(csv_folder, csv_name(names[role])),
-            utterances,
+            Path(csv_folder, f"{split}.csv"),
+            utterances_of(parts.get(split, []), Path(data_folder)),
             data_folder,
-            problems if role == "train" else (),
+            (),
             allow_problems,
             workers,
-            decode_audio=False,  # it was, for its pauses
-            options={k: options[k] for k in ("longest", "roles")},
+            decode_audio,
+            options,
             needs_text=False,
         )
 
 
-def _only(role: str, splits: Sequence[str]) -> str:
-    """The one split of a role."""
-    if len(splits) != 1:
-        raise ValueError(
-            f"`{role}_splits` of a folder of recordings must be one name, but "
-            f"are {', '.join(splits) or 'none'}: recordings are split here"
-        )
-    return splits[0]
-
-
-def _cut_all(
-    data_folder: str, longest: float, workers: Optional[int]
-) -> tuple[list[Utterance], list[str]]:
-    """The pieces of all recordings, and what is wrong with some."""
-    paths = find_recordings(data_folder)
+def read_recordings(
+    paths: Sequence[Path], max_seconds: float, workers: Optional[int] = None
+) -> list[Union[Recording, str]]:
+    """Finds the speech of files in parallel, with a bar; or what is wrong."""
     with ThreadPoolExecutor(workers or get_available_cpu_count()) as executor:
-        cut = parallel_map(
-            functools.partial(_cut, folder=data_folder, longest=longest),
-            paths,
-            executor=executor,
-            progress_bar_kwargs={"desc": "recordings", "total": len(paths)},
-        )
-        found = list(cut)
-    problems = [each for each in found if isinstance(each, str)]
-    pieces = [u for each in found if isinstance(each, list) for u in each]
-    return pieces, problems
-
-
-def _cut(
-    path: Path, folder: str, longest: float
-) -> Union[list[Utterance], str]:
-    """The pieces of a recording, or what is wrong with it."""
-    name = path.relative_to(folder).as_posix()
-    try:
-        n_samples, rate = frames_and_rate(path)
-        samples, _ = read_audio(path, to_rate=RATE)
-    except (ValueError, OSError) as error:
-        return f"{name}: {error}"[:320]
-    found = []
-    for span in pieces_of(samples[:, 0].numpy(), RATE, longest):
-        start = span.start * rate // RATE
-        stop = min(span.stop * rate // RATE, n_samples)
-        found.append(
-            Utterance(
-                f"{name}:{span.start / RATE:.2f}",
-                path,
-                name.split("/")[0] if "/" in name else "",
-                "",
-                samples=(start, stop),
+        return list(
+            parallel_map(
+                functools.partial(_read, max_seconds=max_seconds),
+                paths,
+                executor=executor,
+                progress_bar_kwargs={
+                    "desc": "pauses of recordings",
+                    "total": len(paths),
+                },
             )
         )
-    return found
 
 
-def pieces_of(samples: np.ndarray, rate: int, longest: float) -> list[Span]:
-    """Speech in pieces: as long as they may be, cut at pauses.
+def _read(path: Path, max_seconds: float) -> Union[Recording, str]:
+    """The speech of a file, or what is wrong with it."""
+    try:
+        samples, rate = read_file(path)
+    except (ValueError, OSError) as error:
+        return f"{path}: {error}"
+    found = segments_of(samples[:, 0].numpy(), rate, max_seconds)
+    return Recording(path, rate, found)
+
+
+def segments_of(
+    samples: np.ndarray, rate: int, max_seconds: float
+) -> list[tuple[int, int]]:
+    """Segments that are no longer than so many seconds, cut at pauses.
+
+    Speech without a pause is cut where it is softest in the second half of
+    what may be.
 
     Arguments
     ---------
     samples : numpy.ndarray
         [S].
-    longest : float
-        Of a piece, s.
+
+    Returns
+    -------
+    list of tuple of int
+        First sample and the one behind the last; all of it where it is
+        short, none where nobody speaks.
 
     Example
     -------
-    >>> pieces_of(np.zeros(16000), 16000, longest=28.0)
-    []
+    >>> rhythm = 0.1 + 0.1 * (np.arange(48000) // 1600 % 2)
+    >>> speech = rhythm * np.random.default_rng(0).standard_normal(48000)
+    >>> speech[16000:32000] = 0
+    >>> segments_of(speech, 16000, 10.0)
+    [(0, 48000)]
+    >>> len(segments_of(speech, 16000, 2.0))
+    2
     """
-    most, found = round(longest * rate), []
-    for span in find_speech(samples, rate, "energy", PAUSE):
-        for part in _short_enough(samples, rate, span, most):
-            if found and part.stop - found[-1].start <= most:
-                found[-1] = Span(found[-1].start, part.stop)
-            else:
-                found.append(part)
-    return [s for s in found if s.stop - s.start >= SHORTEST * rate]
+    speech, longest = find_speech(samples, rate), round(max_seconds * rate)
+    if speech and len(samples) <= longest:
+        return [(0, len(samples))]
+    pieces = [p for s in speech for p in _pieces(samples, rate, s, longest)]
+    joined: list[tuple[int, int]] = []
+    for start, stop in pieces:
+        last = joined[-1] if joined else (-len(samples), -len(samples))
+        fits = stop - last[0] <= longest
+        if joined and fits and start - last[1] <= LONGEST_GAP * rate:
+            joined[-1] = (last[0], stop)
+        else:
+            joined.append((start, stop))
+    return [(a, b) for a, b in joined if b - a >= SHORTEST * rate]
 
 
-def _short_enough(
-    samples: np.ndarray, rate: int, span: Span, most: int
-) -> list[Span]:
-    """A stretch without a pause, cut where it is softest if it is too long."""
-    found = []
-    while span.stop - span.start > most:
-        # What is left is long enough to be kept.
-        last = min(span.start + most, span.stop - round(SHORTEST * rate))
-        first = last - most // LAST_PART
-        softest = levels(samples[first:last], rate).argmin()
-        cut = first + int(softest) * round(HOP * rate)
-        found.append(Span(span.start, cut))
-        span = Span(cut, span.stop)
-    return [*found, span]
+def _pieces(
+    samples: np.ndarray, rate: int, span: Span, longest: int
+) -> list[tuple[int, int]]:
+    """Cuts a stretch of speech where it is softest, as long as it must be."""
+    start, found = span.start, []
+    while span.stop - start > longest:
+        half = start + longest // 2
+        softest = int(levels(samples[half : start + longest], rate).argmin())
+        cut = min(half + round(softest * HOP * rate), start + longest)
+        found.append((start, cut))
+        start = cut
+    return [*found, (start, span.stop)]
 
 
-def parted(
-    pieces: Sequence[Utterance], data_folder: str
-) -> dict[str, list[Utterance]]:
-    """Splits pieces of recordings; a line says by what.
-
-    Raises
-    ------
-    CorpusError
-        If there are too few.
-    """
-    kind, units = _units(pieces)
-    places = {unit: i for i, unit in enumerate(dict.fromkeys(units))}
-    if len(places) < PARTS:
-        raise CorpusError(
-            f"{data_folder} must hold at least {PARTS} pieces of speech, but "
-            f"holds {len(pieces)}: record more, or give CSV files"
-        )
-    found: dict[str, list[Utterance]] = {"train": [], "valid": [], "test": []}
-    role = {PARTS - 2: "valid", PARTS - 1: "test"}
-    for piece, unit in zip(pieces, units):
-        found[role.get(places[unit] % PARTS, "train")].append(piece)
+def _log_what_was_cut(recordings: Sequence[Recording]) -> None:
+    """Logs files, hours, and files in which nobody speaks."""
+    silent = [r.path for r in recordings if not r.segments]
     logger.info(
-        "%s: %d recordings in %d pieces; of every %d %s one is for "
-        "development and one for testing",
-        data_folder,
-        len({piece.wav for piece in pieces}),
-        len(pieces),
-        PARTS,
-        kind,
+        "%d recordings: %d segments, %.2f h",
+        len(recordings),
+        sum(len(r.segments) for r in recordings),
+        sum(r.seconds for r in recordings) / 3600,
     )
-    return found
+    if silent:
+        logger.warning(
+            "%d recordings without speech are left out, the first: %s",
+            len(silent),
+            silent[0],
+        )
 
 
-def _units(pieces: Sequence[Utterance]) -> tuple[str, list[str]]:
-    """The largest units of which there are enough, and that of each piece."""
-    folders = [piece.speaker for piece in pieces]
-    if all(folders) and len(set(folders)) >= PARTS:
-        return "folders", folders
-    files = [str(piece.wav) for piece in pieces]
-    if len(set(files)) >= PARTS:
-        return "files", files
-    return "pieces of the same files", [piece.id for piece in pieces]
+def utterances_of(
+    recordings: Iterable[Recording], folder: Path
+) -> list[Utterance]:
+    """The rows of a CSV file: a segment each, without a transcript."""
+    return [
+        Utterance(
+            f"{one.path.relative_to(folder).as_posix()}@{start}",
+            one.path,
+            top_folder(one.path, folder),
+            "",
+            samples=(start, stop),
+        )
+        for one in recordings
+        for start, stop in one.segments
+    ]

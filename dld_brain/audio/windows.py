@@ -10,37 +10,21 @@ from typing import NamedTuple, Optional
 import numpy as np
 
 from dld_brain.audio.checks import warn
-from dld_brain.audio.vad import LONG_PAUSE, PAUSE, find_speech
+from dld_brain.audio.vad import (
+    FRAME,
+    HOP,
+    LONG_PAUSE,
+    PAUSE,
+    find_speech,
+    levels,
+)
+from dld_brain.audio.window_limits import Limits
 
-#: Longest window, s.
-LONGEST = 20.0
-#: What of a window is context alone on either side: so many seconds at most,
-#: and no more than this share of it.
-CONTEXT, CONTEXT_SHARE = 2.0, 1 / 6
 #: Windows of one batch, padding included, s.
 BATCH = 60.0
-
-
-class Limits(NamedTuple):
-    """What windows a model can be given.
-
-    Arguments
-    ---------
-    whole : int
-        Speech without a pause that is no longer is encoded at once, as is.
-    longest, shortest : int
-        Of a window.
-    context : int
-        What at least two neighbours see of each other's side.
-    step : int
-        How much further one frame of the output is than the frame before.
-    """
-
-    whole: int
-    longest: int
-    shortest: int
-    context: int
-    step: int
+#: What is softest for so long is no stop inside a word, s: those of English
+#: are closed for 0.05 to 0.1 s.
+QUIET = 0.2
 
 
 class Window(NamedTuple):
@@ -55,25 +39,6 @@ class Window(NamedTuple):
     start: int
     stop: int
     is_last: bool
-
-
-def limits(
-    longest_utterance: Optional[float], rate: int, shortest: int, step: int
-) -> Limits:
-    """Limits of a model by the longest utterance of its training, s.
-
-    At least 1 s, and `LONGEST` where that is less or not known.
-
-    Example
-    -------
-    >>> limits(6.0, 16000, shortest=960, step=640)
-    Limits(whole=96000, longest=96000, shortest=960, context=16000, step=640)
-    """
-    seconds = min(LONGEST, max(1.0, longest_utterance or LONGEST))
-    context = min(CONTEXT, CONTEXT_SHARE * seconds)
-    longest = max(round(seconds * rate), shortest, 8 * step)
-    whole = max(longest, round((longest_utterance or 0) * rate))
-    return Limits(whole, longest, shortest, round(context * rate), step)
 
 
 def find_windows(
@@ -109,6 +74,8 @@ def find_windows(
     if n_samples <= limits.whole:
         return cut(speech, n_samples, limits._replace(longest=limits.whole))
     windows = cut(speech, n_samples, limits)
+    if limits.is_asked:
+        return windows
     warn(
         f"{name}: its {n_samples / rate:.1f} s are longer than what the model "
         f"was trained on ({limits.whole / rate:.1f} s): encoded in "
@@ -156,9 +123,33 @@ def cut(
     return found
 
 
+def quietest(samples: np.ndarray, rate: int) -> int:
+    """The middle of the softest `QUIET` seconds, a place to cut.
+
+    Arguments
+    ---------
+    samples : numpy.ndarray
+        [S].
+
+    Example
+    -------
+    >>> samples = np.random.default_rng(0).standard_normal(32000)
+    >>> samples[16000:20000] *= 0.01
+    >>> abs(quietest(samples, 16000) - 18000) < 0.1 * 16000
+    True
+    """
+    if len(samples) <= QUIET * rate:
+        return len(samples) // 2
+    power = 10 ** (levels(samples, rate) / 10)
+    width = min(len(power), round(QUIET / HOP))
+    means = np.lib.stride_tricks.sliding_window_view(power, width).mean(axis=1)
+    middle = (int(means.argmin()) + (width - 1) / 2) * HOP + FRAME / 2
+    return min(round(middle * rate), len(samples))
+
+
 def _starts(length: int, limits: Limits) -> list[int]:
     """Where the windows of a stretch begin, evenly, from its start."""
-    _, longest, _, context, step = limits
+    _, longest, _, context, step, _ = limits
     if length <= longest:
         return [0]
     rest = length - longest + step - 1  # the last begins on a step, too

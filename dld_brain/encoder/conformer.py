@@ -8,10 +8,18 @@ import torch.nn.functional as F
 from torch import nn
 
 from dld_brain.audio.lengths import padding_mask
+from dld_brain.encoder.chunks import (
+    ChunkMask,
+    bounded_convolution,
+    depthwise_convolution,
+    seen_keys,
+)
 from dld_brain.encoder.encoder import DynamicEncoder
 from dld_brain.encoder.family import Body
 from speechbrain.lobes.models.transformer.Conformer import ConformerEncoderLayer
 
+#: What the stem may add to say where a frame is.
+POSITIONS = ("sinusoidal", "none")
 #: What may stand behind each convolution of the stem.
 ACTIVATIONS = {"gelu": nn.GELU, "identity": nn.Identity}
 
@@ -38,6 +46,9 @@ class ConformerLayer(ConformerEncoderLayer):
     >>> layer(torch.randn(2, 10, 16)).shape
     torch.Size([2, 10, 16])
     """
+
+    #: It can run in chunks; see dld_brain.encoder.chunks.
+    has_chunks = True
 
     def __init__(
         self,
@@ -71,7 +82,10 @@ class ConformerLayer(ConformerEncoderLayer):
         return self.norm2
 
     def forward(
-        self, x: torch.Tensor, padding: Optional[torch.Tensor] = None
+        self,
+        x: torch.Tensor,
+        padding: Optional[torch.Tensor] = None,
+        chunks: Optional[ChunkMask] = None,
     ) -> torch.Tensor:
         """Half feed-forward, attention, convolution, half feed-forward, norm.
 
@@ -83,6 +97,8 @@ class ConformerLayer(ConformerEncoderLayer):
             Input, [B, T, D].
         padding : torch.Tensor, optional
             [B, T], true where a frame is padding.
+        chunks : ChunkMask, optional
+            What a frame sees, where it is not the whole utterance.
 
         Returns
         -------
@@ -90,8 +106,8 @@ class ConformerLayer(ConformerEncoderLayer):
             Output, [B, T, D].
         """
         x = x + 0.5 * self._feed_forward(x, self.ffn_module1)
-        x = x + self._attend(self.norm1(x), padding)
-        x = x + self._convolve(x, padding)
+        x = x + self._attend(self.norm1(x), padding, chunks)
+        x = x + self._convolve(x, padding, chunks)
         return self.norm2(x + 0.5 * self._feed_forward(x, self.ffn_module2))
 
     @staticmethod
@@ -105,18 +121,38 @@ class ConformerLayer(ConformerEncoderLayer):
         norm, positionwise, dropout = module
         return dropout(positionwise.ffn(norm(x)))
 
-    def _attend(
-        self, x: torch.Tensor, padding: Optional[torch.Tensor]
-    ) -> torch.Tensor:
-        """Self-attention over the valid frames, [B, T, D] -> [B, T, D]."""
+    def project(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """Queries, keys, values: [B, T, D] -> 3 of [B, H, T, D / H]."""
         attention = self.mha_layer.att
         qkv = F.linear(x, attention.in_proj_weight, attention.in_proj_bias)
-        # [B, T, 3 D] -> 3 of [B, H, T, D / H]
-        q, k, v = (
+        return [
             part.unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
             for part in qkv.chunk(3, dim=-1)
-        )
-        keep = None if padding is None else ~padding[:, None, None, :]
+        ]
+
+    def _attend(
+        self,
+        x: torch.Tensor,
+        padding: Optional[torch.Tensor],
+        chunks: Optional[ChunkMask],
+    ) -> torch.Tensor:
+        """Self-attention over the valid frames, [B, T, D] -> [B, T, D]."""
+        q, k, v = self.project(x)
+        if chunks is not None:
+            keep = seen_keys(chunks.seen, padding)
+        else:
+            keep = None if padding is None else ~padding[:, None, None, :]
+        return self.attend(q, k, v, keep)
+
+    def attend(
+        self,
+        q: torch.Tensor,
+        k: torch.Tensor,
+        v: torch.Tensor,
+        keep: Optional[torch.Tensor] = None,
+    ) -> torch.Tensor:
+        """Attention, 3 of [B, H, T, D / H] -> [B, T, D]."""
+        attention = self.mha_layer.att
         dropout_p = attention.dropout if self.training else 0.0
         x = F.scaled_dot_product_attention(
             q, k, v, attn_mask=keep, dropout_p=dropout_p
@@ -124,25 +160,32 @@ class ConformerLayer(ConformerEncoderLayer):
         return attention.out_proj(x.transpose(1, 2).flatten(2))
 
     def _convolve(
-        self, x: torch.Tensor, padding: Optional[torch.Tensor]
+        self,
+        x: torch.Tensor,
+        padding: Optional[torch.Tensor],
+        chunks: Optional[ChunkMask],
     ) -> torch.Tensor:
         """Convolution module, [B, T, D] -> [B, T, D]."""
         module = self.convolution_module
-        pointwise, depthwise = module.bottleneck[0], module.conv
+        x = self.bottleneck(x)
+        if padding is not None:
+            x = x.masked_fill(padding.unsqueeze(-1), 0.0)
+        if chunks is not None:
+            x = bounded_convolution(x, module.conv, chunks.size)
+        else:
+            x = depthwise_convolution(
+                x.transpose(1, 2), module.conv, module.padding
+            ).transpose(1, 2)
+        return module.after_conv(x)
+
+    def bottleneck(self, x: torch.Tensor) -> torch.Tensor:
+        """What stands in front of the convolution, [B, T, D] -> [B, T, D]."""
+        module = self.convolution_module
+        pointwise = module.bottleneck[0]
         x = F.linear(
             module.layer_norm(x), pointwise.weight.squeeze(-1), pointwise.bias
         )
-        x = F.glu(x, dim=-1)
-        if padding is not None:
-            x = x.masked_fill(padding.unsqueeze(-1), 0.0)
-        x = F.conv2d(
-            x.transpose(1, 2).unsqueeze(2),  # [B, T, D] -> [B, D, 1, T]
-            depthwise.weight.unsqueeze(2),
-            depthwise.bias,
-            padding=(0, module.padding),
-            groups=depthwise.groups,
-        )
-        return module.after_conv(x.squeeze(2).transpose(1, 2))
+        return F.glu(x, dim=-1)
 
 
 def conformer_layers(
@@ -177,6 +220,10 @@ class ConvStem(nn.Module):
     ---------
     activation : type
         Class of the module behind each convolution.
+    has_positions : bool
+        Whether sinusoidal positions are added; without them it is the
+        layers' convolutions that tell before from behind, and a stream has
+        no end.
 
     Example
     -------
@@ -195,11 +242,13 @@ class ConvStem(nn.Module):
         d_model: int,
         dropout: float = 0.0,
         activation: type[nn.Module] = nn.GELU,
+        has_positions: bool = True,
     ) -> None:
         super().__init__()
         self.conv1 = nn.Conv1d(n_mels, d_model, self.KERNEL, self.STRIDE)
         self.conv2 = nn.Conv1d(d_model, d_model, self.KERNEL, self.STRIDE)
         self.activation = activation()
+        self.has_positions = has_positions
         self.drop = nn.Dropout(dropout)
 
     @property
@@ -233,22 +282,35 @@ class ConvStem(nn.Module):
         padding = padding_mask(lengths, feats.shape[1]).unsqueeze(-1)
         feats = feats.masked_fill(padding, 0.0)
         missing = max(0, self.min_frames - feats.shape[1])
-        x = F.pad(feats, (0, 0, 0, missing)).transpose(1, 2)  # [B, F, T]
+        x = self.subsample(F.pad(feats, (0, 0, 0, missing)))
+        for _ in (self.conv1, self.conv2):
+            lengths = (lengths - self.KERNEL) // self.STRIDE + 1
+        if self.has_positions:
+            x = x + sinusoidal_positions(x.shape[1], x.shape[2]).to(x)
+        return self.drop(x), lengths.clamp(min=1)
+
+    def subsample(self, feats: torch.Tensor) -> torch.Tensor:
+        """The convolutions, [B, T, F] -> [B, T', D], T at least 7."""
+        x = feats.transpose(1, 2)  # [B, F, T]
         for conv in (self.conv1, self.conv2):
             x = self.activation(conv(x))
-            lengths = (lengths - self.KERNEL) // self.STRIDE + 1
         # [B, D, T'] -> [B, T', D], laid out so: the layers keep the strides
         # of their input, and matrix products of others are slow.
-        x = x.transpose(1, 2).contiguous()
-        positions = sinusoidal_positions(x.shape[1], x.shape[2]).to(x)
-        return self.drop(x + positions), lengths.clamp(min=1)
+        return x.transpose(1, 2).contiguous()
 
 
-def sinusoidal_positions(n_frames: int, d_model: int) -> torch.Tensor:
+def sinusoidal_positions(
+    n_frames: int, d_model: int, first: int = 0
+) -> torch.Tensor:
     """Positions of "Attention is all you need", section 3.5, of any length.
 
     SpeechBrain's `PositionalEncoding` gives the same up to a fixed length,
     beyond which a model that has it cannot go.
+
+    Arguments
+    ---------
+    first : int
+        The position that is counted from.
 
     Returns
     -------
@@ -261,7 +323,7 @@ def sinusoidal_positions(n_frames: int, d_model: int) -> torch.Tensor:
     tensor([[0., 1., 0., 1.]])
     """
     rates = 10000.0 ** (-torch.arange(0, d_model, 2) / d_model)
-    angles = torch.arange(n_frames).unsqueeze(1) * rates
+    angles = torch.arange(first, first + n_frames).unsqueeze(1) * rates
     return torch.stack((angles.sin(), angles.cos()), dim=-1).flatten(1)
 
 
@@ -279,6 +341,7 @@ def conformer_encoder(
     closed: str = "identity",
     per_depth: str = "none",
     router: Union[str, Mapping[str, Any]] = "none",
+    positions: str = "sinusoidal",
 ) -> DynamicEncoder:
     """Makes the paper's dynamic encoder.
 
@@ -296,6 +359,8 @@ def conformer_encoder(
         What each depth has of its own; see `make_per_depth`.
     router : mapping or str
         What may decide which layers run; see `make_router`.
+    positions : str
+        What the stem adds: sinusoidal, or none.
 
     Raises
     ------
@@ -314,9 +379,20 @@ def conformer_encoder(
             f"`stem_activation` must be one of {', '.join(ACTIVATIONS)}, but "
             f"is {stem_activation!r}"
         )
+    if positions not in POSITIONS:
+        raise ValueError(
+            f"`positions` must be one of {', '.join(POSITIONS)}, but is "
+            f"{positions!r}"
+        )
     layers = conformer_layers(
         n_total, d_model, d_ffn, n_heads, kernel_size, dropout
     )
-    stem = ConvStem(n_mels, d_model, dropout, ACTIVATIONS[stem_activation])
+    stem = ConvStem(
+        n_mels,
+        d_model,
+        dropout,
+        ACTIVATIONS[stem_activation],
+        has_positions=positions != "none",
+    )
     body = Body(stem, layers, d_model)
     return body.with_head(vocab_size, task, closed, per_depth, router)

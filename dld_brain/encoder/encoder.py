@@ -7,9 +7,11 @@ import torch
 from torch import nn
 
 from dld_brain.audio.lengths import padding_mask
+from dld_brain.encoder.chunks import chunk_mask
 from dld_brain.encoder.routers.base import Decision, Router
 from dld_brain.encoder.stack import GatedLayers
 from dld_brain.gates.gates import Gates, Routed
+from speechbrain.utils.dynamic_chunk_training import DynChunkTrainConfig
 
 
 class EncoderOutput(NamedTuple):
@@ -107,6 +109,7 @@ class DynamicEncoder(nn.Module):
         feats: torch.Tensor,
         lengths: torch.Tensor,
         gates: Optional[Sequence[Union[Gates, Routed]]] = None,
+        chunks: Optional[DynChunkTrainConfig] = None,
         **given: Any,
     ) -> list[EncoderOutput]:
         """Computes log-probabilities at the depths that the gates give.
@@ -124,6 +127,9 @@ class DynamicEncoder(nn.Module):
         gates : sequence of Gates or Routed, optional
             Of each run the gates, or that the router decides; one run with
             all open if not given.
+        chunks : DynChunkTrainConfig, optional
+            What a frame sees, in chunks of frames T'; the whole utterance if
+            not given.
         **given
             What the head gets beside its input; see `Task.given`.
 
@@ -136,21 +142,25 @@ class DynamicEncoder(nn.Module):
             gates = [Gates.full(self.n_total)]
         x, lengths = self.stem(feats, lengths)
         fixed = [g for g in gates if not isinstance(g, Routed)]
-        context = self.context(x, lengths)
+        context = self.context(x, lengths, chunks)
         outputs = dict(self.layers.run_many(x, fixed, **context))
         heads = iter(
             self.run_head(outputs[run], lengths, g, **given)
             for run, g in enumerate(fixed)
         )
         return [
-            self.run_routed(x, lengths, g)
+            self.run_routed(x, lengths, g, chunks)
             if isinstance(g, Routed)
             else next(heads)
             for g in gates
         ]
 
     def run_routed(
-        self, x: torch.Tensor, lengths: torch.Tensor, routed: Routed
+        self,
+        x: torch.Tensor,
+        lengths: torch.Tensor,
+        routed: Routed,
+        chunks: Optional[DynChunkTrainConfig] = None,
     ) -> EncoderOutput:
         """Runs the layers that the router decides.
 
@@ -167,7 +177,7 @@ class DynamicEncoder(nn.Module):
                 "it, but has none: train one with --router=global"
             )
         decide = self.router.begin(x, lengths, routed)
-        context = self.context(x, lengths)
+        context = self.context(x, lengths, chunks)
         y, gates, rates = self.layers.run_routed(x, decide, **context)
         # What depths have of their own, a model with a router has not.
         out = self.run_head(y, lengths, Gates.full(self.n_total))
@@ -198,8 +208,11 @@ class DynamicEncoder(nn.Module):
         return self.layers(x, gates, **self.context(x, lengths))
 
     def context(
-        self, x: torch.Tensor, lengths: torch.Tensor
-    ) -> dict[str, Optional[torch.Tensor]]:
+        self,
+        x: torch.Tensor,
+        lengths: torch.Tensor,
+        chunks: Optional[DynChunkTrainConfig] = None,
+    ) -> dict[str, Any]:
         """What every layer gets beside its input.
 
         Arguments
@@ -211,9 +224,14 @@ class DynamicEncoder(nn.Module):
 
         Returns
         -------
-        dict of str to torch.Tensor
-            `padding`, [B, T'], and `bias`, [1, H, T', T'], where there is
-            one.
+        dict
+            `padding`, [B, T']; `bias`, [1, H, T', T'], and `chunks`, a
+            ChunkMask, where there is one.
+
+        Raises
+        ------
+        ValueError
+            If the layers know no chunks.
         """
         padding = padding_mask(lengths, x.shape[1])
         # Without a mask the attention takes its faster path.
@@ -221,7 +239,19 @@ class DynamicEncoder(nn.Module):
         context = {"padding": padding if is_padded else None}
         if self.bias is not None:
             context["bias"] = self.bias(x.shape[1])
+        if chunks is not None:
+            self.check_chunks()
+            context["chunks"] = chunk_mask(x, chunks)
         return context
+
+    def check_chunks(self) -> None:
+        """Raises unless the layers can run in chunks."""
+        if not all(getattr(m, "has_chunks", False) for m in self.layers.layers):
+            raise ValueError(
+                "a model that runs in chunks must be a Conformer of hparams/"
+                "conformer_*.yaml, whose layers know chunks, but is another: "
+                "stream it by a sliding window (`window=10`)"
+            )
 
     def run_head(
         self, x: torch.Tensor, lengths: torch.Tensor, gates: Gates

@@ -71,14 +71,14 @@ class Report:
     unknown_labels : dict of str to dict of str to int, optional
         By test set, labels that training data has not and how often they
         are there; no answer is right.
-    without_reference : dict of str to int, optional
-        By test set, utterances that are judged by the teacher's transcripts.
     lm : dict, optional
         The language model that depths are scored with, too: `file`, `alpha`,
         `beta`.
     decoder : dict of str to list of DepthScore, optional
         By test set, the depths of the encoder with those of the decoder; see
         `decoder_grid`.
+    judged_by_teacher : list of str, optional
+        Splits without transcripts: their references are the teacher's.
     """
 
     experiment: str
@@ -104,9 +104,9 @@ class Report:
     escalation: Optional[dict[str, list[EscalationPoint]]] = None
     routing: Optional[dict[str, list[RoutingPoint]]] = None
     unknown_labels: Optional[dict[str, dict[str, int]]] = None
-    without_reference: Optional[dict[str, int]] = None
     lm: Optional[dict[str, Any]] = None
     decoder: Optional[dict[str, list[DepthScore]]] = None
+    judged_by_teacher: Optional[list[str]] = None
 
     @property
     def title(self) -> str:
@@ -152,7 +152,8 @@ class Report:
         """The scores alone: what a run ends with."""
         texts = [f"# {self.title}"]
         for name, scores in self.sets.items():
-            texts += [f"## {name}", *self.judged_by(name), table(scores)]
+            texts += [f"## {name}", *self.reference_sentence(name)]
+            texts.append(table(scores))
             if self.lm is not None:
                 texts += [self.lm_sentence(), lm_table(scores)]
             if self.decoder is not None:
@@ -164,13 +165,13 @@ class Report:
             texts.append(f"Teacher, {name}: {self.metric} {rate:.2f} %.")
         return "\n\n".join(texts) + "\n"
 
-    def judged_by(self, name: str) -> Iterator[str]:
-        """Says where nobody has transcribed a test set."""
-        if n := (self.without_reference or {}).get(name):
+    def reference_sentence(self, name: str) -> Iterator[str]:
+        """What a test set is scored against, where it is not what was said."""
+        if name in (self.judged_by_teacher or ()):
             yield (
-                f"Against the teacher's transcripts: nobody has transcribed "
-                f"{n} of these utterances. What the teacher has wrong is "
-                f"right here."
+                f"{self.metric} against the teacher's transcripts: nobody "
+                f"transcribed this speech. It says how far a depth is from "
+                f"the teacher, not how often it is right."
             )
 
     def lm_sentence(self) -> str:
@@ -195,7 +196,7 @@ class Report:
             yield f"Teacher, {name}: {self.metric} {rate:.2f} %."
         for name, scores in self.sets.items():
             yield f"## {name}"
-            yield from self.judged_by(name)
+            yield from self.reference_sentence(name)
             yield table(scores)
             yield "Where the work is (features count as stem, decoding as head):"
             yield parts_table(scores)

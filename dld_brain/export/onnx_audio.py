@@ -7,7 +7,8 @@ import numpy as np
 
 from dld_brain.audio.checks import LONGEST
 from dld_brain.audio.decode import decode
-from dld_brain.audio.windows import Limits, Window, find_windows, kept_frames
+from dld_brain.audio.window_limits import Limits
+from dld_brain.audio.windows import Window, find_windows, kept_frames
 
 
 def read_audio(

@@ -20,7 +20,8 @@ import numpy as np
 import onnxruntime
 import sentencepiece
 
-from dld_brain.audio.windows import limits
+from dld_brain.audio.interrupted import Interrupted, keeping
+from dld_brain.audio.window_limits import limits
 from dld_brain.export.onnx_audio import read_audio, stretches
 from dld_brain.files import manifest
 from dld_brain.files.console import (
@@ -28,6 +29,7 @@ from dld_brain.files.console import (
     SOME_FAILED,
     STATUSES,
     Parser,
+    add_windows,
     complain,
     fault_of,
     guarded,
@@ -168,6 +170,8 @@ class Recogniser:
                 f"`--n_layers` must be one of {', '.join(map(str, depths))}, "
                 f"but is {n_layers}"
             )
+        self.window_seconds = options.window
+        self.overlap_seconds = options.overlap
         self.graph = open_graph(folder, n_layers, options.int8, options.threads)
         path = folder / TOKENIZER
         try:
@@ -193,13 +197,21 @@ class Recogniser:
         return log_probs[0, : n_frames[0]]
 
     def transcribe(self, path: str) -> str:
-        """Transcribes a file."""
+        """Transcribes a file.
+
+        Raises
+        ------
+        Interrupted
+            At Ctrl-C, with the text of the stretches before it.
+        """
         told = self.settings
         window_limits = limits(
             told.longest_utterance,
             told.sample_rate,
             told.min_samples,
             told.samples_per_frame,
+            self.window_seconds,
+            self.overlap_seconds,
         )
         wav = read_audio(path, window_limits, told.sample_rate)
         outs = stretches(
@@ -210,8 +222,12 @@ class Recogniser:
             told.blank_id,
             path,
         )
-        ids = (greedy(out, told.blank_id) for out in outs)
-        return " ".join(filter(None, map(self.tokenizer.decode, ids)))
+        texts: list[str] = []
+        with keeping(texts):
+            for out in outs:
+                ids = greedy(out, told.blank_id)
+                texts.append(self.tokenizer.decode(ids))
+        return " ".join(filter(None, texts))
 
 
 def transcribe_all(options: argparse.Namespace) -> int:
@@ -224,6 +240,10 @@ def transcribe_all(options: argparse.Namespace) -> int:
             complain(fault_of(path, error))
             status = SOME_FAILED
             continue
+        except Interrupted as stopped:
+            if stopped.text:
+                say(path, stopped.text)
+            raise
         say(path, text)
     return status
 
@@ -242,6 +262,7 @@ def parser() -> argparse.ArgumentParser:
         "--n_layers", type=int, help="layers that run (default: the most)"
     )
     root.add_argument("--int8", action="store_true", help="the int8 graph")
+    add_windows(root)
     root.add_argument(
         "--threads", type=int, default=0, help="0: as onnxruntime has it"
     )

@@ -53,7 +53,9 @@ LOG_MELS = Front(
 )
 #: By the encoder that has it.
 FRONTS = {
-    "conformer": LOG_MELS,
+    "conformer": LOG_MELS._replace(
+        options={**LOG_MELS.options, "top_db": "top_db"}
+    ),
     "parakeet": Front(
         "ParakeetMel",
         {

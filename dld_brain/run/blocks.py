@@ -10,6 +10,7 @@ from dld_brain.run.checks import Weight, plain
 from dld_brain.run.choices import Choice
 from dld_brain.run.loggers import LOGGERS
 from dld_brain.search.strategies import STRATEGIES
+from dld_brain.training.chunks import ChunkSampler
 from dld_brain.training.schedules import SCHEDULES
 from speechbrain.decoders.ctc import CTCBeamSearcher
 
@@ -54,6 +55,9 @@ DECODING = Choice(
     noun="searches",
     paths=("kenlm_model_path",),
 )
+STREAMING = Choice(
+    "streaming", "kind", {"none": None, "chunks": ChunkSampler}, ("seed",)
+)
 LOGGER = Choice("logger", "kind", LOGGERS, ("folder",), noun="loggers")
 #: By their key in an hparams file.
 BLOCKS: dict[str, Choice] = {
@@ -66,6 +70,7 @@ BLOCKS: dict[str, Choice] = {
         ROUTER,
         SELECTION,
         DECODING,
+        STREAMING,
         LOGGER,
     )
 }

@@ -11,6 +11,7 @@ from dld_brain.evaluation import report
 from dld_brain.gates.gates import Gates
 from dld_brain.model_folder import add_report, save_model, weights_hash
 from dld_brain.model_folder.card import VERBS
+from dld_brain.run.own_speech import most_tokens
 from dld_brain.run.record import training_speech
 from dld_brain.run.scoring import Scoring
 from dld_brain.search.choose import LayerChooser
@@ -103,7 +104,8 @@ class Finish:
             model_hash,
             self.task,
             self.scoring.dataset(
-                data.merged_csv(self.csv_folder, list(splits), folder)
+                data.merged_csv(self.csv_folder, list(splits), folder),
+                most_tokens(self.settings),
             ),
             self.settings.encoder.sample_rate,
             n_utterances=search.search_utterances,

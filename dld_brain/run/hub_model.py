@@ -18,7 +18,6 @@ from torch import nn
 import dld_brain
 from dld_brain.audio.features import FeatureNorm
 from dld_brain.encoder.encoder import DynamicEncoder
-from dld_brain.encoder.whisper.config import ENGLISH
 from dld_brain.files.hub import is_hub_id
 from dld_brain.model_folder import (
     check_pretrained,
@@ -62,7 +61,6 @@ RECIPES = {
 }
 #: Names, in training.json, what a folder was made of.
 SOURCE = "converted_from"
-LANGUAGE = "language"
 
 
 #: What all have that are converted, unless they say something else.
@@ -121,9 +119,14 @@ def settings_of_model(
             "`init_from` must be where the model is, or is to be, converted "
             "to, but is not given"
         )
-    language = settings.data.language or ENGLISH
     run_on_main(
-        partial(find_or_convert, source, folder, composed.encoder, language)
+        partial(
+            find_or_convert,
+            source,
+            folder,
+            composed.encoder,
+            settings.data.language,
+        )
     )
     found = load_pretrained(folder).hparams
     sizes = _sizes_found(composed.encoder, found)
@@ -209,7 +212,7 @@ def find_or_convert(
     source: Any,
     folder: str,
     encoder: str = "pretrained",
-    language: str = ENGLISH,
+    language: Optional[str] = None,
 ) -> None:
     """Makes a model folder of a CTC model, unless it is there.
 
@@ -219,7 +222,7 @@ def find_or_convert(
         Hub id or folder of the model; not needed if the folder is there.
     encoder : str
         A key of KINDS.
-    language : str
+    language : str, optional
         See `convert`.
 
     Raises
@@ -230,16 +233,16 @@ def find_or_convert(
     if (Path(folder) / "hyperparams.yaml").is_file():
         check_pretrained(folder)
         told = json.loads((Path(folder) / TRAINING).read_text())
-        theirs = told.get(SOURCE)
+        theirs, spoken = told.get(SOURCE), told.get("language")
+        if theirs and spoken and language not in (None, spoken):
+            raise ValueError(
+                f"`language` must be {spoken}, for which {folder} was made of "
+                f"{theirs}, but is {language!r}: give another --output_folder"
+            )
         if source and theirs not in (None, source, str(Path(source).resolve())):
             raise ValueError(
                 f"{folder} must be made of {source}, but was of {theirs}: "
                 f"give another --output_folder"
-            )
-        if SOURCE in told and told.get(LANGUAGE, language) != language:
-            raise ValueError(
-                f"{folder} must be made for language {language}, but was for "
-                f"{told[LANGUAGE]}: give another --output_folder"
             )
         return
     if source is None:
@@ -254,9 +257,9 @@ def convert(
     source: str,
     folder: str,
     encoder: str = "pretrained",
-    language: str = ENGLISH,
+    language: Optional[str] = None,
 ) -> None:
-    """Writes a model folder that gives what another model gives.
+    """Writes a model folder that gives what a CTC model gives.
 
     Arguments
     ---------
@@ -264,8 +267,8 @@ def convert(
         Hub id or folder of the model.
     encoder : str
         A key of KINDS.
-    language : str
-        ISO 639-1; what a multilingual Whisper is told.
+    language : str, optional
+        That a multilingual Whisper is told, ISO 639-1; others know theirs.
     """
     kind = KINDS[encoder]
     is_folder = Path(source).is_dir()
@@ -273,8 +276,7 @@ def convert(
         _check_file(source, kind)
     if not is_folder and is_hub_id(source):
         print(f"fetching {source} from the Hugging Face Hub, if need be")
-    options = {LANGUAGE: language} if kind.is_told_language else {}
-    model, norm, task, sizes = kind.read(source, **options)
+    model, norm, task, sizes = kind.read(source, language)
     sizes = {**PLAIN, **sizes, "n_total": model.n_total, "task": task.name}
     modules = {
         "compute_features": make_features(**sizes),
@@ -284,12 +286,12 @@ def convert(
     rate, layers = sizes["sample_rate"], even_gates(model.n_total)
     table = make_table(modules, weights_hash(model), rate, "even", layers)
     known_as = str(Path(source).resolve()) if is_folder else source
-    made_of = {SOURCE: known_as, **options}
-    save_model(folder, modules, task, table, sizes, made_of)
+    training = {SOURCE: known_as, "language": language}
+    save_model(folder, modules, task, table, sizes, training)
     print(f"{source} is converted, {model.n_total} layers: {folder}")
 
 
-def _of_transformers(source: str) -> Converted:
+def _of_transformers(source: str, language: Optional[str]) -> Converted:
     """What a CTC model of Hugging Face is converted to."""
     from dld_brain.encoder.wavlm import ctc
 
@@ -309,7 +311,7 @@ def _of_transformers(source: str) -> Converted:
     return Converted(model, norm, task, sizes)
 
 
-def _of_speechbrain(source: str) -> Converted:
+def _of_speechbrain(source: str, language: Optional[str]) -> Converted:
     """What a stock model of SpeechBrain is converted to."""
     from dld_brain.run.stock_folder import read_stock
 
@@ -320,7 +322,7 @@ def _of_speechbrain(source: str) -> Converted:
     return Converted(theirs.make(), norm, task, theirs.settings)
 
 
-def _of_whisper(source: str, language: str) -> Converted:
+def _of_whisper(source: str, language: Optional[str]) -> Converted:
     """What a Whisper is converted to, whose decoder is kept."""
     from dld_brain.run.whole_whisper import read_whole
 
@@ -339,15 +341,12 @@ class Kind(NamedTuple):
     told : str
         The file that every one has.
     read : callable
-        Source -> what it is converted to.
-    is_told_language : bool
-        Whether that is told the language, too.
+        Source, language of the speech -> what it is converted to.
     """
 
     what: str
     told: str
-    read: Callable[..., Converted]
-    is_told_language: bool = False
+    read: Callable[[str, Optional[str]], Converted]
 
 
 def _check_file(folder: str, kind: Kind) -> None:
@@ -369,7 +368,7 @@ KINDS = {
     "transformer_asr": Kind(
         "a TransformerASR of SpeechBrain", "hyperparams.yaml", _of_speechbrain
     ),
-    "whole_whisper": Kind("a Whisper", "config.json", _of_whisper, True),
+    "whole_whisper": Kind("a Whisper", "config.json", _of_whisper),
 }
 
 

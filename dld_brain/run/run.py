@@ -17,14 +17,13 @@ from dld_brain.model_folder import (
     copy_weights,
     load_pretrained,
 )
-from dld_brain.run import belongings, hours, start
+from dld_brain.run import belongings, hours, own_speech, start
 from dld_brain.run.config import Composed, Overrides, compose, load_hparams
 from dld_brain.run.decoder_depths import with_decoder_gates
 from dld_brain.run.finish import Finish
 from dld_brain.run.hub_model import settings_of_model
 from dld_brain.run.places import find_preparation
 from dld_brain.run.record import command_of, training_speech
-from dld_brain.run.recordings import preparation_of_own
 from dld_brain.run.scoring import Scoring, with_language_model
 from dld_brain.run.settings import Settings
 from dld_brain.run.transcripts import (
@@ -78,6 +77,7 @@ def make_brain(
         teacher=teacher,
         divergence=losses.distillation.make(),
         schedule=optimisation.schedule.make(lr=optimisation.lr),
+        chunk_sampler=losses.streaming.make(seed=settings.start.seed),
         weights=Weights(
             task=losses.task_weight,
             teacher=losses.distillation["weight"],
@@ -146,7 +146,10 @@ class Run:
         self.found: dict[str, Any] = {}
         #: The models that the run starts from: folders, by role.
         self.folders: dict[str, str] = {}
+        #: Splits that are scored against the teacher's transcripts.
+        self.judged_by_teacher: list[str] = []
         composed = compose(hparams_file, overrides)
+        own_speech.check_recordings(composed.settings())
         self.found |= settings_of_model(composed, overrides)
         self._read(compose(hparams_file, {**overrides, **self.found}))
 
@@ -264,7 +267,12 @@ class Run:
         """Writes the folder of the model, and scores it at every depth."""
         command = command_of(self.composed.hparams_file, self.overrides)
         scoring = Scoring(
-            self.settings, self.brain, self.task, self.csv_folder, command
+            self.settings,
+            self.brain,
+            self.task,
+            self.csv_folder,
+            command,
+            self.judged_by_teacher,
         )
         with self._gives_up_its_folders():
             run_on_main(partial(Finish(scoring).run, self.hparams))
@@ -367,11 +375,11 @@ class Run:
             )
         if told.skip_prep:
             return told.csv_folder if told.prepare else told.data_folder
-        splits = belongings.splits_to_prepare(self.settings, self.is_training)
         if told.prepare:
             prepare = find_preparation(str(told.corpus), told.prepare)
         else:
-            prepare = preparation_of_own(self.settings, splits)
+            prepare = own_speech.find_own_preparation(self.settings)
+        splits = belongings.splits_to_prepare(self.settings, self.is_training)
         run_on_main(
             prepare,
             kwargs={
@@ -390,6 +398,9 @@ class Run:
             return
         splits = belongings.splits_to_prepare(self.settings, self.is_training)
         target = Path(self.settings.start.output_folder, TRANSCRIBED)
+        self.judged_by_teacher = own_speech.judged_by_teacher(
+            self.settings, self.csv_folder
+        )
         run_on_main(
             transcribe_splits,
             kwargs={
@@ -398,7 +409,6 @@ class Run:
                 "data_root": told.data_folder,
                 "splits": {s: s in told.train_splits for s in splits},
                 "target": target,
-                "max_seconds": told.max_train_seconds or inf,
             },
         )
         self.csv_folder = str(target)
@@ -425,6 +435,7 @@ class Run:
                 max_seconds,
                 told.max_unspellable,
                 only_readable,
+                max_tokens=own_speech.most_tokens(self.settings),
             )
             for splits, max_seconds, only_readable in (
                 (told.train_splits, told.max_train_seconds or inf, False),

@@ -2,7 +2,7 @@
 
 import copy
 import datetime
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Optional
 
@@ -21,7 +21,6 @@ from dld_brain.gates.gates import Gates
 from dld_brain.model_folder import commit, load_state_strictly
 from dld_brain.run.decoder_depths import score_decoder
 from dld_brain.run.record import training_speech
-from dld_brain.run.recordings import without_reference
 from dld_brain.run.settings import Evaluation, Settings
 from dld_brain.search.choose import LayerChooser, some_of
 from dld_brain.tasks import Task
@@ -78,6 +77,8 @@ class Scoring:
         Folder of `<split>.csv`.
     command : str
         What trains and scores the same again.
+    judged_by_teacher : sequence of str
+        Splits whose references are the teacher's transcripts.
     """
 
     def __init__(
@@ -87,15 +88,23 @@ class Scoring:
         task: Task,
         csv_folder: str,
         command: str = "",
+        judged_by_teacher: Sequence[str] = (),
     ) -> None:
         self.settings = settings
         self.brain = brain
         self.task = task
         self.csv_folder = csv_folder
         self.command = command
+        self.judged_by_teacher = judged_by_teacher
 
-    def dataset(self, csv: str) -> Any:
-        """The dataset of a CSV file, under the settings of the run."""
+    def dataset(self, csv: str, max_tokens: Optional[int] = None) -> Any:
+        """The dataset of a CSV file, under the settings of the run.
+
+        Arguments
+        ---------
+        max_tokens : int, optional
+            Of a reference; see `make_dataset`.
+        """
         told = self.settings.data
         return data.make_dataset(
             csv,
@@ -104,6 +113,7 @@ class Scoring:
             self.settings.encoder.sample_rate,
             max_unspellable=told.max_unspellable,
             only_readable=not told.is_decoded,
+            max_tokens=max_tokens,
         )
 
     def make_evaluation(
@@ -330,5 +340,5 @@ class Scoring:
             ),
             "training": brain.last_meta().get("training"),
             "gates_seen": brain.gates_seen(),
-            "without_reference": without_reference(settings, self.task.column),
+            "judged_by_teacher": list(self.judged_by_teacher) or None,
         }

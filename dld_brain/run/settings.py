@@ -11,7 +11,7 @@ from typing import Annotated, Any, Optional, Union, get_type_hints
 from dld_brain.audio.checks import HIGHEST_RATE, LOWEST_RATE
 from dld_brain.audio.text import CASES
 from dld_brain.audio.whisper_mel import SAMPLE_RATE
-from dld_brain.encoder.conformer import ACTIVATIONS
+from dld_brain.encoder.conformer import ACTIVATIONS, POSITIONS
 from dld_brain.gates.by_depth import FAMILIES
 from dld_brain.run.blocks import BLOCKS
 from dld_brain.run.checks import (
@@ -138,6 +138,7 @@ class Losses:
     task_weight: Weight
     distillation: Block
     intermediate_weight: Weight
+    streaming: Block
 
 
 @dataclass(frozen=True)
@@ -194,6 +195,7 @@ class ConformerSizes:
     n_fft: Annotated[Count, at_most(16_384)]
     window_ms: Annotated[Positive, at_most(1_000)]
     hop_ms: Annotated[Positive, at_most(1_000)]
+    top_db: Optional[Positive]
     n_total: Layers
     d_model: Width
     d_ffn: Width
@@ -201,6 +203,7 @@ class ConformerSizes:
     kernel_size: Annotated[int, ODD, at_most(4_095)]
     dropout: Share
     stem_activation: Annotated[str, one_of(*ACTIVATIONS)]
+    positions: Annotated[str, one_of(*POSITIONS)]
     closed: Closed
     per_depth: PerDepth
     router: Block
@@ -436,6 +439,14 @@ class Settings:
                 "head is made anew, but without one it is given"
             )
         self._check_transcripts()
+        if self.losses.streaming.make(seed=0) and not isinstance(
+            self.encoder, ConformerSizes
+        ):
+            raise ValueError(
+                f"`streaming` must be none for an encoder that is no Conformer "
+                f"of hparams/conformer_*.yaml, but is "
+                f"{self.losses.streaming.name}"
+            )
         self.losses.distillation.make()
         self.optimisation.schedule.make(lr=self.optimisation.lr)
         if self.data.no_speech and not TASKS[self.encoder.task].has_silence:

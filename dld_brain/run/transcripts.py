@@ -6,9 +6,7 @@ they are as the model writes, with case and punctuation.
 
 import json
 import logging
-import os
 from collections.abc import Iterator, Mapping
-from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +14,12 @@ import torch
 from tqdm import tqdm
 
 from dld_brain.audio import dataset as data
-from dld_brain.audio.csv_files import csv_file, read_column
+from dld_brain.audio.csv_files import csv_file, lacks_references
 from dld_brain.audio.features import extract
 from dld_brain.audio.preparation import write_rows
 from dld_brain.audio.text_files import Table, read_table
 from dld_brain.files.fingerprint import digest
-from dld_brain.files.whole import whole_file
+from dld_brain.files.whole import whole_file, write_text
 from dld_brain.model_folder import PretrainedModel, weights_hash
 from dld_brain.model_folder.read import for_inference
 from speechbrain.dataio.dataloader import make_dataloader
@@ -43,7 +41,6 @@ def transcribe_splits(
     data_root: str,
     splits: Mapping[str, bool],
     target: Path,
-    max_seconds: float = inf,
 ) -> None:
     """Writes CSV files with the teacher's transcripts; goes on where it was.
 
@@ -52,54 +49,40 @@ def transcribe_splits(
     data_root : str
         What `$data_root` in a path stands for.
     splits : mapping of str to bool
-        Whether a split is trained on; others keep the transcripts that they
-        have.
+        Whether a split is trained on; others keep the corpus's transcripts,
+        where it has some.
     target : Path
         The folder that they go to.
-    max_seconds : float
-        Longer utterances are not trained on, s.
     """
     target.mkdir(parents=True, exist_ok=True)
     for split, is_trained in splits.items():
         source = csv_file(csv_folder, split)
-        write_transcribed(
-            teacher,
-            source,
-            data_root,
-            target,
-            max_seconds if is_trained else inf,
-            keeps_references=not is_trained,
-        )
+        if is_trained or lacks_references(source, teacher.task.column):
+            write_transcribed(teacher, source, data_root, target)
+        else:
+            with whole_file(target / source.name) as unfinished:
+                unfinished.write_bytes(source.read_bytes())
 
 
 def write_transcribed(
-    teacher: PretrainedModel,
-    source: Path,
-    data_root: str,
-    target: Path,
-    max_seconds: float = inf,
-    keeps_references: bool = False,
+    teacher: PretrainedModel, source: Path, data_root: str, target: Path
 ) -> None:
-    """Writes one CSV file with the transcripts of a teacher.
-
-    Arguments
-    ---------
-    keeps_references : bool
-        Whether transcripts that are there stay.
-    """
+    """Writes one CSV file with the transcripts of a teacher."""
     model = for_inference(teacher)
-    key = digest(weights_hash(model.modules["model"]), source.read_bytes())
+    whisper = model.modules["model"]
+    prompt = list(whisper.head.config.prompt)
+    key = digest(weights_hash(whisper), prompt, source.read_bytes())
     kept = target / f"{source.stem}.jsonl"
-    dataset = data.make_unlabelled(
-        source, data_root, model.task, model.sample_rate, max_seconds
+    found = _read_kept(kept, key)
+    dataset = data.make_dataset(
+        str(source),
+        data_root,
+        model.task,
+        model.sample_rate,
+        needs_text=False,
     )
-    wanted = dataset.data_ids
-    if keeps_references:
-        column = model.task.column
-        wanted = [i for i in wanted if not dataset.data[i][column]]
-    found = _read_kept(kept, key) if wanted else {}
-    left = [i for i, name in enumerate(dataset.data_ids) if name in wanted]
-    left = [i for i in left if dataset.data_ids[i] not in found]
+    dataset.set_output_keys(["id", "sig"])
+    left = [i for i, name in enumerate(dataset.data_ids) if name not in found]
     if left:
         with open(kept, "a", encoding="utf-8") as file:
             if not found:
@@ -110,10 +93,7 @@ def write_transcribed(
                 found[name] = text
     table = read_table(source)
     with whole_file(target / source.name) as unfinished:
-        write_rows(
-            unfinished,
-            _rows(table, found, model, source.stem, keeps_references),
-        )
+        write_rows(unfinished, _rows(table, found, model, source.stem))
 
 
 @torch.no_grad()
@@ -136,17 +116,17 @@ def _transcribed(
 def _read_kept(path: Path, key: str) -> dict[str, str]:
     """Transcripts of an interrupted run; none if they are of other speech.
 
-    A last line that was cut is cut off, so that others can follow.
+    A last line that was cut is left out, of the file as well.
     """
     if not path.is_file():
         return {}
-    content = path.read_bytes()
-    whole = content[: content.rfind(b"\n") + 1]
+    lines = path.read_text("utf-8").split("\n")
     try:
-        first, *rows = [json.loads(line) for line in whole.splitlines()]
+        first, *rows = [json.loads(line) for line in lines[:-1]]
         if first["key"] == key:
-            if len(whole) < len(content):
-                os.truncate(path, len(whole))
+            if lines[-1]:
+                logger.warning("%s ends with a line that was cut", path)
+                write_text(path, "\n".join([*lines[:-1], ""]))
             return dict(rows)
     except (ValueError, KeyError, TypeError):
         pass
@@ -156,60 +136,29 @@ def _read_kept(path: Path, key: str) -> dict[str, str]:
 
 
 def _rows(
-    table: Table,
-    found: Mapping[str, str],
-    model: PretrainedModel,
-    name: str,
-    keeps_references: bool,
+    table: Table, found: Mapping[str, str], model: PretrainedModel, name: str
 ) -> list[list[str]]:
-    """The rows of a CSV file, those left out that cannot be learnt from."""
-    column = model.task.column
-    columns = list(table.columns)
-    columns += [column] * (column not in columns)
-    rows, left_out = [columns], 0
+    """The rows of a CSV file, those left out that are too wrong."""
+    column, wrong = model.task.column, 0
+    columns = list(dict.fromkeys([*table.columns, column]))
+    rows = [columns]
     for row in table.rows:
         cells = table.cells_of(row)
         text = found.get(cells["ID"], "")
-        if keeps_references and cells.get(column):
-            text = cells[column]
-        elif not _is_learnt(text, cells.get(column, ""), model):
-            left_out += 1
-            continue
-        cells[column] = text
-        rows.append([cells.get(c, "") for c in columns])
-    if found:
-        logger.info(
-            "%s: the teacher's transcripts of %d utterances; %d are left out, "
-            "in which it says nothing, more than it can be told, or has %g %% "
-            "of the words wrong",
-            name,
-            len(found),
-            left_out,
-            MOST_WRONG,
+        is_wrong = not text or (
+            cells.get(column)
+            and model.task.rates([cells[column]], [text])["WER"] > MOST_WRONG
         )
+        wrong += bool(is_wrong)
+        if not is_wrong:
+            cells[column] = text
+            rows.append([cells.get(c, "") for c in columns])
+    logger.info(
+        "%s: the teacher's transcripts of %d utterances; %d are left out, in "
+        "which it says nothing or has %g %% of the words wrong",
+        name,
+        len(rows) - 1,
+        wrong,
+        MOST_WRONG,
+    )
     return rows
-
-
-def _is_learnt(text: str, reference: str, model: PretrainedModel) -> bool:
-    """Whether a transcript of the teacher is one to learn from."""
-    decoder = model.modules["model"].head.config
-    room = decoder.max_target_positions - len(decoder.prompt)
-    if not text or len(model.task.encode(text)) > room:
-        return False
-    if not reference:
-        return True
-    return model.task.rates([reference], [text])["WER"] <= MOST_WRONG
-
-
-def n_without_reference(path: Path, column: str) -> int:
-    """Utterances of a CSV file that nobody has transcribed.
-
-    Arguments
-    ---------
-    path : Path
-        As it was before the teacher's transcripts.
-    """
-    table = read_table(path)
-    if column not in table.columns:
-        return len(list(table.rows))
-    return sum(not cell for cell in read_column(path, column))

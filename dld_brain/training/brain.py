@@ -25,6 +25,7 @@ from dld_brain.training.checkpoints import (
     is_scored,
     keep_epoch,
 )
+from dld_brain.training.chunks import ChunkSampler
 from dld_brain.training.clock import (
     TrainingClock,
     device_name,
@@ -144,6 +145,9 @@ class DLDBrain(Loop):
     ---------
     gate_sampler : GateSampler
         Gates of a training step; see dld_brain.gates.sampler.
+    chunk_sampler : ChunkSampler, optional
+        What a frame sees in a training step, of the student and of the
+        teacher; the whole utterance if not given, and in validation.
     task : Task
         What the model is for: its loss and its metric.
     teacher : mapping of str to torch.nn.Module, optional
@@ -177,6 +181,7 @@ class DLDBrain(Loop):
         sample_rate: int,
         augmentation: Optional[Augmentation] = None,
         train_loggers: Sequence[Any] = (),
+        chunk_sampler: Optional[ChunkSampler] = None,
         teacher: Optional[Mapping[str, torch.nn.Module]] = None,
         valid_depths: Optional[list[int]] = None,
         **kwargs,
@@ -194,6 +199,7 @@ class DLDBrain(Loop):
         self.augmentation = augmentation or Augmentation()
         self.log = StageLog(train_loggers)
         self.gate_sampler = gate_sampler
+        self.chunk_sampler = chunk_sampler
         self.distill = divergence
         self.task = task
         self.teacher = teacher["model"] if teacher else None
@@ -233,11 +239,14 @@ class DLDBrain(Loop):
         )
 
     def _given(self, batch: Any, stage: sb.Stage) -> dict[str, Any]:
-        """What heads have to know of a batch beside its speech."""
+        """What the model has to know of a batch beside its speech."""
         targets, target_lens = batch.targets
         lengths = absolute_lengths(target_lens, targets.shape[1])
         is_answered = stage != sb.Stage.TRAIN
-        return self.task.given(targets, lengths, is_answered)
+        given = self.task.given(targets, lengths, is_answered)
+        if not is_answered and self.chunk_sampler is not None:
+            given = {**given, "chunks": self.chunk_sampler(self.optimizer_step)}
+        return given
 
     def extract_features(
         self, batch: Any, stage: sb.Stage

@@ -4,6 +4,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from dld_brain.audio.checks import LONGEST
+from dld_brain.files.console import add_windows
 
 if TYPE_CHECKING:  # torch takes seconds: --help and Ctrl-C do not wait for it
     from pretrained_interfaces.depth import Depth
@@ -80,6 +81,7 @@ def add_decoding(command: argparse.ArgumentParser) -> None:
         action="store_true",
         help="encode in one piece what is longer than training's utterances",
     )
+    add_windows(command)
     command.add_argument(
         "--lm", help="an ARPA file of words to decode with (default: greedy)"
     )

@@ -7,6 +7,7 @@ files of its own there, and what is done is not done again.
 import argparse
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -110,11 +111,16 @@ def how_of(options: argparse.Namespace) -> "How":
         raise ValueError("give --json, or -o and --format json, not both")
     if len(formats) > 1 and options.output is None:
         raise ValueError("give -o, a folder, with more than one --format")
+    windows = {
+        "windowed": not options.whole,
+        "window_seconds": options.window,
+        "overlap_seconds": options.overlap,
+    }
     return How(
         options.source,
         options.device,
         flags.depth_of(options),
-        {**flags.listening(options), "windowed": not options.whole},
+        {**flags.listening(options), **windows},
         flags.language_model(options),
         formats,
     )
@@ -130,6 +136,7 @@ def run(options: argparse.Namespace) -> int:
     """
     from pretrained_interfaces.many.items import find_items
     from pretrained_interfaces.many.told import Printer, Tally
+    from pretrained_interfaces.many.transcriber import ItemInterrupted
 
     how = how_of(options)
     items = list(find_items(options.files))
@@ -142,6 +149,7 @@ def run(options: argparse.Namespace) -> int:
         kept, form = _kept(options.output, items, how), None
         places = [i for i in range(len(items)) if not kept.is_done(i)]
     todo = [items[i] for i in places]
+    how = replace(how, is_one=len(items) == 1)
     tally, printer = Tally(todo, len(items) - len(todo)), Printer(form)
     try:
         for place, answer in _answers(how, todo, options):
@@ -149,6 +157,9 @@ def run(options: argparse.Namespace) -> int:
                 answer = kept.keep(places[place], answer)
             tally.add(answer)
             printer.add(place, answer)
+    except ItemInterrupted as stopped:
+        printer.add_partial(stopped)
+        raise
     finally:
         tally.bar.close()
         printer.end()

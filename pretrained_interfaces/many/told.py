@@ -14,7 +14,7 @@ from tqdm import tqdm
 from dld_brain.files.console import complain, escaped, say
 from pretrained_interfaces import formats
 from pretrained_interfaces.many.items import Item
-from pretrained_interfaces.many.transcriber import Answer
+from pretrained_interfaces.many.transcriber import Answer, ItemInterrupted
 
 #: Names of files that failed, in the last line; each had a line of its own.
 NAMES = 10
@@ -45,6 +45,18 @@ class Printer:
             while self.next in self.waiting:
                 self._print(self.waiting.pop(self.next))
                 self.next += 1
+
+    def add_partial(self, stopped: ItemInterrupted) -> None:
+        """Prints what was transcribed of the file in hand at Ctrl-C."""
+        self.end()
+        file, text = stopped.item.file, stopped.text
+        if not text or self.format is None:
+            return
+        if self.format == "json lines":
+            row = {"file": file, "text": text, "interrupted": True}
+            say(json.dumps(row))
+        else:
+            say(file, text)
 
     def end(self) -> None:
         """Prints what waits for others that will not come."""

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Optional, Union
 
 from dld_brain.audio.checks import TOLERANCE
 from dld_brain.audio.decode import decode
+from dld_brain.audio.interrupted import Interrupted
 from dld_brain.files.console import FAULTS, escaped, fault_of
 from pretrained_interfaces import formats
 from pretrained_interfaces.asr import DynamicEncoderASR
@@ -25,12 +26,24 @@ GROUP_SECONDS = 60.0
 HORIZON = 32
 
 
+#: Options of `transcribe` that say how windows are cut.
+WINDOWS = ("window_seconds", "overlap_seconds")
+
+
 class Answer(NamedTuple):
     """What came of an item: a transcription, or why there is none."""
 
     item: Item
     found: Optional[Transcription] = None
     error: str = ""
+
+
+class ItemInterrupted(Interrupted):
+    """Ctrl-C while an item is transcribed by itself."""
+
+    def __init__(self, text: str, item: Item) -> None:
+        super().__init__(text)
+        self.item = item
 
 
 @dataclass(frozen=True)
@@ -45,6 +58,8 @@ class How:
         Options of `from_hparams`: lm, lm_options.
     formats : tuple of str
         What is written, which says whether words are timed.
+    is_one : bool
+        Whether there is but one file, which has a bar of its own.
     """
 
     source: Optional[str] = None
@@ -53,6 +68,7 @@ class How:
     listening: Mapping[str, Any] = field(default_factory=dict)
     loading: Mapping[str, Any] = field(default_factory=dict)
     formats: tuple[str, ...] = ()
+    is_one: bool = False
 
 
 class Transcriber:
@@ -78,6 +94,12 @@ class Transcriber:
             )
         self.asr, self.how = asr, how
         how.depth.check(asr)
+        sizes = [how.listening.get(name) for name in WINDOWS]
+        if not how.listening.get("windowed", True) and any(sizes):
+            raise ValueError(
+                "give --whole, or --window and --overlap, not both"
+            )
+        asr.limits(*sizes)
         self.word_times = formats.word_times(how.formats, asr.has_word_times)
 
     def answer(self, items: Sequence[Item]) -> list[Answer]:
@@ -122,10 +144,13 @@ class Transcriber:
                 audio_of(item),
                 self.how.depth,
                 word_times=self.word_times,
+                progress=None if self.how.is_one else False,
                 **self.how.listening,
             )
         except FAULTS as error:
             return Answer(item, None, fault_of(item.file, error))
+        except Interrupted as stopped:
+            raise ItemInterrupted(stopped.text, item) from None
         return Answer(item, found)
 
     def _listen(self, item: Item) -> Job:
@@ -134,8 +159,11 @@ class Transcriber:
             raise ValueError(item.error)
         told = dict(self.how.listening)
         longest = told.pop("max_audio_seconds")
+        limits = self.asr.limits(*(told.pop(name, None) for name in WINDOWS))
         waveform = self.asr.checked_audio(audio_of(item), None, None, longest)
-        windows = self.asr.find_windows(waveform, item.file, **told)
+        windows = self.asr.find_windows(
+            waveform, item.file, **told, limits=limits
+        )
         seconds = self.asr.clock(waveform).audio_seconds
         return Job(waveform, windows, seconds, word_times=self.word_times)
 

@@ -1,147 +1,155 @@
-"""A folder of recordings: cut at pauses, split, written as CSV files."""
+"""A folder of recordings: found, cut at pauses, split without a transcript."""
 
 import csv
+import shutil
 
 import numpy as np
 import pytest
 import soundfile
 
+from dld_brain.audio.recording_splits import Recording, split_in_three
 from dld_brain.audio.recordings import (
-    are_recordings,
-    pieces_of,
+    find_recordings,
     prepare_recordings,
+    segments_of,
 )
 from dld_brain.audio.text_files import CorpusError
 
-RATE = 16000
-ROLES = {"train": ["train"], "valid": ["dev"], "test": ["test"]}
-SPLITS = ["train", "dev", "test"]
+RATE = 8000
+ROLES = (["train"], ["valid"], ["test"])
 
 
-def spoken(seconds, seed=0):
-    """Noise whose loudness goes up and down as speech does."""
-    n = round(seconds * RATE)
-    loud = 0.05 + 0.15 * (np.arange(n) // 1600 % 2)
-    return loud * np.random.default_rng(seed).standard_normal(n)
-
-
-def silence(seconds):
-    return np.zeros(round(seconds * RATE))
-
-
-def rows_of(path):
-    with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-def test_pieces_are_as_long_as_they_may_be_and_end_in_pauses():
-    parts = [spoken(2), silence(1), spoken(2), silence(1), spoken(2)]
-    samples = np.concatenate(parts)
-    first, second = pieces_of(samples, RATE, longest=6)
-    assert first.start == 0 and 5 * RATE <= first.stop <= 5.2 * RATE
-    assert 5.8 * RATE <= second.start <= 6 * RATE
-    assert second.stop == len(samples)
-    (whole,) = pieces_of(samples, RATE, longest=9)
-    assert (whole.start, whole.stop) == (0, len(samples))
-
-
-def test_speech_without_a_pause_is_cut_where_it_is_softest():
-    samples = spoken(20)
-    samples[9 * RATE : 9 * RATE + 1200] *= 0.05  # shorter than any pause
-    first, second = pieces_of(samples, RATE, longest=10)[:2]
-    assert first.stop == second.start
-    assert 9 * RATE - 400 <= first.stop <= 9 * RATE + 1200
-    spans = pieces_of(samples, RATE, longest=10)
-    assert all(s.stop - s.start <= 10 * RATE for s in spans)
-    assert spans[-1].stop == len(samples)
-
-
-def test_what_is_no_speech_is_left_out():
-    samples = np.concatenate([silence(2), spoken(0.2), silence(2)])
-    assert pieces_of(samples, RATE, longest=10) == []
+def speech(*seconds, seed=0):
+    """Noise with a rhythm, so long each; half a second of pause between."""
+    generator, found = np.random.default_rng(seed), []
+    for length in seconds:
+        n = round(length * RATE)
+        rhythm = 0.1 + 0.1 * (np.arange(n) // 800 % 2)
+        found += [rhythm * generator.standard_normal(n), np.zeros(RATE // 2)]
+    return np.concatenate(found[:-1])
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """Ten recordings, one of them of another rate; hidden files beside."""
-    data = tmp_path / "data"
-    for i in range(10):
-        path = data / f"day{i % 2}" / f"{i}.{'flac' if i % 3 else 'wav'}"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        samples = np.concatenate([spoken(1.5, i), silence(0.8), spoken(1, i)])
-        soundfile.write(path, samples, 8000 if i == 9 else RATE)
-    (data / "day0" / "._0.wav").write_bytes(b"no audio")
-    (data / "notes.txt").write_text("no audio")
-    return data
+    path = tmp_path / "mine"
+    (path / "deep" / "er").mkdir(parents=True)
+    for i, name in enumerate(("a.wav", "b.flac", "c.ogg", "deep/er/d.MP3")):
+        kind = {"format": "MP3"} if name.endswith("MP3") else {}
+        soundfile.write(path / name, speech(2, seed=i), RATE, **kind)
+    (path / "._a.wav").write_bytes(b"no audio")
+    (path / "notes.txt").write_text("no audio")
+    soundfile.write(path / "nobody.wav", np.zeros(RATE), RATE)
+    return path
 
 
-def prepared(folder, **changes):
+def rows_of(path):
+    with open(path, encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def prepare(folder, roles=ROLES, **options):
+    splits = [name for role in roles for name in role]
     target = folder.parent / "csv"
-    given = {"roles": ROLES, "longest": 2.0, "workers": 1, **changes}
-    prepare_recordings(str(folder), str(target), SPLITS, **given)
-    return {split: rows_of(target / f"{split}.csv") for split in SPLITS}
+    prepare_recordings(str(folder), str(target), splits, 3.0, roles, **options)
+    return {split: rows_of(target / f"{split}.csv") for split in splits}
 
 
-def test_files_are_split_and_each_piece_is_a_row(folder):
-    assert are_recordings(folder, SPLITS)
-    found = prepared(folder)
-    files = {s: {row["wav"] for row in rows} for s, rows in found.items()}
-    assert [len(files[s]) for s in SPLITS] == [8, 1, 1]
-    assert not (files["train"] & files["dev"] | files["dev"] & files["test"])
-    first, second = (r for r in found["train"] if "day0/0.wav" in r["wav"])
-    assert (first["wrd"], first["start"]) == ("", "0")
-    assert 1.5 <= float(first["duration"]) <= 1.7
-    assert int(second["stop"]) == round(3.3 * RATE)
-    slow = found["test"]  # the tenth: its segments are of its own rate
-    assert "day1/9.wav" in slow[0]["wav"]
-    assert int(slow[-1]["stop"]) == round(3.3 * RATE)
-    assert max(float(row["duration"]) for row in slow) <= 2.0
+def test_segments_lie_between_pauses_and_lose_no_speech():
+    samples = speech(2, 2, 2, 9)
+    found = segments_of(samples, RATE, 5.0)
+    assert all(stop - start <= 5 * RATE for start, stop in found)
+    assert found[0][0] == 0 and found[-1][1] == len(samples)
+    heard = np.zeros(len(samples), bool)
+    for start, stop in found:
+        assert not heard[start:stop].any()  # nothing is in two
+        heard[start:stop] = True
+    assert np.abs(samples[~heard]).max() == 0
+    # Two fit into one segment, a third does not: the cut is in the pause.
+    assert 4.5 * RATE <= found[0][1] <= 5 * RATE <= found[1][0] + RATE // 4
+    assert segments_of(samples, RATE, 60.0) == [(0, len(samples))]
+    assert segments_of(np.zeros(RATE * 9), RATE, 5.0) == []
 
 
-def test_a_recording_that_comes_later_is_cut_as_well(folder):
-    prepared(folder)
-    soundfile.write(folder / "day0/more.wav", spoken(2), RATE)
-    assert any(
-        "more" in row["wav"] for r in prepared(folder).values() for row in r
+def test_nested_files_are_found_and_hidden_ones_are_not(folder):
+    names = [p.relative_to(folder).as_posix() for p in find_recordings(folder)]
+    expected = ["a.wav", "b.flac", "c.ogg", "deep/er/d.MP3", "nobody.wav"]
+    assert names == expected
+
+
+def test_a_folder_of_audio_becomes_csv_files(folder):
+    soundfile.write(folder / "long.wav", speech(2, 2, 2), RATE)
+    found = prepare(folder)
+    files = [{row["wav"] for row in rows} for rows in found.values()]
+    assert len(set.union(*files)) == sum(map(len, files)) == 5  # none in two
+    rows = [row for split in found.values() for row in split]
+    assert all(row["wrd"] == "" for row in rows)
+    long = [row for row in rows if row["wav"] == "$data_root/long.wav"]
+    assert len(long) == 3 and max(float(r["duration"]) for r in rows) <= 3
+    assert prepare(folder) == found  # as it is
+    shutil.rmtree(folder.parent / "csv")
+    assert prepare(folder) == found  # and anew
+
+
+def test_a_file_that_is_no_audio_is_a_problem(folder):
+    (folder / "broken.wav").write_bytes(b"RIFF, or not")
+    with pytest.raises(CorpusError, match="recordings: 1 problem.*broken.wav"):
+        prepare(folder)
+    found = prepare(folder, allow_problems=True)
+    assert sum(map(len, found.values())) == 4
+
+
+def test_folders_that_are_called_as_splits_are_them(folder):
+    for name in ("train", "valid", "test"):
+        (folder / name).mkdir()
+        soundfile.write(folder / name / "x.wav", speech(2), RATE)
+    found = prepare(folder)
+    for name, rows in found.items():
+        assert [r["wav"] for r in rows] == [f"$data_root/{name}/x.wav"]
+
+
+def test_splits_without_folders_must_be_three(folder):
+    roles = (["a", "b"], ["c"], ["d"])
+    with pytest.raises(CorpusError, match="a folder for each .* a, b, c, d"):
+        prepare(folder, roles)
+
+
+def some(folder, *names, seconds=10):
+    stop = seconds * RATE
+    return [Recording(folder / n, RATE, [(0, stop)]) for n in names]
+
+
+def test_a_speaker_is_in_one_split_alone(tmp_path):
+    names = [f"{who:02}/{i}.wav" for who in range(20) for i in range(3)]
+    parts = split_in_three(some(tmp_path, *names), tmp_path)
+    speakers = [{r.path.parent.name for r in part} for part in parts]
+    assert [len(s) for s in speakers] == [16, 2, 2]
+    assert len(set.union(*speakers)) == 20
+    again = split_in_three(some(tmp_path, *names[::-1]), tmp_path)
+    assert [set(map(str, p)) for p in again] == [
+        set(map(str, p)) for p in parts
+    ]
+
+
+def test_few_folders_are_split_by_file(tmp_path):
+    names = [f"{i % 2}/{i}.wav" for i in range(20)]
+    parts = split_in_three(some(tmp_path, *names), tmp_path)
+    assert [len(part) for part in parts] == [16, 2, 2]
+
+
+def test_many_hours_hold_out_no_more_than_one(tmp_path):
+    names = [f"{i}.wav" for i in range(40)]
+    _, *held = split_in_three(some(tmp_path, *names, seconds=3600), tmp_path)
+    assert [len(part) for part in held] == [1, 1]
+
+
+def test_a_single_file_is_split_in_time_and_too_little_refused(tmp_path):
+    one = Recording(
+        tmp_path / "a.wav", 1, [(10 * i, 10 * i + 9) for i in range(20)]
     )
-
-
-def test_many_folders_are_split_by_folder(folder):
-    for i in range(10):
-        soundfile_to = folder / f"speaker{i}" / "a.wav"
-        soundfile_to.parent.mkdir()
-        soundfile.write(soundfile_to, spoken(2, i), RATE)
-    found = prepared(folder)
-    by_split = [{row["spk_id"] for row in found[s]} for s in SPLITS]
-    assert sum(map(len, by_split)) == len(set.union(*by_split)) == 12
-
-
-def test_one_long_recording_is_split_by_its_pieces(tmp_path):
-    (tmp_path / "data").mkdir()
-    parts = [x for i in range(12) for x in (spoken(1.5, i), silence(1))]
-    soundfile.write(tmp_path / "data/a.wav", np.concatenate(parts), RATE)
-    found = prepared(tmp_path / "data")
-    assert [len(found[s]) for s in SPLITS] == [10, 1, 1]
-
-
-def test_a_file_that_is_no_audio_is_named_or_left_out(folder):
-    (folder / "day1/broken.wav").write_bytes(b"RIFF")
-    with pytest.raises(CorpusError, match="1 problem, .*day1/broken.wav"):
-        prepared(folder)
-    found = prepared(folder, allow_problems=True)
-    assert not any(
-        "broken" in r["wav"] for rows in found.values() for r in rows
-    )
-
-
-def test_too_little_speech_is_an_error_in_words(tmp_path):
-    (tmp_path / "data").mkdir()
-    soundfile.write(tmp_path / "data/a.wav", spoken(3), RATE)
-    with pytest.raises(CorpusError, match="at least 10 pieces .* holds 2"):
-        prepared(tmp_path / "data")
-
-
-def test_a_role_has_one_split(folder):
-    roles = {**ROLES, "test": ["a", "b"]}
-    with pytest.raises(ValueError, match="`test_splits` .* but are a, b"):
-        prepared(folder, roles=roles)
+    train, valid, test = split_in_three([one], tmp_path)
+    found = [[r.segments[0][0] for r in part] for part in (train, valid, test)]
+    assert found == [[*range(0, 160, 10)], [160, 170], [180, 190]]
+    with pytest.raises(
+        CorpusError, match="has 2 segments in 2 files: give more"
+    ):
+        split_in_three(some(tmp_path, "a.wav", "b.wav"), tmp_path)

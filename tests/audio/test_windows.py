@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from dld_brain.audio.checks import AudioWarning
+from dld_brain.audio.window_limits import limits
 from dld_brain.audio.windows import (
     Window,
     cut,
     find_windows,
     kept_frames,
-    limits,
+    quietest,
 )
 from dld_brain.export.onnx_audio import stretches
 
@@ -116,3 +117,58 @@ def test_pauses_part_short_audio_and_nothing_is_said_of_it():
 def test_silence_has_no_windows():
     model = limits(None, 16000, 960, 640)
     assert quietly(np.zeros(16000 * 60), 16000, model, "a") == []
+
+
+def test_a_caller_chooses_windows():
+    model = limits(30.0, RATE, FIELD, STEP, 5, overlap_seconds=1.5)
+    assert (model.whole, model.longest, model.context) == (5000, 5000, 1500)
+    samples = np.random.default_rng(0).standard_normal(20 * RATE)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # it was asked for
+        found = find_windows(samples, RATE, model, "a", vad=None)
+    assert max(stop - start for start, stop, _ in found) <= 5 * RATE
+    shared = [a.stop - b.start for a, b in zip(found, found[1:])]
+    assert len(found) > 5 and min(shared) >= 3 * RATE - STEP
+
+
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("overlap", [0, 0.01, 0.3, 0.49])
+def test_no_overlap_loses_a_frame(seed, overlap):
+    rng = np.random.default_rng(seed)
+    model = limits(None, RATE, FIELD, STEP, 1.0, overlap)
+    samples = rng.standard_normal(int(rng.uniform(1, 20) * RATE))
+    (found,) = stretches(encode, samples, model, RATE, 0, "a", vad=None)
+    np.testing.assert_allclose(found, encode(samples))
+
+
+@pytest.mark.parametrize(
+    "sizes, message",
+    [
+        ((0.5, None), "`window_seconds` must be at least 1 s, but is 0.5"),
+        ((float("nan"), None), "must be at least 1 s, but is nan"),
+        ((float("inf"), None), "must be at least 1 s, but is inf"),
+        ((4, 2), "less than half of a window of 4 s, but is 2"),
+        ((None, 10), "less than half of a window of 20 s, but is 10"),
+        ((None, -1), "`overlap_seconds` must be at least 0 s, but is -1"),
+        (("9", None), "`window_seconds` must be a number of seconds"),
+        ((None, True), "`overlap_seconds` must be a number of seconds"),
+    ],
+)
+def test_windows_that_cannot_be_are_told(sizes, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        limits(None, RATE, FIELD, STEP, *sizes)
+
+
+def test_a_window_that_training_has_not_seen_is_said():
+    with pytest.warns(AudioWarning, match="is 8, but .* training had 6.0 s"):
+        limits(6.0, RATE, FIELD, STEP, window_seconds=8)
+
+
+def test_the_quietest_place_is_no_closed_stop():
+    rng = np.random.default_rng(0)
+    samples = rng.standard_normal(4 * 16000)
+    samples[16000:16800] = 0  # 0.05 s, as of a t
+    samples[40000:44800] *= 0.1  # 0.3 s between words
+    assert 40000 < quietest(samples, 16000) < 44800
+    for n_samples in (0, 1, 3199, 3201):
+        assert 0 <= quietest(samples[:n_samples], 16000) <= n_samples

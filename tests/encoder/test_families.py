@@ -85,6 +85,7 @@ def conformer(folder):
 
     settings = {"n_mels": 20, "n_fft": 512, "window_ms": 20, "hop_ms": 10}
     settings |= {**sizes, "dropout": 0.0, "stem_activation": "gelu"}
+    settings |= {"positions": "sinusoidal", "top_db": 80.0}
     return Family(modules, stock, settings=settings)
 
 

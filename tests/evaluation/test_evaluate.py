@@ -152,6 +152,7 @@ def test_the_report_has_the_documented_form(evaluation, tmp_path):
         layer_importance=[9.0] * 5,
         gates_seen={1: 3, 4: 2},
         escalation={"noise": curve},
+        judged_by_teacher=["dev", "noise"],
     )
     markdown = found.write(str(tmp_path))
     report = json.loads((tmp_path / "depth_report.json").read_text())
@@ -179,6 +180,10 @@ def test_the_report_has_the_documented_form(evaluation, tmp_path):
         assert (tmp_path / f"{name}.png").stat().st_size > 5000
     for row in scores:
         assert f"| {row.n_layers} |" in markdown
+    said = "WER against the teacher's transcripts: nobody transcribed"
+    assert said in markdown and said in found.summary()
+    found.judged_by_teacher = ["dev"]
+    assert said not in found.markdown() + found.summary()
 
 
 def test_a_curve_goes_from_all_deep_to_all_shallow():

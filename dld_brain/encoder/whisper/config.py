@@ -5,8 +5,6 @@ from dataclasses import asdict, dataclass, fields
 
 #: Frames of 20 ms that Whisper has positions for: 30 s.
 N_POSITIONS = 1500
-#: What a Whisper hears where nobody says the language.
-ENGLISH = "en"
 
 
 @dataclass(frozen=True)

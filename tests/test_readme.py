@@ -101,9 +101,13 @@ def test_every_flag_of_the_other_commands_is_known(path):
 
 
 def files_of(word: str) -> list[Path]:
-    """The module that `dld` runs for a word; and its options' own file, if any."""
+    """The module that `dld` runs for a word, and those of its options."""
     main = Path(inspect.getfile(module_of(word)))
-    return [main, *main.parent.glob(f"{word}_command.py")]
+    return [
+        main,
+        *main.parent.glob(f"{word}_command.py"),
+        *main.parent.glob("commands/*.py"),
+    ]
 
 
 def module_of(word: str) -> ModuleType:

@@ -96,6 +96,11 @@ def fault_of(file: str, error: BaseException) -> str:
     return text if name in text else f"{name}: {text}"[:LONGEST]
 
 
+def told_on_one_line(text: Any, *_: Any, **__: Any) -> str:
+    """A warning as commands print it: a `warnings.formatwarning`."""
+    return f"warning: {text}\n"
+
+
 def complain(text: str) -> None:
     """Prints a fault, on stderr."""
     say(f"error: {text}", to=sys.stderr)

@@ -90,7 +90,8 @@ def files(tmp_path):
     good = [STRANGE, "-dash.flac", "-"]
     for name in good:
         (tmp_path / name).write_bytes(speech.read_bytes())
-    return good, ["missing\n.wav", "", ".", "~nobody/a.wav", "x" * 5000]
+    (tmp_path / "void").mkdir()
+    return good, ["missing\n.wav", "", "void", "~nobody/a.wav", "x" * 5000]
 
 
 @pytest.mark.slow

@@ -109,6 +109,7 @@ def test_ctrl_c_prints_what_there_is(monkeypatch, long, capsys, as_json):
         DynamicEncoderASR, "set_decoding_function", set_decoding_function
     )
     words = ["transcribe", "--source", SOURCE, "--window", "5"]
+    words += ["--batch_size", "1"]
     assert main([*words, *["--json"] * as_json, long, long]) == 130
     out, err = capsys.readouterr()
     if as_json:
@@ -121,7 +122,7 @@ def test_ctrl_c_prints_what_there_is(monkeypatch, long, capsys, as_json):
 
 def test_wrong_windows_of_the_shell_are_a_line(long, capsys):
     words = ["transcribe", "--source", SOURCE, "--overlap", "99", long]
-    assert main(words) == 1
+    assert main(words) == 2
     assert "`overlap_seconds` must be less than" in capsys.readouterr().err
 
 

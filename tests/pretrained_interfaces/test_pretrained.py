@@ -280,7 +280,7 @@ def test_shell_speaks_json(pretrained):
     result = subprocess.run(
         [
             *[sys.executable, "-m", "pretrained_interfaces", "transcribe"],
-            *["--source", str(pretrained), "--json", SPEECH, "tests"],
+            *["--source", str(pretrained), "--json", SPEECH, "hparams"],
         ],
         capture_output=True,
         text=True,

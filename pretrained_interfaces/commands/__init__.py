@@ -1,0 +1,1 @@
+"""The words of the command line, one a file; see `pretrained_interfaces.__main__`."""

@@ -1,0 +1,195 @@
+"""Transcribes files from the shell, few or many.
+
+Audio files, folders, globs, lists and manifests are read; with -o each has
+files of its own there, and what is done is not done again.
+"""
+
+import argparse
+import contextlib
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dld_brain.files.console import SOME_FAILED, STATUSES
+from pretrained_interfaces.commands import flags
+from pretrained_interfaces.formats import FORMATS, needs_words
+
+if TYPE_CHECKING:  # torch takes seconds
+    from pretrained_interfaces.many.items import Item
+    from pretrained_interfaces.many.kept import Kept
+    from pretrained_interfaces.many.transcriber import Answer, How
+
+#: Files of a batch, unless the caller says otherwise.
+BATCH_SIZE = 16
+
+
+def add_command(
+    commands: argparse._SubParsersAction, shared: argparse.ArgumentParser
+) -> argparse.ArgumentParser:
+    """Adds `transcribe` to the commands of a parser.
+
+    Arguments
+    ---------
+    shared : argparse.ArgumentParser
+        Has what all commands share: the model, the device.
+    """
+    files = flags.of_files(
+        "audio files (names that begin with a dash: behind --), http(s) "
+        "URLs, hub:owner/name/file; folders, globs, lists (.txt: a path a "
+        "line), manifests (.jsonl), or - for a list on stdin"
+    )
+    command = commands.add_parser(
+        "transcribe",
+        parents=[shared, files],
+        help="transcribe audio files",
+        epilog=STATUSES,
+    )
+    flags.add_decoding(command)
+    flags.add_depths(command)
+    command.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        help="folder with files for each; those that are done are skipped",
+    )
+    command.add_argument(
+        "--format",
+        type=_formats,
+        default=None,
+        help=f"{', '.join(FORMATS)}; with -o also several, with commas "
+        f"between (default: txt)",
+    )
+    command.add_argument(
+        "--batch_size",
+        type=_count,
+        default=BATCH_SIZE,
+        help=f"files at once, of about the same length ({BATCH_SIZE})",
+    )
+    command.add_argument(
+        "--jobs",
+        type=_count,
+        default=1,
+        help="processes, each with the model (default: 1)",
+    )
+    command.set_defaults(model=None, run=run)
+    return command
+
+
+def _formats(text: str) -> tuple[str, ...]:
+    """Formats of a flag."""
+    found = tuple(dict.fromkeys(text.split(",")))
+    try:
+        for name in found:
+            needs_words(name)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return found
+
+
+def _count(text: str) -> int:
+    """A number of a flag, at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(
+            f"must be a whole number, at least 1, but is {text!r}"
+        )
+    return int(text)
+
+
+def how_of(options: argparse.Namespace) -> "How":
+    """What a command line asks a model for.
+
+    Raises
+    ------
+    ValueError
+        If flags do not go together.
+    """
+    from pretrained_interfaces.many.transcriber import How
+
+    formats = options.format or ("txt",)
+    if options.json and (options.output or options.format):
+        raise ValueError("give --json, or -o and --format json, not both")
+    if len(formats) > 1 and options.output is None:
+        raise ValueError("give -o, a folder, with more than one --format")
+    windows = {
+        "windowed": not options.whole,
+        "window_seconds": options.window,
+        "overlap_seconds": options.overlap,
+    }
+    return How(
+        options.source,
+        options.device,
+        flags.depth_of(options),
+        {**flags.listening(options), **windows},
+        flags.language_model(options),
+        formats,
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Transcribes what a command line names.
+
+    Returns
+    -------
+    int
+        Exit status.
+    """
+    from pretrained_interfaces.many.items import find_items
+    from pretrained_interfaces.many.told import Printer, Tally
+    from pretrained_interfaces.many.transcriber import ItemInterrupted
+
+    how = how_of(options)
+    items = list(find_items(options.files))
+    is_many = options.output is not None or len(items) > len(options.files)
+    if options.output is None:
+        places = list(range(len(items)))
+        kept, form = None, "json lines" if options.json else how.formats[0]
+    else:
+        items = list(dict.fromkeys(items))
+        kept, form = _kept(options.output, items, how), None
+        places = [i for i in range(len(items)) if not kept.is_done(i)]
+    todo = [items[i] for i in places]
+    how = replace(how, is_one=len(items) == 1)
+    tally, printer = Tally(todo, len(items) - len(todo)), Printer(form)
+    try:
+        for place, answer in _answers(how, todo, options):
+            if kept is not None:
+                answer = kept.keep(places[place], answer)
+            tally.add(answer)
+            printer.add(place, answer)
+    except ItemInterrupted as stopped:
+        printer.add_partial(stopped)
+        raise
+    finally:
+        tally.bar.close()
+        printer.end()
+        if is_many:
+            tally.tell()
+    return SOME_FAILED if tally.failures else 0
+
+
+def _kept(folder: Path, items: "list[Item]", how: "How") -> "Kept":
+    """What is written of items into a folder."""
+    from pretrained_interfaces.many.kept import Kept
+    from pretrained_interfaces.many.names import output_names
+
+    return Kept(folder, items, output_names(items), how)
+
+
+def _answers(
+    how: "How", items: "list[Item]", options: argparse.Namespace
+) -> "Iterator[tuple[int, Answer]]":
+    """The answers to items with their places, as they come."""
+    from pretrained_interfaces.many.transcriber import in_groups
+    from pretrained_interfaces.many.workers import run_here, run_jobs
+
+    if not items:
+        return
+    groups = in_groups(items, options.batch_size)
+    n_jobs = min(options.jobs, len(items))
+    found = (
+        run_here(how, groups) if n_jobs == 1 else run_jobs(how, groups, n_jobs)
+    )
+    with contextlib.closing(found):  # ends the processes, at Ctrl-C too
+        for answers in found:
+            yield from answers

@@ -1,0 +1,1 @@
+"""Many audio files: which they are, in batches, over processes, once each."""

@@ -11,15 +11,16 @@ from typing import Any, Optional
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from dld_brain.audio.features import extract, samples_per_frame
 from dld_brain.encoder.costs import macs_by_part
 from dld_brain.encoder.encoder import EncoderOutput
+from dld_brain.evaluation.ranks import Batch, gathered, own_batches
 from dld_brain.evaluation.scores import (
     Answers,
     DepthScore,
     depth_score,
+    joined,
     random_score,
 )
 from dld_brain.evaluation.word_starts import word_starts
@@ -99,7 +100,7 @@ class DepthEvaluation:
     def answer(
         self, loader: Iterable[Any], name: str, word_times: bool = False
     ) -> Answers:
-        """Answers a set with every layer set.
+        """Answers a set with every layer set; each rank its share.
 
         Arguments
         ---------
@@ -109,36 +110,44 @@ class DepthEvaluation:
             Whether the times of words are compared, too; no time counts for
             it.
         """
+        title = f"{name}, every depth"
+        found = [
+            (batch.number, self._answered(batch, word_times))
+            for batch in own_batches(loader, title)
+        ]
+        return joined(gathered(found))
+
+    def _answered(self, of_set: Batch, word_times: bool) -> Answers:
+        """Answers a batch."""
         result = Answers()
         own = set(next(iter(self.selections.values())).values())
-        for batch in tqdm(loader, desc=f"{name}, every depth"):
-            batch = batch.to(self.device)
-            wavs, wav_lens = batch.sig
-            with self.timed(result, "stem"):
-                feats, lengths = extract(self.modules, wavs, wav_lens)
-                x, lengths = self.model.stem(feats, lengths)
-            outs: dict[Gates, EncoderOutput] = {}
-            for gates in self.all_gates:
-                with self.timed(result, "layers", gates):
-                    y = self.model.run_layers(x, lengths, gates)
-                with self.timed(result, "head", gates):
-                    out = self.model.run_head(y, lengths, gates)
-                    answers = self.task.decode(out)
-                result.answers[gates] += answers
-                if self.lm_task is not None and gates in own:
-                    with self.timed(result, "lm", gates):
-                        answers = self.lm_task.decode(out)
-                    result.lm_answers[gates] += answers
-                result.entropies[gates] += mean_entropy(out).tolist()
-                result.probabilities[gates] += mean_confidence(out).tolist()
-                if word_times:
-                    outs[gates] = out
-            self.compare_words(result, outs, batch.reference)
-            self.answer_randomly(result, x, lengths)
-            result.ids += batch.id
-            result.references += batch.reference
-            samples = float((wav_lens * wavs.shape[1]).sum())
-            result.audio_seconds += samples / self.sample_rate
+        batch = of_set.content.to(self.device)
+        wavs, wav_lens = batch.sig
+        with self.timed(result, "stem"):
+            feats, lengths = extract(self.modules, wavs, wav_lens)
+            x, lengths = self.model.stem(feats, lengths)
+        outs: dict[Gates, EncoderOutput] = {}
+        for gates in self.all_gates:
+            with self.timed(result, "layers", gates):
+                y = self.model.run_layers(x, lengths, gates)
+            with self.timed(result, "head", gates):
+                out = self.model.run_head(y, lengths, gates)
+                answers = self.task.decode(out)
+            result.answers[gates] += answers
+            if self.lm_task is not None and gates in own:
+                with self.timed(result, "lm", gates):
+                    answers = self.lm_task.decode(out)
+                result.lm_answers[gates] += answers
+            result.entropies[gates] += mean_entropy(out).tolist()
+            result.probabilities[gates] += mean_confidence(out).tolist()
+            if word_times:
+                outs[gates] = out
+        self.compare_words(result, outs, batch.reference)
+        self.answer_randomly(result, x, lengths, of_set.first)
+        result.ids += batch.id
+        result.references += batch.reference
+        samples = float((wav_lens * wavs.shape[1]).sum())
+        result.audio_seconds += samples / self.sample_rate
         return result
 
     def compare_words(
@@ -162,7 +171,11 @@ class DepthEvaluation:
             result.word_starts[gates] += [seconds * k for k in frames]
 
     def answer_randomly(
-        self, result: Answers, x: torch.Tensor, lengths: torch.Tensor
+        self,
+        result: Answers,
+        x: torch.Tensor,
+        lengths: torch.Tensor,
+        first: int = 0,
     ) -> None:
         """Adds answers with random layers, an own draw an utterance.
 
@@ -175,10 +188,12 @@ class DepthEvaluation:
             Output of the stem, [B, T', D].
         lengths : torch.Tensor
             Valid frames, [B].
+        first : int
+            Utterances of the set in front of the batch.
         """
         for n_layers, draw in self.random_keys():
             for i, length in enumerate(lengths.tolist()):
-                utterance = len(result.ids) + i
+                utterance = first + i
                 rng = np.random.default_rng(
                     [self.seed, n_layers, draw, utterance]
                 )

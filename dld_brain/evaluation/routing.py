@@ -1,15 +1,14 @@
 """What a router of inputs gives on a test set, by its threshold."""
 
-from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from dld_brain.audio.features import extract
 from dld_brain.evaluation.evaluate import DepthEvaluation
+from dld_brain.evaluation.ranks import gathered, own_batches
 from dld_brain.gates.gates import Routed
 
 #: Thresholds on the probability that a layer runs.
@@ -40,7 +39,7 @@ class RoutingPoint:
 def routing_curve(
     evaluation: DepthEvaluation, loader: Iterable[Any], name: str
 ) -> list[RoutingPoint]:
-    """Answers a test set with every threshold.
+    """Answers a test set with every threshold; each rank its share.
 
     Arguments
     ---------
@@ -48,23 +47,30 @@ def routing_curve(
         Name of the set, for the progress bar.
     """
     model, task = evaluation.model, evaluation.task
-    references: list[str] = []
-    answers, depths = defaultdict(list), defaultdict(list)
-    for batch in tqdm(loader, desc=f"{name}, every threshold"):
+    found = []
+    for number, _, batch in own_batches(loader, f"{name}, every threshold"):
         batch = batch.to(evaluation.device)
         feats, lengths = extract(evaluation.modules, *batch.sig)
         x, lengths = model.stem(feats, lengths)
+        answers: dict[float, list[str]] = {}
+        depths: dict[float, list[float]] = {}
         for threshold in THRESHOLDS:
             routed = Routed(threshold=threshold)
-            found = model.run_routed(x, lengths, routed)
-            answers[threshold] += task.decode(found)
-            depths[threshold] += found.routing.gate.sum(0).tolist()
-        references += batch.reference
+            out = model.run_routed(x, lengths, routed)
+            answers[threshold] = task.decode(out)
+            depths[threshold] = out.routing.gate.sum(0).tolist()
+        found.append((number, (batch.reference, answers, depths)))
+    parts = gathered(found)
+    references = [text for texts, _, _ in parts for text in texts]
     return [
         RoutingPoint(
             threshold,
-            sum(depths[threshold]) / len(references),
-            task.rates(references, answers[threshold])[task.metric],
+            sum(n for _, _, depths in parts for n in depths[threshold])
+            / len(references),
+            task.rates(
+                references,
+                [text for _, texts, _ in parts for text in texts[threshold]],
+            )[task.metric],
         )
         for threshold in THRESHOLDS
     ]

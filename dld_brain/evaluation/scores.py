@@ -2,8 +2,8 @@
 
 import statistics
 from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any, Optional
 
 import numpy as np
@@ -135,6 +135,27 @@ class Answers:
         default_factory=lambda: defaultdict(list)
     )
     audio_seconds: float = 0.0
+
+
+def joined(parts: Iterable[Answers]) -> Answers:
+    """The answers of batches, one after another.
+
+    Example
+    -------
+    >>> parts = [Answers(ids=["a"], audio_seconds=1.0), Answers(ids=["b"])]
+    >>> joined(parts).ids, joined(parts).audio_seconds
+    (['a', 'b'], 1.0)
+    """
+    result = Answers()
+    for part in parts:
+        for each in fields(Answers):
+            found, new = getattr(result, each.name), getattr(part, each.name)
+            if isinstance(new, dict):
+                for key, value in new.items():
+                    found[key] += value
+            else:
+                setattr(result, each.name, found + new)
+    return result
 
 
 def depth_score(

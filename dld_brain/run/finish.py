@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from dld_brain.audio import dataset as data
+from dld_brain.depth_table import DepthTable
 from dld_brain.encoder.routers.of_layers import ScoredLayers
 from dld_brain.evaluation import report
 from dld_brain.gates.gates import Gates
@@ -16,6 +17,7 @@ from dld_brain.run.record import training_speech
 from dld_brain.run.scoring import Scoring
 from dld_brain.search.choose import LayerChooser
 from dld_brain.training.brain import DLDBrain
+from speechbrain.utils.distributed import run_on_main
 
 
 def trained_layers(brain: DLDBrain) -> dict[int, Gates]:
@@ -44,6 +46,9 @@ class Finish:
     def run(self, encoder: Mapping[str, Any]) -> None:
         """Writes `pretrained/` with its depth table; evaluates.
 
+        Every rank is to call it: they share the evaluation, and the main
+        process writes.
+
         Arguments
         ---------
         encoder : mapping
@@ -56,11 +61,18 @@ class Finish:
         selection = self.settings.search.selection
         table = chooser.choose(selection.name, **selection.options)
         training = training_speech(self.settings, self.csv_folder)
-        save_model(pretrained, modules, self.task, table, encoder, training)
+        told = [pretrained, modules, self.task, table, encoder, training]
+        run_on_main(save_model, told)
         if self.settings.evaluation.export_only:
             return
         table = self.scoring.with_confidence(chooser, table)
         found = self.scoring.evaluate(chooser, table)
+        run_on_main(self._write, [found, table, pretrained])
+
+    def _write(
+        self, found: report.Report, table: DepthTable, pretrained: str
+    ) -> None:
+        """Writes what was found, and prints it."""
 
         def write(folder: str) -> None:
             """Adds to the model's folder what was found."""
@@ -68,7 +80,7 @@ class Finish:
             found.write(folder)
 
         add_report(pretrained, self.task, table, write)
-        found.write(output_folder)
+        found.write(self.settings.start.output_folder)
         self.print_end(found, pretrained)
 
     def print_end(self, found: report.Report, pretrained: str) -> None:

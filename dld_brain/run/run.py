@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from functools import partial
 from math import inf
 from pathlib import Path
 from typing import Any, Optional
@@ -275,7 +274,7 @@ class Run:
             self.judged_by_teacher,
         )
         with self._gives_up_its_folders():
-            run_on_main(partial(Finish(scoring).run, self.hparams))
+            Finish(scoring).run(self.hparams)
         self.folders_held.release()
 
     @contextlib.contextmanager

@@ -3,6 +3,7 @@
 import copy
 import datetime
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Optional
 
@@ -28,6 +29,7 @@ from dld_brain.training.brain import DLDBrain
 from dld_brain.training.checkpoints import epoch_file
 from dld_brain.training.clock import machine
 from speechbrain.dataio.dataloader import make_dataloader
+from speechbrain.utils.distributed import run_on_main
 
 #: Of development speech, for confidence: two numbers a depth need no more,
 #: and every depth answers them all.
@@ -236,7 +238,8 @@ class Scoring:
         """
         result = evaluation.answer(loader, name, word_times=True)
         folder, depths = self.settings.start.output_folder, list(gates)
-        report.write_details(folder, name, self.task, gates, result)
+        told = [folder, name, self.task, gates, result]
+        run_on_main(report.write_details, told)
         rungs = [gates[n] for n in default_ladder(depths[0], depths)]
         is_routed = isinstance(evaluation.model.router, InputRouter)
         scores = evaluation.scores(result)
@@ -307,12 +310,15 @@ class Scoring:
         evaluation = self.make_evaluation({"lm": {n: gates[n] for n in few}})
         return {
             "file": Path(told.lm).name,
-            **choose_weights(
-                evaluation,
-                loader,
-                lambda weights: with_language_model(told, self.task, weights),
-                told.lm_alpha,
-                told.lm_beta,
+            **run_on_main(
+                choose_weights,
+                [
+                    evaluation,
+                    loader,
+                    partial(with_language_model, told, self.task),
+                    told.lm_alpha,
+                    told.lm_beta,
+                ],
             ),
         }
 

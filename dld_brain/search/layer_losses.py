@@ -16,10 +16,12 @@ from tqdm import tqdm
 
 from dld_brain.audio.features import extract
 from dld_brain.audio.lengths import absolute_lengths
+from dld_brain.evaluation.ranks import gathered, own_batches
 from dld_brain.files.fingerprint import digest
 from dld_brain.files.whole import write_text
 from dld_brain.gates.gates import Gates
 from dld_brain.tasks import Task
+from speechbrain.utils.distributed import if_main_process, run_on_main
 
 logger = logging.getLogger(__name__)
 
@@ -74,17 +76,19 @@ class LayerScores:
         self.model = modules["model"]
         self.n_total = self.model.n_total
         self.task = task
-        self.batches: list[Stemmed] = []
-        speech = []
-        for batch in batches:
-            self.batches.append(self._stem(modules, batch))
+        #: Those of this rank, with their numbers.
+        self.batches: list[tuple[int, Stemmed]] = []
+        found = []
+        for number, _, batch in own_batches(batches, "development"):
+            self.batches.append((number, self._stem(modules, batch)))
             wavs, wav_lens = batch.sig
             samples = (wav_lens * wavs.shape[1]).round().tolist()
-            speech += zip(batch.id, batch.reference, samples)
+            found.append((number, [*zip(batch.id, batch.reference, samples)]))
+        speech = [utterance for part in gathered(found) for utterance in part]
         self.n_utterances = len(speech)
         self.path = None if path is None else Path(path)
         self.key = digest(model_hash, task.name, speech)
-        self.scores: dict[Gates, float] = self._load()
+        self.scores: dict[Gates, float] = run_on_main(self._load)
 
     @torch.no_grad()
     def _stem(
@@ -113,26 +117,30 @@ class LayerScores:
         for start in range(0, len(new), CHUNK):
             chunk = new[start : start + CHUNK]
             title = f"{len(chunk)} layer sets of {chunk[0].depth}"
-            sums = dict.fromkeys(chunk, 0.0)
-            for batch in tqdm(self.batches, desc=title, leave=False):
-                self._score(batch, chunk, sums)
-            for gates, total in sums.items():
+            bar = tqdm(
+                self.batches, title, leave=False, disable=not if_main_process()
+            )
+            parts = gathered(
+                [(number, self._score(batch, chunk)) for number, batch in bar]
+            )
+            for gates in chunk:
+                total = sum(losses[gates] for losses in parts)
                 self.scores[gates] = total / self.n_utterances
-            self._save()
+            run_on_main(self._save)
         return {s: self.scores[s] for s in sets}
 
     @torch.no_grad()
-    def _score(
-        self, batch: Stemmed, sets: list[Gates], sums: dict[Gates, float]
-    ) -> None:
-        """Adds the losses of a batch, shared beginnings computed once."""
+    def _score(self, batch: Stemmed, sets: list[Gates]) -> dict[Gates, float]:
+        """The losses of a batch, shared beginnings computed once."""
         context = self.model.context(batch.x, batch.lengths)
         outputs = self.model.layers.run_many(batch.x, sets, **context)
+        losses = {}
         for run, y in outputs:
             given = self.task.given(batch.targets, batch.target_lengths)
             out = self.model.run_head(y, batch.lengths, sets[run], **given)
             loss = self.task.loss(out, batch.targets, batch.target_lengths)
-            sums[sets[run]] += float(loss.sum())
+            losses[sets[run]] = float(loss.sum())
+        return losses
 
     def _load(self) -> dict[Gates, float]:
         """Reads what an interrupted search has left."""

@@ -1,13 +1,14 @@
 """Two ranks: the same gates, the gradient of one process, no flag."""
 
+import json
 import os
-import socket
 import sys
 
 import pytest
 import torch
 import torch.multiprocessing as mp
 from common import batch_of, noise, start, tiny_brain, tiny_modules
+from two_ranks import free_port, join
 
 from dld_brain.gates.by_depth import SandwichGates
 from dld_brain.gates.by_layer import BernoulliGates
@@ -28,13 +29,6 @@ METHODS = {
         {"router": "mask"},
     ),
 }
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def train_steps(brain, batches):
@@ -67,19 +61,6 @@ def make_brain(method, run_opts=None):
     )
     brain.optimizers_step = lambda: None
     return start(brain, n_batches=N_STEPS)
-
-
-def join(rank: int, port: int) -> None:
-    """Makes this process one of two ranks."""
-    os.environ.update(
-        RANK=str(rank),
-        LOCAL_RANK=str(rank),
-        WORLD_SIZE="2",
-        MASTER_ADDR="127.0.0.1",
-        MASTER_PORT=str(port),
-    )
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group("gloo")
 
 
 def worker(rank: int, port: int, folder: str, method: str) -> None:
@@ -178,8 +159,17 @@ def test_gradients_are_those_of_one_process_on_the_joined_batch(traces):
 def test_torchrun_trains_without_a_flag(tmp_path, pretrained):
     import subprocess
 
-    from conftest import REPOSITORY, small
+    from conftest import REPOSITORY, run_train, small
 
+    options = small(
+        teacher=pretrained,
+        output_folder=f"{tmp_path}/run/1",
+        number_of_epochs=2,
+        max_batch_seconds=1.5,
+        random_draws=1,
+        layer_importance=True,
+        selection="greedy",
+    )
     result = subprocess.run(
         [
             sys.executable,
@@ -189,12 +179,7 @@ def test_torchrun_trains_without_a_flag(tmp_path, pretrained):
             f"--master_port={free_port()}",
             "train.py",
             "hparams/conformer_dld.yaml",
-            *small(
-                teacher=pretrained,
-                output_folder=f"{tmp_path}/run/1",
-                number_of_epochs=2,
-                max_batch_seconds=1.5,
-            ),
+            *options,
             "--distributed_backend=gloo",
         ],
         cwd=REPOSITORY,
@@ -206,3 +191,17 @@ def test_torchrun_trains_without_a_flag(tmp_path, pretrained):
     assert (tmp_path / "run/1/pretrained/model.safetensors").is_file()
     log = (tmp_path / "run/1/train_log.txt").read_text()
     assert "epoch: 2" in log
+    assert result.stdout.count("More in ") == 1  # one rank tells
+    shared = report(tmp_path)
+    run_train("hparams/conformer_dld.yaml", *options, "--test_only")
+    assert shared == report(tmp_path)
+
+
+def report(folder):
+    """What a run scored, but for times and the command."""
+    path = folder / "run/1/depth_report.json"
+    found = json.loads(path.read_text())
+    rows = [row for scores in found["sets"].values() for row in scores]
+    for row in rows:
+        row.pop("rtf", None), row.pop("rtf_parts", None)
+    return rows, found["escalation"], found["layer_importance"]

@@ -7,12 +7,13 @@ it had in hand is tried again, file by file, by another.
 import contextlib
 import multiprocessing
 import signal
+import sys
 import threading
 import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator
 from multiprocessing.connection import Connection, wait
-from typing import Optional
+from typing import Any, Optional
 
 import torch
 
@@ -20,6 +21,8 @@ from dld_brain.files.console import FAULTS, reason, told_on_one_line
 from pretrained_interfaces.many.items import Item
 from pretrained_interfaces.many.transcriber import Answer, How, Transcriber
 
+#: How long a process may take to end, s.
+GRACE = 5.0
 #: Items with their places in the order that was given, and their answers.
 Group = list[tuple[int, Item]]
 Answers = list[tuple[int, Answer]]
@@ -107,14 +110,18 @@ class Worker:
             self.connection.send(group)
 
     def end(self) -> None:
-        """Ends the process."""
+        """Ends the process, in the middle of what it does."""
         self.connection.close()
-        self.process.kill()
-        self.process.join()
+        self.process.terminate()
+        self.process.join(GRACE)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
 
 
 def serve(connection: Connection, how: How, threads: int) -> None:
     """Answers what comes through a connection until it is closed."""
+    signal.signal(signal.SIGTERM, _leave)
     torch.set_num_threads(threads)
     warnings.formatwarning = told_on_one_line
     try:
@@ -126,6 +133,11 @@ def serve(connection: Connection, how: How, threads: int) -> None:
     with contextlib.suppress(EOFError, OSError):
         while True:
             connection.send(_answered(transcriber, connection.recv()))
+
+
+def _leave(number: int, frame: Any) -> None:
+    """Ends a process that is told to: it gives up its locks."""
+    sys.exit(0)
 
 
 def _answered(transcriber: Transcriber, group: Group) -> Answers:

@@ -32,6 +32,8 @@ SERVE = [
     "python-multipart>=0.0.18,<1",
     "prometheus-client>=0.21,<1",
 ]
+# 2.64 takes away how retries are told (`max_task_retries`).
+RAY = ["ray[data]>=2.60,<2.64"]
 INTERFACES = "pretrained_interfaces"
 
 
@@ -104,6 +106,7 @@ setup(
         "vad": VAD,
         "lm": LM,
         "serve": SERVE,
+        "ray": RAY,
         "mic": MIC,
         "wandb": ["wandb>=0.19,<1"],
         "test": [

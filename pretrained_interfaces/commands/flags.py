@@ -26,26 +26,32 @@ def of_model() -> argparse.ArgumentParser:
     return shared
 
 
-def of_files(help_of_files: str) -> argparse.ArgumentParser:
-    """Makes what commands have that answer files."""
-    files = argparse.ArgumentParser(add_help=False)
-    files.add_argument(
+def of_audio() -> argparse.ArgumentParser:
+    """Makes what commands have that read audio: depth, speech, length."""
+    audio = argparse.ArgumentParser(add_help=False)
+    audio.add_argument(
         "--n_layers", type=int, help="layers that run (default: all)"
     )
-    files.add_argument(
-        "--json", action="store_true", help="one JSON object a line"
-    )
-    files.add_argument(
+    audio.add_argument(
         "--vad",
         default="energy",
         choices=["energy", "silero", "none"],
         help="what decides whether there is speech (default: energy)",
     )
-    files.add_argument(
+    audio.add_argument(
         "--max_audio_seconds",
         type=float,
         default=LONGEST,
         help="longer files are refused (default: 4 h)",
+    )
+    return audio
+
+
+def of_files(help_of_files: str) -> argparse.ArgumentParser:
+    """Makes what commands have that answer files."""
+    files = argparse.ArgumentParser(add_help=False, parents=[of_audio()])
+    files.add_argument(
+        "--json", action="store_true", help="one JSON object a line"
     )
     files.add_argument("files", nargs="+", help=help_of_files)
     return files

@@ -62,13 +62,13 @@ def add_command(
     )
     command.add_argument(
         "--batch_size",
-        type=_count,
+        type=count,
         default=BATCH_SIZE,
         help=f"files at once, of about the same length ({BATCH_SIZE})",
     )
     command.add_argument(
         "--jobs",
-        type=_count,
+        type=count,
         default=1,
         help="processes, each with the model (default: 1)",
     )
@@ -87,7 +87,7 @@ def _formats(text: str) -> tuple[str, ...]:
     return found
 
 
-def _count(text: str) -> int:
+def count(text: str) -> int:
     """A number of a flag, at least 1."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(

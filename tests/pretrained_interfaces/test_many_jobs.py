@@ -1,13 +1,12 @@
 """Processes that transcribe: the same answers, and what one of them dies of."""
 
 import os
-import signal
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from deadly import Deadly
 
-from pretrained_interfaces.depth import Depth, Fixed
+from pretrained_interfaces.depth import Fixed
 from pretrained_interfaces.many.items import Item
 from pretrained_interfaces.many.transcriber import How, Transcriber
 from pretrained_interfaces.many.workers import run_jobs
@@ -18,34 +17,6 @@ GOLDEN = os.path.abspath("tests/samples/golden")
 FILES = sorted(map(str, Path("tests/samples/AN4/wav").rglob("*.flac")))
 ITEMS = [Item(name) for name in [*FILES, "no.wav", *FILES]]
 LISTENING = {"vad": "energy", "max_audio_seconds": 60.0, "windowed": True}
-
-
-@dataclass(frozen=True)
-class Deadly(Depth):
-    """Full depth, of which a process dies at an audio of that length.
-
-    Arguments
-    ---------
-    flag : str
-        A file whose presence lets it live; made by the first that dies. If
-        empty, all die.
-    """
-
-    seconds: float
-    flag: str = ""
-
-    def check(self, model):
-        if self.seconds < 0:  # while the model is loaded
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    def plan(self, model, seconds):
-        if abs(seconds - self.seconds) < 1e-6 and not (
-            self.flag and os.path.exists(self.flag)
-        ):
-            if self.flag:
-                Path(self.flag).touch()
-            os.kill(os.getpid(), signal.SIGKILL)
-        return Fixed().plan(model, seconds)
 
 
 def how(depth, source=GOLDEN):

@@ -33,7 +33,7 @@ SERVE = [
     "prometheus-client>=0.21,<1",
 ]
 # 2.64 takes away how retries are told (`max_task_retries`).
-RAY = ["ray[data]>=2.60,<2.64"]
+RAY = ["ray[data]>=2.60,<2.61"]
 INTERFACES = "pretrained_interfaces"
 
 

@@ -41,6 +41,15 @@ def test_a_rate_of_zero_leaves_a_part_alone():
     assert still["head.weight"] == 0 < still["stem.conv1.weight"]
 
 
+def test_a_part_whose_rate_is_zero_has_no_gradient_to_compute():
+    brain = start(tiny_brain(head_lr_factor=0.0))
+    brain.step = 1
+    brain.fit_batch(batch_of(noise(2)))
+    model = brain.modules.model
+    assert not any(p.requires_grad for p in model.head.parameters())
+    assert all(p.requires_grad for p in model.layers.parameters())
+
+
 def rates_of(schedule, n_steps):
     """Learning rates of the first steps."""
     opt = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)

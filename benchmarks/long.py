@@ -35,7 +35,7 @@ from dld_brain.files.manifest import read_json
 from dld_brain.files.whole import write_text
 from dld_brain.tasks import Task
 from pretrained_interfaces import DynamicEncoderASR
-from pretrained_interfaces.calibration import peak_memory
+from pretrained_interfaces.depths.calibration import peak_memory
 
 #: What real-time factors are compared with, s.
 SHORT = 60.0

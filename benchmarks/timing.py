@@ -17,7 +17,7 @@ from load import Load
 from tqdm import tqdm
 
 from dld_brain.files.whole import write_text
-from pretrained_interfaces import calibration
+from pretrained_interfaces.depths import calibration
 
 #: Exit status of a benchmark on a machine that had other work.
 NOT_QUIET = 3

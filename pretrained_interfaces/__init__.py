@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pretrained_interfaces.asr import DynamicEncoderASR
     from pretrained_interfaces.classifier import DynamicEncoderClassifier
-    from pretrained_interfaces.depth import Budget, Escalate, Routed
-    from pretrained_interfaces.governor import Governor
+    from pretrained_interfaces.depths.depth import Budget, Escalate, Routed
+    from pretrained_interfaces.streams.governor import Governor
     from pretrained_interfaces.whisper import DynamicWhisperASR
 
 #: By name, the module that has it; found when asked for (PEP 562), so that
 #: the command line can answer before torch is there.
 _PLACES = {
-    "Budget": "depth",
+    "Budget": "depths.depth",
     "DynamicEncoderASR": "asr",
     "DynamicEncoderClassifier": "classifier",
     "DynamicWhisperASR": "whisper",
-    "Escalate": "depth",
-    "Governor": "governor",
-    "Routed": "depth",
+    "Escalate": "depths.depth",
+    "Governor": "streams.governor",
+    "Routed": "depths.depth",
 }
 
 __all__ = [

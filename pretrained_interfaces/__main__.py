@@ -33,14 +33,15 @@ from dld_brain.files.console import (
     guarded,
     told_on_one_line,
 )
-from pretrained_interfaces import align_command, live
 from pretrained_interfaces.commands import (
+    align,
     calibrate,
     classify,
     flags,
     transcribe,
 )
 from pretrained_interfaces.serve import command as serve
+from pretrained_interfaces.streams import live
 
 
 def parser() -> argparse.ArgumentParser:
@@ -51,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
     classify.add_command(commands, shared)
     transcribe.add_command(commands, shared)
     calibrate.add_command(commands, shared)
-    align_command.add_command(commands, shared).set_defaults(model=flags.ASR)
+    align.add_command(commands, shared).set_defaults(model=flags.ASR)
     serve.add_command(commands, shared).set_defaults(model=None)
     live.add_command(commands, shared, flags.ASR)
     return root

@@ -16,16 +16,21 @@ from dld_brain.audio.window_limits import Limits
 from dld_brain.audio.windows import Window, find_windows
 from dld_brain.tasks import TranscriptionTask
 from dld_brain.tasks.language_model import LanguageModel
-from pretrained_interfaces.aligning import Aligning, audio_name
-from pretrained_interfaces.calibrated import Calibrated
-from pretrained_interfaces.chunk_stream import ChunkStream, chunks_of
-from pretrained_interfaces.depth import Depth, Escalate, Routed, choose_depth
+from pretrained_interfaces.depths.calibrated import Calibrated
+from pretrained_interfaces.depths.depth import (
+    Depth,
+    Escalate,
+    Routed,
+    choose_depth,
+)
 from pretrained_interfaces.dynamic import DynamicDepth
-from pretrained_interfaces.governor import Governor
 from pretrained_interfaces.inputs import is_batch
-from pretrained_interfaces.stream import Stream
+from pretrained_interfaces.streams.chunk_stream import ChunkStream, chunks_of
+from pretrained_interfaces.streams.governor import Governor
+from pretrained_interfaces.streams.stream import Stream
+from pretrained_interfaces.streams.window_stream import WindowStream
+from pretrained_interfaces.times.aligning import Aligning, audio_name
 from pretrained_interfaces.transcription import Transcription, transcription
-from pretrained_interfaces.window_stream import WindowStream
 from pretrained_interfaces.windowed import run_windows
 from speechbrain.inference.ASR import EncoderASR
 

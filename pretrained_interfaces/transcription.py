@@ -8,7 +8,7 @@ from dld_brain.audio.interrupted import keeping
 from dld_brain.tasks import Task
 from dld_brain.tasks.alignment import WordSpan
 from dld_brain.tasks.confidence import mean_confidence, mean_entropy
-from pretrained_interfaces.timed import Segment, Word, segments, words_in
+from pretrained_interfaces.times.timed import Segment, Word, segments, words_in
 from pretrained_interfaces.windowed import Stretch
 
 

@@ -11,7 +11,7 @@ from dld_brain.audio.windows import Window, batches, kept_frames
 from dld_brain.encoder.encoder import EncoderOutput
 from dld_brain.gates.gates import Gates
 from dld_brain.losses import BLANK_ID
-from pretrained_interfaces.depth import Plan
+from pretrained_interfaces.depths.depth import Plan
 from pretrained_interfaces.dynamic import DynamicDepth
 
 #: Audio that is longer has a bar, s.

@@ -11,7 +11,7 @@ import transformers
 from serving import client, client_of, extra, served, served_folder  # noqa: F401
 
 from pretrained_interfaces import DynamicEncoderASR
-from pretrained_interfaces.calibration import Calibration, machine
+from pretrained_interfaces.depths.calibration import Calibration, machine
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 #: Folder with an4/, librispeech/, tedlium3/ and fluent_speech_commands/: real

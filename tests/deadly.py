@@ -5,7 +5,7 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
-from pretrained_interfaces.depth import Depth, Fixed
+from pretrained_interfaces.depths.depth import Depth, Fixed
 
 
 @dataclass(frozen=True)

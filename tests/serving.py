@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pretrained_interfaces import DynamicEncoderASR
-from pretrained_interfaces.calibration import Calibration, machine
+from pretrained_interfaces.depths.calibration import Calibration, machine
 
 #: What the extra `serve` installs.
 NEEDED = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")

@@ -7,7 +7,7 @@ from dld_brain.audio.checks import LONGEST
 from dld_brain.files.console import add_windows
 
 if TYPE_CHECKING:  # torch takes seconds: --help and Ctrl-C do not wait for it
-    from pretrained_interfaces.depth import Depth
+    from pretrained_interfaces.depths.depth import Depth
 
 #: Class of a command's model, by the module that has it.
 ASR = ("pretrained_interfaces.asr", "DynamicEncoderASR")
@@ -131,7 +131,11 @@ def depth_of(options: argparse.Namespace) -> "Depth":
     ValueError
         If it says two things, or what cannot be.
     """
-    from pretrained_interfaces.depth import Escalate, Routed, choose_depth
+    from pretrained_interfaces.depths.depth import (
+        Escalate,
+        Routed,
+        choose_depth,
+    )
 
     given = {
         name: vars(options)[name]

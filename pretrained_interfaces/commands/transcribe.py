@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from dld_brain.files.console import SOME_FAILED, STATUSES
 from pretrained_interfaces.commands import flags
-from pretrained_interfaces.formats import FORMATS, needs_words
+from pretrained_interfaces.times.formats import FORMATS, needs_words
 
 if TYPE_CHECKING:  # torch takes seconds
     from pretrained_interfaces.many.items import Item

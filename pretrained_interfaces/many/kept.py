@@ -22,13 +22,13 @@ from dld_brain.files.fingerprint import (
     state_of,
 )
 from dld_brain.files.manifest import FILE as MANIFEST
-from pretrained_interfaces import formats
 from pretrained_interfaces.inputs import check_source
 from pretrained_interfaces.many.items import Item
 from pretrained_interfaces.many.told import label
 from pretrained_interfaces.many.transcriber import Answer, How
 from pretrained_interfaces.remote import fetch_folder
 from pretrained_interfaces.shipped import shipped_model
+from pretrained_interfaces.times import formats
 from pretrained_interfaces.transcription import Transcription
 from speechbrain.utils.fetching import FetchConfig, LocalStrategy
 

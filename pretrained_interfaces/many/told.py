@@ -12,9 +12,9 @@ from typing import Any, Optional
 from tqdm import tqdm
 
 from dld_brain.files.console import complain, escaped, say
-from pretrained_interfaces import formats
 from pretrained_interfaces.many.items import Item
 from pretrained_interfaces.many.transcriber import Answer, ItemInterrupted
+from pretrained_interfaces.times import formats
 
 #: Names of files that failed, in the last line; each had a line of its own.
 NAMES = 10

@@ -10,13 +10,13 @@ from dld_brain.audio.checks import TOLERANCE
 from dld_brain.audio.decode import decode
 from dld_brain.audio.interrupted import Interrupted
 from dld_brain.files.console import FAULTS, escaped, fault_of
-from pretrained_interfaces import formats
 from pretrained_interfaces.asr import DynamicEncoderASR
-from pretrained_interfaces.depth import Depth, Fixed
+from pretrained_interfaces.depths.depth import Depth, Fixed
 from pretrained_interfaces.inputs import find_audio
 from pretrained_interfaces.many.items import REMOTE, Item, header
 from pretrained_interfaces.serve.job import Job
 from pretrained_interfaces.serve.model import transcribe_jobs
+from pretrained_interfaces.times import formats
 from pretrained_interfaces.transcription import Transcription
 
 #: Audio of a group, padding included, s; longer files go alone.

@@ -7,10 +7,10 @@ from typing import Any, Optional
 
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
-from pretrained_interfaces import formats
 from pretrained_interfaces.serve.errors import Refusal
 from pretrained_interfaces.serve.job import Answer
-from pretrained_interfaces.timed import Segment, Word
+from pretrained_interfaces.times import formats
+from pretrained_interfaces.times.timed import Segment, Word
 
 FORMATS = ("json", "text", "srt", "verbose_json", "vtt")
 TIMED = ("srt", "verbose_json", "vtt")

@@ -8,7 +8,7 @@ import torch
 
 from dld_brain.audio.windows import Window
 from pretrained_interfaces.asr import DynamicEncoderASR
-from pretrained_interfaces.depth import Fixed
+from pretrained_interfaces.depths.depth import Fixed
 from pretrained_interfaces.serve.job import Job
 from pretrained_interfaces.transcription import Transcription, transcription
 from pretrained_interfaces.windowed import Stretch, run_windows

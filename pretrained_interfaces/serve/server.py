@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from pretrained_interfaces.asr import DynamicEncoderASR
-from pretrained_interfaces.calibration import count
+from pretrained_interfaces.depths.calibration import count
 from pretrained_interfaces.serve.batcher import Batcher
 from pretrained_interfaces.serve.controller import DepthController
 from pretrained_interfaces.serve.job import Answer, Busy

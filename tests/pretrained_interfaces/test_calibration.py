@@ -6,7 +6,7 @@ import pytest
 
 from pretrained_interfaces import Budget
 from pretrained_interfaces.__main__ import main
-from pretrained_interfaces.calibration import (
+from pretrained_interfaces.depths.calibration import (
     FILE as CALIBRATION,
     Calibration,
 )

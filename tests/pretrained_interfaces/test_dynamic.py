@@ -78,7 +78,7 @@ LOAD = """
 import sys
 import torch
 from pretrained_interfaces import DynamicEncoderASR
-from pretrained_interfaces.calibration import peak_memory
+from pretrained_interfaces.depths.calibration import peak_memory
 asr = []
 def load():
     n_layers = int(sys.argv[2]) or None

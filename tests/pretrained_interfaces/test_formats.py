@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from pretrained_interfaces.formats import (
+from pretrained_interfaces.times.formats import (
     FORMATS,
     LINE,
     LONGEST,
@@ -14,7 +14,7 @@ from pretrained_interfaces.formats import (
     word_times,
     write,
 )
-from pretrained_interfaces.timed import Segment, Word, segments
+from pretrained_interfaces.times.timed import Segment, Word, segments
 from pretrained_interfaces.transcription import Transcription
 
 TEXT = "turn the <lights> on in Zürich & the 厨房 und so weiter " * 8

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pretrained_interfaces.governor import Governor
+from pretrained_interfaces.streams.governor import Governor
 
 DEPTHS = [2, 4, 6, 8, 10, 12]
 CHUNK = 0.64

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pretrained_interfaces import DynamicEncoderASR
-from pretrained_interfaces.live import (
+from pretrained_interfaces.streams.live import (
     Block,
     Screen,
     arrivals,

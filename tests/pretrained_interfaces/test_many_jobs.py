@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from deadly import Deadly
 
-from pretrained_interfaces.depth import Fixed
+from pretrained_interfaces.depths.depth import Fixed
 from pretrained_interfaces.many.items import Item
 from pretrained_interfaces.many.transcriber import How, Transcriber
 from pretrained_interfaces.many.workers import run_jobs

@@ -8,7 +8,7 @@ import pytest
 from deadly import Deadly
 
 from pretrained_interfaces.__main__ import main as shell
-from pretrained_interfaces.depth import Fixed
+from pretrained_interfaces.depths.depth import Fixed
 from pretrained_interfaces.many import on_ray
 from pretrained_interfaces.many.items import Item
 from pretrained_interfaces.many.transcriber import How, Transcriber

@@ -10,8 +10,8 @@ import torch
 from dld_brain.audio.features import extract
 from dld_brain.losses import BLANK_ID
 from pretrained_interfaces import DynamicEncoderASR, Governor
-from pretrained_interfaces.chunk_stream import RESTART
-from pretrained_interfaces.streamed import StreamedWords
+from pretrained_interfaces.streams.chunk_stream import RESTART
+from pretrained_interfaces.streams.streamed import StreamedWords
 from speechbrain.utils.dynamic_chunk_training import DynChunkTrainConfig
 
 GOLDEN = "tests/samples/golden"

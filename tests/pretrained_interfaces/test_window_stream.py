@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from pretrained_interfaces import DynamicEncoderASR
-from pretrained_interfaces.streamed import StreamedWord
-from pretrained_interfaces.window_stream import Agreement, Window
+from pretrained_interfaces.streams.streamed import StreamedWord
+from pretrained_interfaces.streams.window_stream import Agreement, Window
 
 
 def words(text, first=0.0):

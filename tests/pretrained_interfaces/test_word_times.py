@@ -9,9 +9,9 @@ from dld_brain.encoder.deepen import Step
 from dld_brain.encoder.encoder import EncoderOutput
 from dld_brain.gates.gates import Gates
 from pretrained_interfaces import DynamicEncoderASR
-from pretrained_interfaces.aligning import aligned
-from pretrained_interfaces.depth import Fixed
-from pretrained_interfaces.timed import Word, segments
+from pretrained_interfaces.depths.depth import Fixed
+from pretrained_interfaces.times.aligning import aligned
+from pretrained_interfaces.times.timed import Word, segments
 from pretrained_interfaces.transcription import Clock
 from pretrained_interfaces.windowed import Stretch
 

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from dld_brain.encoder.quantize import quantize_linear
 from dld_brain.gates.gates import Gates
-from pretrained_interfaces.calibration import (
+from pretrained_interfaces.depths.calibration import (
     Calibration,
     count,
     lengths_of,
@@ -19,7 +19,7 @@ from pretrained_interfaces.calibration import (
     median_time,
     peak_memory,
 )
-from pretrained_interfaces.depth import Budget
+from pretrained_interfaces.depths.depth import Budget
 from pretrained_interfaces.dynamic import DynamicDepth
 
 logger = logging.getLogger(__name__)

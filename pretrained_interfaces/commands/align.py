@@ -20,7 +20,7 @@ from dld_brain.files.console import (
     say,
 )
 from dld_brain.files.whole import write_text
-from pretrained_interfaces.formats import FORMATS, write
+from pretrained_interfaces.times.formats import FORMATS, write
 
 if TYPE_CHECKING:  # torch takes seconds
     from pretrained_interfaces.asr import DynamicEncoderASR

@@ -14,9 +14,9 @@ import torch
 
 from dld_brain.audio.features import samples_per_frame
 from dld_brain.audio.vad import find_speech
-from pretrained_interfaces.governor import Governor
-from pretrained_interfaces.stream import Stream
-from pretrained_interfaces.streamed import StreamedWord, StreamedWords
+from pretrained_interfaces.streams.governor import Governor
+from pretrained_interfaces.streams.stream import Stream
+from pretrained_interfaces.streams.streamed import StreamedWord, StreamedWords
 
 if TYPE_CHECKING:
     from pretrained_interfaces.asr import DynamicEncoderASR

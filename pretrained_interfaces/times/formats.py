@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 from html import escape
 from typing import TYPE_CHECKING
 
-from pretrained_interfaces.timed import Segment, Word
+from pretrained_interfaces.times.timed import Segment, Word
 
 if TYPE_CHECKING:
     from pretrained_interfaces.transcription import Transcription

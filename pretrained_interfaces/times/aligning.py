@@ -13,10 +13,10 @@ from dld_brain.audio.reader import Audio
 from dld_brain.audio.vad import check_vad
 from dld_brain.losses import BLANK_ID
 from dld_brain.tasks.alignment import WordSpan, align_tokens, words_of
-from pretrained_interfaces.depth import Fixed
+from pretrained_interfaces.depths.depth import Fixed
 from pretrained_interfaces.dynamic import DynamicDepth
 from pretrained_interfaces.inputs import check_batch
-from pretrained_interfaces.timed import segments
+from pretrained_interfaces.times.timed import segments
 from pretrained_interfaces.transcription import (
     Clock,
     Transcription,

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from dld_brain.gates.gates import Gates
-from pretrained_interfaces.governor import Governor
-from pretrained_interfaces.streamed import (
+from pretrained_interfaces.streams.governor import Governor
+from pretrained_interfaces.streams.streamed import (
     StreamedWord,
     StreamRecord,
     StreamUpdate,

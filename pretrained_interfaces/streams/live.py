@@ -25,8 +25,8 @@ from dld_brain.files.console import STATUSES, complain, escaped
 
 if TYPE_CHECKING:
     from pretrained_interfaces.asr import DynamicEncoderASR
-    from pretrained_interfaces.stream import Stream
-    from pretrained_interfaces.streamed import StreamUpdate
+    from pretrained_interfaces.streams.stream import Stream
+    from pretrained_interfaces.streams.streamed import StreamUpdate
 
 #: What is read at once, s: below what is noticed, above what a call costs.
 BLOCK = 0.08
@@ -102,7 +102,7 @@ def add_command(commands: Any, shared: ArgumentParser, model: Any) -> None:
 
 def live(asr: "DynamicEncoderASR", options: Namespace) -> int:
     """Transcribes what comes, until it ends or Ctrl-C."""
-    from pretrained_interfaces.governor import Governor
+    from pretrained_interfaces.streams.governor import Governor
 
     governor = None
     if options.max_lag is not None:

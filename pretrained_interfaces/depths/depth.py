@@ -24,7 +24,7 @@ from dld_brain.gates.gates import (
 from dld_brain.tasks.confidence import mean_confidence, mean_entropy
 
 if TYPE_CHECKING:
-    from pretrained_interfaces.calibrated import Calibrated
+    from pretrained_interfaces.depths.calibrated import Calibrated
 
 
 #: Features [1, T, F] and lengths [1] -> the answer, whose `n_computed` counts

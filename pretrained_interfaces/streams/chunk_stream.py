@@ -10,9 +10,9 @@ import torch
 from dld_brain.audio.features import samples_per_frame
 from dld_brain.encoder.streamed_front import StreamedFront
 from dld_brain.encoder.streaming import StreamedLayers
-from pretrained_interfaces.governor import Governor
-from pretrained_interfaces.stream import Stream
-from pretrained_interfaces.streamed import StreamedWord, StreamedWords
+from pretrained_interfaces.streams.governor import Governor
+from pretrained_interfaces.streams.stream import Stream
+from pretrained_interfaces.streams.streamed import StreamedWord, StreamedWords
 from speechbrain.utils.dynamic_chunk_training import DynChunkTrainConfig
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""Which depth runs, and what the depths cost on this machine."""

@@ -1,0 +1,1 @@
+"""Live speech: words as they are said, at a depth that the machine holds."""

@@ -1,0 +1,1 @@
+"""When words were said, and the file formats that say so."""

@@ -35,3 +35,13 @@ def test_the_projection_of_a_whisper_is_int8_and_its_embedding_is_not():
     assert model.head.embed_tokens.weight.dtype == torch.float32
     assert not torch.equal(found.log_probs, exact.log_probs)
     assert (found.log_probs.exp() - exact.log_probs.exp()).abs().max() < 0.02
+
+
+def test_what_a_module_names_stays_exact():
+    model, _, _ = read_whole(SOURCE)
+    quantize_linear(model)
+    for layer in (*model.layers.layers, *model.head.layers):
+        assert isinstance(layer.fc1, Linear)
+        assert isinstance(layer.self_attn.k_proj, Linear)
+        assert type(layer.fc2) is torch.nn.Linear
+        assert type(layer.self_attn.v_proj) is torch.nn.Linear

@@ -23,6 +23,10 @@ class KeysValues(NamedTuple):
 class WhisperAttention(nn.Module):
     """Multi-head attention; keys have no bias."""
 
+    #: Not made int8: what values are made of has outliers, which leave 7 bits
+    #: of a scale for the whole to nothing but themselves.
+    kept_exact = ("v_proj",)
+
     def __init__(self, width: int, n_heads: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.q_proj = nn.Linear(width, width)
@@ -68,6 +72,8 @@ class WhisperAttention(nn.Module):
 
 class WhisperLayer(nn.Module):
     """Pre-norm attention and feed-forward, with fused attention."""
+
+    kept_exact = ("fc2",)  # not made int8, as the values of its attention
 
     def __init__(self, config: WhisperConfig) -> None:
         super().__init__()

@@ -23,6 +23,8 @@ from dld_brain.gates.layer_sets import decoder_gates
 class WhisperDecoderLayer(nn.Module):
     """Pre-norm: attention to the tokens, to the speech, feed-forward."""
 
+    kept_exact = ("fc2",)  # not made int8, as the values of its attention
+
     def __init__(self, config: DecoderConfig, width: int) -> None:
         super().__init__()
         n_heads, inner = config.decoder_attention_heads, config.decoder_ffn_dim

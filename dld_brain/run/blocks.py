@@ -33,6 +33,7 @@ DISTILLATION = Choice(
         "weight": Weight,
         "in_place_weight": Weight,
         "states_weight": Weight,
+        "keep_answers": bool,
     },
     noun="divergences",
 )

@@ -245,7 +245,9 @@ class Run:
             self.run_opts,
             task=task,
             gate_sampler=self.gate_sampler,
-            teacher=teacher.modules if teacher else None,
+            teacher=start.teaching(
+                settings, teacher, self.folders.get("teacher", "")
+            ),
             longest=speech["longest_utterance"] or inf,
             train_loggers=loggers + ([logger] if logger else []),
             progress=self.progress,

@@ -49,6 +49,13 @@ Layers = Annotated[Count, at_most(1_000)]
 Width = Annotated[Count, at_most(65_536)]
 #: Hz; that of audio itself (`audio.checks`).
 Rate = Annotated[int, at_least(LOWEST_RATE), at_most(HIGHEST_RATE)]
+#: Settings of data that make what a teacher hears another in each epoch.
+CHANGES_SPEECH = (
+    "speed_perturb",
+    "feature_drops",
+    "no_speech",
+    "no_speech_around",
+)
 #: NumPy's generators take no larger one.
 Seed = Annotated[Natural, at_most(2**32 - 1)]
 Workers = Annotated[Natural, at_most(1_024)]
@@ -464,9 +471,11 @@ class Settings:
         """Raises where transcripts, or states, are none of the model's."""
         is_whole = self.encoder.task == Seq2SeqTask.name
         states_weight = self.losses.distillation["states_weight"]
+        keeps_answers = self.losses.distillation["keep_answers"]
         for key, value, is_asked in (
             ("transcripts", "teacher", self.data.transcripts == "teacher"),
             ("distillation.states_weight", states_weight, states_weight > 0),
+            ("distillation.keep_answers", True, keeps_answers),
         ):
             if is_asked and not (is_whole and self.start.teacher):
                 raise ValueError(
@@ -474,6 +483,13 @@ class Settings:
                     f"Whisper with its decoder (hparams/"
                     f"whisper_any_depth.yaml), but is"
                 )
+        changes = [key for key in CHANGES_SPEECH if getattr(self.data, key)]
+        if keeps_answers and changes:
+            raise ValueError(
+                f"`distillation.keep_answers` must be False with `{changes[0]}`"
+                f", which makes other speech in each epoch, but is True: give "
+                f"--distillation.keep_answers=False"
+            )
 
     def check_depths(self, n_total: int) -> None:
         """Raises where a depth is asked for that the model has not."""

@@ -175,10 +175,20 @@ class WhisperDecoder(nn.Module):
         torch.Tensor
             Of each token and of the end behind them, [B, U + 1, V].
         """
+        return self.log_probs(self.read(states, keep, targets, gates))
+
+    def read(
+        self,
+        states: torch.Tensor,
+        keep: Optional[torch.Tensor],
+        targets: torch.Tensor,
+        gates: Optional[Gates] = None,
+    ) -> torch.Tensor:
+        """Output of the layers, [B, U + 1, D]; see `told`."""
         x = self.embed(torch.cat((self._prompt(states), targets), dim=1))
         for layer in self.open_layers(gates):
             x, _ = layer(x, layer.encoder_attn.look_at(states), keep)
-        return self.log_probs(x[:, len(self.config.prompt) - 1 :])
+        return x[:, len(self.config.prompt) - 1 :]
 
     @torch.no_grad()
     def untold(

@@ -59,7 +59,11 @@ class WhisperStem(nn.Module):
         # [B, D, T'] -> [B, T', D], laid out so: products of others are slow.
         x = F.gelu(self.conv2(x)).transpose(1, 2).contiguous()
         positions = self.positions[: x.shape[1]].to(x)
-        return self.drop(x + positions), (lengths + 1) // 2
+        return self.drop(x + positions), self.out_lengths(lengths)
+
+    def out_lengths(self, lengths: torch.Tensor) -> torch.Tensor:
+        """Frames that frames of features become, [B]."""
+        return (lengths + 1) // 2
 
 
 def sinusoids(n_frames: int, d_model: int) -> torch.Tensor:

@@ -151,6 +151,33 @@ class DynamicWhisper(DynamicEncoder):
         """
         return super().teach(*with_silence(feats, lengths), **given)
 
+    def heard(
+        self, feats: torch.Tensor, lengths: torch.Tensor, targets: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """What the full depth makes of speech, and of its transcripts.
+
+        Arguments
+        ---------
+        feats : torch.Tensor
+            Features, [B, T, F], all of them valid.
+        lengths : torch.Tensor
+            T for each, [B].
+        targets : torch.Tensor
+            Token ids, [B, U].
+
+        Returns
+        -------
+        tuple of torch.Tensor
+            The encoder's output, [B, T', D], and that of the decoder's layers
+            for each token and the end, [B, U + 1, D].
+        """
+        x, lengths = self.stem(feats, lengths)
+        context = self.context(x, lengths, None)
+        ((_, x),) = self.layers.run_many(
+            x, [Gates.full(self.n_total)], **context
+        )
+        return x, self.head.read(x, None, targets)
+
     def limits(self, lengths: torch.Tensor) -> torch.Tensor:
         """Tokens that speech of so many frames may have, [B]."""
         most = lengths * MOST_TOKENS // FRAMES + SPARE_TOKENS

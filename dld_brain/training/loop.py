@@ -46,7 +46,7 @@ class Loop(sb.Brain):
         Sets the learning rate of an optimizer's next step.
     lr_factors : mapping of str to float, optional
         Learning rates of parts of the model, relative to that of the rest,
-        by the name of a child of `modules.model`. A part of 0 is frozen: it
+        by the name of a module of `modules.model`. A part of 0 is frozen: it
         has no gradient, which takes a fifth of a Whisper's step.
     freeze_body_steps : int
         Steps at the beginning in which the head learns alone.
@@ -87,14 +87,14 @@ class Loop(sb.Brain):
         """Makes the optimizer, of a group for each learning rate."""
         groups: dict[float, list[torch.nn.Parameter]] = {}
         self.body = []
-        for name, part in self.plain_modules()["model"].named_children():
-            if self.lr_factors.get(name) == 0:
-                part.requires_grad_(False)
+        for name, value in self.plain_modules()["model"].named_parameters():
+            factor = self._lr_factor(name)
+            if factor == 0:
+                value.requires_grad_(False)
                 continue
-            if name not in HEADS:
-                self.body += [p for p in part.parameters() if p.requires_grad]
-            factor = self.lr_factors.get(name, 1.0)
-            groups.setdefault(factor, []).extend(part.parameters())
+            if value.requires_grad and name.split(".")[0] not in HEADS:
+                self.body.append(value)
+            groups.setdefault(factor, []).append(value)
         if set(groups) == {1.0}:
             super().init_optimizers()
             return
@@ -107,6 +107,14 @@ class Loop(sb.Brain):
         self.optimizers_dict = {"opt_class": self.optimizer}
         if self.checkpointer is not None:
             self.checkpointer.add_recoverable("optimizer", self.optimizer)
+
+    def _lr_factor(self, name: str) -> float:
+        """That of the longest name in `lr_factors` that a parameter is of."""
+        parts = name.split(".")
+        for n in range(len(parts), 0, -1):
+            if (found := ".".join(parts[:n])) in self.lr_factors:
+                return self.lr_factors[found]
+        return 1.0
 
     def fit_batch(self, batch: Any) -> torch.Tensor:
         """One batch; the last group of an epoch is stepped on as well.

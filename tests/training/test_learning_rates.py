@@ -50,6 +50,24 @@ def test_a_part_whose_rate_is_zero_has_no_gradient_to_compute():
     assert all(p.requires_grad for p in model.layers.parameters())
 
 
+def test_a_layer_may_have_a_rate_of_its_own():
+    brain = start(tiny_brain())
+    brain.lr_factors = {"stem": 0.25, "layers.layers.0": 0.5, "layers": 3.0}
+    brain.init_optimizers()
+    model = brain.modules.model
+    found = {
+        id(value): group["lr_factor"]
+        for group in brain.optimizer.param_groups
+        for value in group["params"]
+    }
+    assert len(found) == len(list(model.parameters()))
+    for name, value in model.named_parameters():
+        expected = {"stem": 0.25, "layers": 3.0}.get(name.split(".")[0], 1.0)
+        if name.startswith("layers.layers.0."):
+            expected = 0.5
+        assert found[id(value)] == expected, name
+
+
 def rates_of(schedule, n_steps):
     """Learning rates of the first steps."""
     opt = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)

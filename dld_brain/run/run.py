@@ -30,8 +30,11 @@ from dld_brain.run.transcripts import (
     transcribe_splits,
 )
 from dld_brain.tasks import Task, find_task
-from dld_brain.training.brain import Augmentation, DLDBrain, Keeping, Weights
+from dld_brain.training.augmentation import Augmentation
+from dld_brain.training.brain import DLDBrain
 from dld_brain.training.clock import layer_passes, read_training
+from dld_brain.training.keeping import Keeping
+from dld_brain.training.objectives import Weights
 from dld_brain.training.progress import Progress
 from speechbrain.utils.distributed import if_main_process, run_on_main
 from speechbrain.utils.logger import get_logger

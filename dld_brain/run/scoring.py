@@ -26,8 +26,8 @@ from dld_brain.run.settings import Evaluation, Settings
 from dld_brain.search.choose import LayerChooser, some_of
 from dld_brain.tasks import Task
 from dld_brain.training.brain import DLDBrain
-from dld_brain.training.checkpoints import epoch_file
 from dld_brain.training.clock import machine
+from dld_brain.training.keeping import epoch_file
 from speechbrain.dataio.dataloader import make_dataloader
 from speechbrain.utils.distributed import run_on_main
 

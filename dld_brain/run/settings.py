@@ -36,7 +36,7 @@ from dld_brain.run.choices import Block
 from dld_brain.search.choose import check_splits
 from dld_brain.search.strategies import STRATEGIES, check_strategy
 from dld_brain.tasks import TASKS, Seq2SeqTask
-from dld_brain.training.checkpoints import ORDERS
+from dld_brain.training.keeping import ORDERS
 
 Task = Annotated[str, one_of(*TASKS)]
 METRICS = [name for task in TASKS.values() for name in task.METRICS]

@@ -12,7 +12,8 @@ from dld_brain.encoder.encoder import DynamicEncoder
 from dld_brain.gates.sampler import GateSampler
 from dld_brain.run.decoder_depths import with_decoder_gates
 from dld_brain.run.own_speech import most_tokens
-from dld_brain.run.settings import Losses, Settings
+from dld_brain.run.sections import Losses
+from dld_brain.run.settings import Settings
 from dld_brain.run.start import gates_with_table
 from dld_brain.tasks import Task
 from dld_brain.training.augmentation import Augmentation

@@ -22,7 +22,8 @@ from dld_brain.gates.gates import Gates
 from dld_brain.model_folder import commit, load_state_strictly
 from dld_brain.run.decoder_depths import score_decoder
 from dld_brain.run.record import training_speech
-from dld_brain.run.settings import Evaluation, Settings
+from dld_brain.run.sections import Evaluation
+from dld_brain.run.settings import Settings
 from dld_brain.search.choose import LayerChooser, some_of
 from dld_brain.tasks import Task
 from dld_brain.training.brain import DLDBrain

@@ -6,7 +6,8 @@ from typing import Optional
 from dld_brain.model_folder import PretrainedModel
 from dld_brain.run import belongings, own_speech
 from dld_brain.run.places import find_preparation
-from dld_brain.run.settings import Data, Settings
+from dld_brain.run.sections import Data
+from dld_brain.run.settings import Settings
 from dld_brain.run.transcripts import (
     FOLDER as TRANSCRIBED,
     transcribe_splits,

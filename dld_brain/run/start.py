@@ -20,7 +20,8 @@ from dld_brain.model_folder import (
 from dld_brain.model_folder.save import TRAINING
 from dld_brain.run.choices import Block
 from dld_brain.run.config import Composed, compose
-from dld_brain.run.settings import Data, Settings
+from dld_brain.run.sections import Data
+from dld_brain.run.settings import Settings
 from dld_brain.tasks import Task, find_task
 from speechbrain.utils.distributed import if_main_process
 

@@ -17,8 +17,9 @@ from dld_brain.run import belongings, fitting, hours, own_speech, speech, start
 from dld_brain.run.config import Composed, Overrides, compose, load_hparams
 from dld_brain.run.finish import Finish
 from dld_brain.run.hub_model import settings_of_model
+from dld_brain.run.language_model import with_language_model
 from dld_brain.run.record import command_of, training_speech
-from dld_brain.run.scoring import Scoring, with_language_model
+from dld_brain.run.scoring import Scoring
 from dld_brain.tasks import Task, find_task
 from dld_brain.training.brain import DLDBrain
 from dld_brain.training.clock import read_training

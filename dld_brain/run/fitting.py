@@ -6,7 +6,11 @@ from typing import Any, Optional
 
 import torch
 
-from dld_brain.audio import dataset as data
+from dld_brain.audio.dataset import (
+    make_dataset,
+    merged_csv,
+    train_loader_options,
+)
 from dld_brain.audio.speech_dataset import SpeechDataset
 from dld_brain.encoder.encoder import DynamicEncoder
 from dld_brain.gates.sampler import GateSampler
@@ -153,8 +157,8 @@ def speech_sets(
     """The datasets that a run trains on, and that it is validated by."""
     told, save_folder = settings.data, settings.start.save_folder
     train_set, valid_set = (
-        data.make_dataset(
-            data.merged_csv(csv_folder, splits, save_folder),
+        make_dataset(
+            merged_csv(csv_folder, splits, save_folder),
             told.data_folder,
             task,
             settings.encoder.sample_rate,
@@ -185,7 +189,7 @@ def fit(brain: DLDBrain, settings: Settings, csv_folder: str) -> None:
         brain.epoch_counter,
         train_set,
         valid_set,
-        train_loader_kwargs=data.train_loader_options(
+        train_loader_kwargs=train_loader_options(
             train_set,
             batch_size=told.batch_size,
             max_batch_seconds=told.max_batch_seconds,

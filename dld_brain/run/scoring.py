@@ -4,7 +4,8 @@ import copy
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Optional
 
-from dld_brain.audio import dataset as data
+from dld_brain.audio.csv_files import csv_file
+from dld_brain.audio.dataset import make_dataset
 from dld_brain.depth_table import DepthTable
 from dld_brain.encoder.deepen import default_ladder
 from dld_brain.encoder.routers.of_input import InputRouter
@@ -94,7 +95,7 @@ class Scoring:
             Of a reference; see `make_dataset`.
         """
         told = self.settings.data
-        return data.make_dataset(
+        return make_dataset(
             csv,
             told.data_folder,
             self.task,
@@ -134,7 +135,7 @@ class Scoring:
         """Loaders of the test sets."""
         return {
             name: make_dataloader(
-                self.dataset(str(data.csv_file(self.csv_folder, name))),
+                self.dataset(str(csv_file(self.csv_folder, name))),
                 batch_size=self.settings.evaluation.test_batch_size,
             )
             for name in self.settings.data.test_splits

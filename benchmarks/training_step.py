@@ -21,7 +21,7 @@ import speechbrain as sb
 from dld_brain.evaluation.tables import markdown_table
 from dld_brain.gates.by_layer import BernoulliGates
 from dld_brain.run.config import compose, load_flat, load_hparams
-from dld_brain.run.run import make_brain as brain_of_a_run
+from dld_brain.run.fitting import make_brain as brain_of_a_run
 from dld_brain.tasks import TranscriptionTask
 from dld_brain.training.brain import DLDBrain
 from dld_brain.training.memory import keep_freed_memory

@@ -17,12 +17,8 @@ from dld_brain.audio.windows import Window, find_windows
 from dld_brain.tasks import TranscriptionTask
 from dld_brain.tasks.language_model import LanguageModel
 from pretrained_interfaces.depths.calibrated import Calibrated
-from pretrained_interfaces.depths.depth import (
-    Depth,
-    Escalate,
-    Routed,
-    choose_depth,
-)
+from pretrained_interfaces.depths.choose import choose_depth
+from pretrained_interfaces.depths.depth import Depth, Escalate, Routed
 from pretrained_interfaces.dynamic import DynamicDepth
 from pretrained_interfaces.inputs import is_batch
 from pretrained_interfaces.streams.chunk_stream import ChunkStream, chunks_of

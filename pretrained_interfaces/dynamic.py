@@ -1,6 +1,5 @@
 """What all models have that run at the depth that one asks for."""
 
-import os
 from pathlib import Path
 from typing import Any, Optional, Union
 
@@ -11,16 +10,14 @@ from dld_brain.audio.features import extract, min_samples, samples_per_frame
 from dld_brain.audio.reader import Audio, read_audio
 from dld_brain.audio.window_limits import Limits, limits
 from dld_brain.depth_table import DepthTable
-from dld_brain.encoder.device import find_device
 from dld_brain.encoder.encoder import EncoderOutput
 from dld_brain.gates.gates import Gates
 from dld_brain.gates.layer_sets import check_n_layers
 from dld_brain.model_folder.loader import INTERFACES
 from dld_brain.model_folder.read import HPARAMS, load_pretrained
 from dld_brain.model_folder.training import longest_utterance
-from pretrained_interfaces.inputs import check_batch, check_source, find_audio
-from pretrained_interfaces.remote import fetch_folder
-from pretrained_interfaces.shipped import shipped_model
+from pretrained_interfaces.inputs import check_batch, find_audio
+from pretrained_interfaces.sources import find_folder, run_options
 from speechbrain.inference.interfaces import Pretrained
 from speechbrain.utils.fetching import FetchConfig, LocalStrategy
 
@@ -100,18 +97,10 @@ class DynamicDepth(Pretrained):
             others or is of a model for another task, `n_layers` is no depth
             of it, or there is no such device.
         """
-        options = {**(kwargs.get("run_opts") or {})}
-        device = options.get("device") if device is None else device
-        if device is not None:
-            options["device"] = find_device(str(device))
-            kwargs["run_opts"] = options
-        source = folder = check_source(
-            shipped_model() if source is None else source
+        kwargs |= run_options(kwargs.get("run_opts"), device)
+        source, folder = find_folder(
+            source, savedir, local_strategy, fetch_config or FetchConfig()
         )
-        if not Path(source).is_dir():
-            folder = _fetched(
-                source, savedir, local_strategy, fetch_config or FetchConfig()
-            )
         if download_only:
             return None
         model = load_pretrained(
@@ -285,22 +274,7 @@ class DynamicDepth(Pretrained):
         wav_lens: torch.Tensor,
         n_layers: Optional[int] = None,
     ) -> torch.Tensor:
-        """Computes log-probabilities.
-
-        Arguments
-        ---------
-        wavs : torch.Tensor
-            Waveforms, [B, S].
-        wav_lens : torch.Tensor
-            Lengths relative to S, [B], in (0, 1].
-        n_layers : int, optional
-            Layers that run; all if not given.
-
-        Returns
-        -------
-        torch.Tensor
-            [B, T', V].
-        """
+        """The log-probabilities of `encode`, [B, T', V]."""
         return self.encode(wavs, wav_lens, n_layers).log_probs
 
     def forward(
@@ -309,22 +283,7 @@ class DynamicDepth(Pretrained):
         wav_lens: torch.Tensor,
         n_layers: Optional[int] = None,
     ) -> torch.Tensor:
-        """The same as `encode_batch`.
-
-        Arguments
-        ---------
-        wavs : torch.Tensor
-            Waveforms, [B, S].
-        wav_lens : torch.Tensor
-            Lengths relative to S, [B], in (0, 1].
-        n_layers : int, optional
-            Layers that run; all if not given.
-
-        Returns
-        -------
-        torch.Tensor
-            [B, T', V].
-        """
+        """The same as `encode_batch`, [B, T', V]."""
         return self.encode_batch(wavs, wav_lens, n_layers)
 
     def to(self, device: Union[str, torch.device]) -> "DynamicDepth":
@@ -333,14 +292,3 @@ class DynamicDepth(Pretrained):
             module.to(device)  # InputNormalization moves only when asked
         self.device = str(device)
         return self
-
-
-def _fetched(source: str, *where: Any) -> str:
-    """The folder of a model of the Hub; one line for both readings if none."""
-    try:
-        return fetch_folder(source, *where)
-    except FileNotFoundError as error:
-        raise FileNotFoundError(
-            f"`source` must be a folder or a model of the Hugging Face Hub, "
-            f"but there is no folder {os.path.abspath(source)}, and {error}"
-        ) from None

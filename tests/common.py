@@ -16,7 +16,7 @@ from dld_brain.encoder.encoder import EncoderOutput
 from dld_brain.files.manifest import sha256, write_manifest
 from dld_brain.gates.by_layer import BernoulliGates
 from dld_brain.run.config import Composed, compose, load_hparams
-from dld_brain.run.run import make_brain
+from dld_brain.run.fitting import make_brain
 from dld_brain.tasks import TranscriptionTask
 from dld_brain.training.brain import DLDBrain
 from speechbrain.dataio.batch import PaddedBatch

@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from dld_brain.run.config import read_tree, tag
+from dld_brain.run.encoder_sizes import ENCODERS
 from dld_brain.run.main import train as main
-from dld_brain.run.settings import ENCODERS, SECTIONS
+from dld_brain.run.sections import SECTIONS
 
 FILES = sorted(Path("tests/recipes").glob("*.csv"))
 ROWS = [

@@ -241,29 +241,16 @@ class DepthEvaluation:
             decoder: macs_by_part(self.modules, self.sample_rate, decoder)
             for decoder in decoders
         }
+        told = self.task, self.model
         scores = [
-            depth_score(
-                self.task,
-                self.model,
-                macs[gates.decoder],
-                result,
-                gates,
-                selection,
-            )
+            depth_score(*told, macs[gates.decoder], result, gates, selection)
             for selection, chosen in self.selections.items()
             for gates in chosen.values()
         ]
         if self.random_draws:
             scores += [
-                random_score(
-                    self.task,
-                    self.model,
-                    macs[None],
-                    result,
-                    n_layers,
-                    self.random_draws,
-                )
-                for n_layers in self.depths
-                if n_layers < self.n_total
+                random_score(*told, macs[None], result, n, self.random_draws)
+                for n in self.depths
+                if n < self.n_total
             ]
         return scores

@@ -1,12 +1,12 @@
 """The report of an evaluation over depth: JSON, table, plots, details."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Optional
 
-from dld_brain.evaluation.decoder_grid import grid_costs_table, grid_table
+from dld_brain.evaluation import report_text
 from dld_brain.evaluation.escalation import EscalationPoint
 from dld_brain.evaluation.plots import (
     plot_adaptive,
@@ -17,17 +17,6 @@ from dld_brain.evaluation.plots import (
 )
 from dld_brain.evaluation.routing import RoutingPoint
 from dld_brain.evaluation.scores import Answers, DepthScore
-from dld_brain.evaluation.tables import (
-    confidence_table,
-    escalation_table,
-    importance_table,
-    lm_table,
-    parts_table,
-    routing_table,
-    table,
-    training_table,
-    word_table,
-)
 from dld_brain.files.whole import whole_file, write_text
 from dld_brain.gates.gates import Gates
 from dld_brain.tasks import Task
@@ -150,105 +139,11 @@ class Report:
 
     def summary(self) -> str:
         """The scores alone: what a run ends with."""
-        texts = [f"# {self.title}"]
-        for name, scores in self.sets.items():
-            texts += [f"## {name}", *self.reference_sentence(name)]
-            texts.append(table(scores))
-            if self.lm is not None:
-                texts += [self.lm_sentence(), lm_table(scores)]
-            if self.decoder is not None:
-                texts += [
-                    "Of the decoder, too:",
-                    grid_table(self.decoder[name]),
-                ]
-        for name, rate in (self.teacher or {}).items():
-            texts.append(f"Teacher, {name}: {self.metric} {rate:.2f} %.")
-        return "\n\n".join(texts) + "\n"
-
-    def reference_sentence(self, name: str) -> Iterator[str]:
-        """What a test set is scored against, where it is not what was said."""
-        if name in (self.judged_by_teacher or ()):
-            yield (
-                f"{self.metric} against the teacher's transcripts: nobody "
-                f"transcribed this speech. It says how far a depth is from "
-                f"the teacher, not how often it is right."
-            )
-
-    def lm_sentence(self) -> str:
-        """Which language model, with which weights."""
-        assert self.lm is not None
-        return (
-            f"With the language model {self.lm['file']} in a beam search "
-            f"(alpha {self.lm['alpha']:g}, beta {self.lm['beta']:g}):"
-        )
+        return "\n\n".join(report_text.summary(self)) + "\n"
 
     def markdown(self) -> str:
-        """The tables."""
-        return "".join(
-            f"\n{text}\n" if i else f"{text}\n"
-            for i, text in enumerate(self.paragraphs())
-        )
-
-    def paragraphs(self) -> Iterator[str]:
-        """The headings, tables and sentences."""
-        yield f"# {self.title}"
-        for name, rate in (self.teacher or {}).items():
-            yield f"Teacher, {name}: {self.metric} {rate:.2f} %."
-        for name, scores in self.sets.items():
-            yield f"## {name}"
-            yield from self.reference_sentence(name)
-            yield table(scores)
-            yield "Where the work is (features count as stem, decoding as head):"
-            yield parts_table(scores)
-            if any(score.ece is not None for score in scores):
-                yield (
-                    "Confidence is the share of the answer that is to be "
-                    "expected to be right, fitted on development speech. How "
-                    "far it is off (expected calibration error, 10 bins):"
-                )
-                yield confidence_table(scores)
-            if any(score.word_start_ms is not None for score in scores):
-                yield (
-                    "Times of words: how far the starts of right words are "
-                    "from those that forced alignment of the true text finds "
-                    "at full depth:"
-                )
-                yield word_table(scores)
-            if any(score.lm_rates is not None for score in scores):
-                yield self.lm_sentence()
-                yield lm_table(scores)
-        for name, scores in (self.decoder or {}).items():
-            yield f"## Depth of the encoder and of the decoder: {name}"
-            yield grid_table(scores)
-            yield grid_costs_table(scores)
-        for epoch, sets in (self.epochs or {}).items():
-            for name, scores in sets.items():
-                yield f"## Epoch {epoch}: {name}"
-                yield table(scores)
-        if self.training is not None:
-            yield "## Training"
-            yield training_table(self.training)
-        if self.layer_importance is not None:
-            *closed, whole = self.layer_importance
-            yield "## One layer closed"
-            yield (
-                f"{self.metric} in % on development speech; with all layers "
-                f"{whole:.2f}."
-            )
-            yield importance_table(closed, self.metric)
-        for name, points in (self.escalation or {}).items():
-            yield f"## Deeper where unsure: {name}"
-            yield escalation_table(points, self.metric)
-        for name, points in (self.routing or {}).items():
-            yield f"## Layers that the input decides: {name}"
-            yield routing_table(points, self.metric)
-        for name, labels in (self.unknown_labels or {}).items():
-            counts = [f"{label} ({n})" for label, n in sorted(labels.items())]
-            yield (
-                f"{name}: {sum(labels.values())} utterances count as wrong "
-                f"whatever the answer: training data has no such label: "
-                f"{', '.join(counts)}"
-            )
+        """All that there is: tables and sentences."""
+        return "\n\n".join(report_text.paragraphs(self)) + "\n"
 
 
 def rates_of_teacher(

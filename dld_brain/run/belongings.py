@@ -9,7 +9,8 @@ import logging
 from pathlib import Path
 from typing import Any, Optional
 
-from dld_brain.audio import dataset as data
+from dld_brain.audio.csv_files import csv_file
+from dld_brain.audio.dataset import merged_csv
 from dld_brain.audio.text_files import read_table
 from dld_brain.files import fingerprint
 from dld_brain.files.lock import FolderLock
@@ -89,8 +90,8 @@ def kept_vocabulary(
     if is_training or not path.is_file():
         made_of = _vocabulary_sources(settings, found, csv_folder)
         splits, folder = settings.data.train_splits, settings.start.save_folder
-        csv_file = data.merged_csv(csv_folder, splits, folder)
-        run_on_main(_keep, args=[path, made_of, found, settings, csv_file])
+        speech = merged_csv(csv_folder, splits, folder)
+        run_on_main(_keep, args=[path, made_of, found, settings, speech])
     elif fingerprint.state_of(path, {}) == fingerprint.CHANGED:
         raise ValueError(
             f"{path} must be what training wrote, but is not (changed by "
@@ -128,7 +129,7 @@ def _keep(
     made_of: fingerprint.Sources,
     found: Optional[Task],
     settings: Settings,
-    csv_file: str,
+    speech: str,
 ) -> None:
     """Writes the vocabulary, unless the one that is there will do."""
     state = fingerprint.state_of(path, made_of)
@@ -136,7 +137,7 @@ def _keep(
         logger.warning("%s was not made here, and is taken as it is", path)
     elif state != fingerprint.CURRENT:
         with fingerprint.remade(path, made_of) as unfinished:
-            task = found or start.make_vocabulary(settings, csv_file)
+            task = found or start.make_vocabulary(settings, speech)
             task.save(unfinished)
     fingerprint.add_user(path, Path(settings.start.save_folder))
 
@@ -186,14 +187,14 @@ def check_checkpoints(
     else:
         fingerprint.write_record(path, fingerprint.Record(made_of, ""))
     for split in settings.data.train_splits:
-        fingerprint.add_user(data.csv_file(csv_folder, split), folder)
+        fingerprint.add_user(csv_file(csv_folder, split), folder)
 
 
 def _speech(settings: Settings, csv_folder: str) -> dict[str, str]:
     """Fingerprints of the training speech, wherever its audio lies."""
     return {
         f"the training speech {split}.csv": fingerprint.digest(
-            _rows(data.csv_file(csv_folder, split))
+            _rows(csv_file(csv_folder, split))
         )
         for split in settings.data.train_splits
     }

@@ -9,7 +9,8 @@ from dld_brain.evaluation.decoder_grid import grid, grid_selections
 from dld_brain.evaluation.scores import DepthScore
 from dld_brain.gates.of_decoder import BothGates, decoder_seed
 from dld_brain.gates.sampler import GateSampler
-from dld_brain.run.settings import Settings, WholeWhisperSizes
+from dld_brain.run.encoder_sizes import WholeWhisperSizes
+from dld_brain.run.settings import Settings
 
 if TYPE_CHECKING:
     from dld_brain.run.scoring import Scoring

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dld_brain.audio import dataset as data
+from dld_brain.audio.csv_files import csv_file, read_rows
+from dld_brain.audio.dataset import merged_csv
 from dld_brain.depth_table import DepthTable
 from dld_brain.encoder.routers.of_layers import ScoredLayers
 from dld_brain.evaluation import report
@@ -92,9 +93,9 @@ class Finish:
         folder = Path(self.settings.start.output_folder)
         name, scores = next(iter(found.sets.items()))
         depths = sorted({s.n_layers for s in scores})
-        path = data.csv_file(self.csv_folder, name)
+        path = csv_file(self.csv_folder, name)
         root, column = self.settings.data.data_folder, self.task.column
-        rows = data.read_rows(path, root, column)
+        rows = read_rows(path, root, column)
         wav = next(iter(rows.items.values()))["wav"]
         verb = VERBS[self.task.name]
         print(
@@ -116,7 +117,7 @@ class Finish:
             model_hash,
             self.task,
             self.scoring.dataset(
-                data.merged_csv(self.csv_folder, list(splits), folder),
+                merged_csv(self.csv_folder, list(splits), folder),
                 most_tokens(self.settings),
             ),
             self.settings.encoder.sample_rate,

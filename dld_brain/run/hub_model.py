@@ -7,16 +7,13 @@ those that the folder has.
 
 import inspect
 import json
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, Optional
+from typing import Any, Optional
 
-from sentencepiece import SentencePieceProcessor
 from torch import nn
 
 import dld_brain
-from dld_brain.audio.features import FeatureNorm
 from dld_brain.encoder.encoder import DynamicEncoder
 from dld_brain.files.hub import is_hub_id
 from dld_brain.model_folder import (
@@ -27,20 +24,10 @@ from dld_brain.model_folder import (
 )
 from dld_brain.model_folder.save import FRONTS, TRAINING
 from dld_brain.run.config import Composed
+from dld_brain.run.model_kinds import FAMILIES, KINDS, check_file
 from dld_brain.search.choose import even_gates, make_table
-from dld_brain.tasks import Task, TranscriptionTask
-from dld_brain.tasks.characters import character_vocabulary
-from dld_brain.tasks.pieces import piece_vocabulary
 from speechbrain.utils.distributed import run_on_main
 
-#: What makes an encoder, by the `model_type` of its configuration.
-FAMILIES = {
-    "wavlm": "wavlm",
-    "wav2vec2": "wavlm",
-    "hubert": "wavlm",
-    "wav2vec2-bert": "wav2vec2_bert",
-    "parakeet_encoder": "parakeet",
-}
 #: By the encoder's file of other runs that start from a model, what of the
 #: encoder that decides.
 SIZES = {
@@ -54,15 +41,8 @@ SIZES = {
     ),
     "whole_whisper": ("vocab_size", "n_mels", "decoder"),
 }
-#: Recipes of models that are no such model, by the file that tells them.
-RECIPES = {
-    "config.json": "pretrained_dld.yaml",
-    "hyperparams.yaml": "speechbrain_dld.yaml",
-}
 #: Names, in training.json, what a folder was made of.
 SOURCE = "converted_from"
-
-
 #: What all have that are converted, unless they say something else.
 PLAIN = {
     "source": None,
@@ -71,21 +51,6 @@ PLAIN = {
     "per_depth": "none",
     "router": {"kind": "none"},
 }
-
-
-class Converted(NamedTuple):
-    """A model as one of ours.
-
-    Arguments
-    ---------
-    sizes : dict
-        What a model folder says of it beside PLAIN; see `save_model`.
-    """
-
-    model: DynamicEncoder
-    norm: FeatureNorm
-    task: Task
-    sizes: dict[str, Any]
 
 
 def settings_of_model(
@@ -119,15 +84,8 @@ def settings_of_model(
             "`init_from` must be where the model is, or is to be, converted "
             "to, but is not given"
         )
-    run_on_main(
-        partial(
-            find_or_convert,
-            source,
-            folder,
-            composed.encoder,
-            settings.data.language,
-        )
-    )
+    told = [source, folder, composed.encoder, settings.data.language]
+    run_on_main(find_or_convert, told)
     found = load_pretrained(folder).hparams
     sizes = _sizes_found(composed.encoder, found)
     if sizes is None:
@@ -273,7 +231,7 @@ def convert(
     kind = KINDS[encoder]
     is_folder = Path(source).is_dir()
     if is_folder:
-        _check_file(source, kind)
+        check_file(source, kind)
     if not is_folder and is_hub_id(source):
         print(f"fetching {source} from the Hugging Face Hub, if need be")
     model, norm, task, sizes = kind.read(source, language)
@@ -289,91 +247,3 @@ def convert(
     training = {SOURCE: known_as, "language": language}
     save_model(folder, modules, task, table, sizes, training)
     print(f"{source} is converted, {model.n_total} layers: {folder}")
-
-
-def _of_transformers(source: str, language: Optional[str]) -> Converted:
-    """What a CTC model of Hugging Face is converted to."""
-    from dld_brain.encoder.wavlm import ctc
-
-    ctc.check_place(source)
-    theirs = ctc.read_ctc(source)
-    task = TranscriptionTask(_vocabulary(theirs.symbols))
-    model = ctc.load_ctc(theirs)
-    sizes = {
-        "architecture": theirs.family,
-        **theirs.front,
-        "config": theirs.config,
-        "full_config": theirs.config,
-        "vocab_size": len(theirs.outputs),
-    }
-    is_normalised = theirs.front.get("normalize_wav", False)
-    norm = FeatureNorm("sentence", enabled=is_normalised)
-    return Converted(model, norm, task, sizes)
-
-
-def _of_speechbrain(source: str, language: Optional[str]) -> Converted:
-    """What a stock model of SpeechBrain is converted to."""
-    from dld_brain.run.stock_folder import read_stock
-
-    theirs = read_stock(source)
-    norm = FeatureNorm("global")
-    norm._load_statistics_dict(theirs.statistics)
-    task = TranscriptionTask(theirs.vocabulary.tokenizer)
-    return Converted(theirs.make(), norm, task, theirs.settings)
-
-
-def _of_whisper(source: str, language: Optional[str]) -> Converted:
-    """What a Whisper is converted to, whose decoder is kept."""
-    from dld_brain.run.whole_whisper import read_whole
-
-    norm = FeatureNorm("sentence", enabled=False)
-    model, task, sizes = read_whole(source, language)
-    return Converted(model, norm, task, sizes)
-
-
-class Kind(NamedTuple):
-    """A kind of models that runs start from.
-
-    Arguments
-    ---------
-    what : str
-        Its name, for messages.
-    told : str
-        The file that every one has.
-    read : callable
-        Source, language of the speech -> what it is converted to.
-    """
-
-    what: str
-    told: str
-    read: Callable[[str, Optional[str]], Converted]
-
-
-def _check_file(folder: str, kind: Kind) -> None:
-    """Raises for a folder that has the file of another kind alone."""
-    is_there = {name: Path(folder, name).is_file() for name in RECIPES}
-    others = [name for name in RECIPES if is_there[name]]
-    if others and not is_there[kind.told]:
-        raise ValueError(
-            f"`model` must be {kind.what}, but {folder} has {others[0]} and no "
-            f"{kind.told}: start with hparams/{RECIPES[others[0]]}"
-        )
-
-
-#: By the encoder's file.
-KINDS = {
-    "pretrained": Kind(
-        f"one of {', '.join(FAMILIES)}", "config.json", _of_transformers
-    ),
-    "transformer_asr": Kind(
-        "a TransformerASR of SpeechBrain", "hyperparams.yaml", _of_speechbrain
-    ),
-    "whole_whisper": Kind("a Whisper", "config.json", _of_whisper),
-}
-
-
-def _vocabulary(symbols: Any) -> SentencePieceProcessor:
-    """The vocabulary of a CTC model's symbols."""
-    if symbols.kind == "char":
-        return character_vocabulary(symbols.names)
-    return piece_vocabulary(symbols.names, symbols.scores, symbols.kind)

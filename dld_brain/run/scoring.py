@@ -1,13 +1,11 @@
 """Scores what a run has trained, at every depth of every test set."""
 
 import copy
-import datetime
 from collections.abc import Mapping, Sequence
-from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple, Optional
 
-from dld_brain.audio import dataset as data
+from dld_brain.audio.csv_files import csv_file
+from dld_brain.audio.dataset import make_dataset
 from dld_brain.depth_table import DepthTable
 from dld_brain.encoder.deepen import default_ladder
 from dld_brain.encoder.routers.of_input import InputRouter
@@ -15,50 +13,27 @@ from dld_brain.evaluation import report
 from dld_brain.evaluation.confidence import add_errors, with_scales
 from dld_brain.evaluation.escalation import EscalationPoint, escalation_curve
 from dld_brain.evaluation.evaluate import DepthEvaluation, default_depths
-from dld_brain.evaluation.lm_weights import choose_weights
 from dld_brain.evaluation.routing import RoutingPoint, routing_curve
 from dld_brain.evaluation.scores import DepthScore
 from dld_brain.gates.gates import Gates
-from dld_brain.model_folder import commit, load_state_strictly
+from dld_brain.model_folder import load_state_strictly
 from dld_brain.run.decoder_depths import score_decoder
-from dld_brain.run.record import training_speech
-from dld_brain.run.settings import Evaluation, Settings
+from dld_brain.run.language_model import (
+    weigh_language_model,
+    with_language_model,
+)
+from dld_brain.run.record import origin
+from dld_brain.run.settings import Settings
 from dld_brain.search.choose import LayerChooser, some_of
 from dld_brain.tasks import Task
 from dld_brain.training.brain import DLDBrain
-from dld_brain.training.checkpoints import epoch_file
-from dld_brain.training.clock import machine
+from dld_brain.training.keeping import epoch_file
 from speechbrain.dataio.dataloader import make_dataloader
 from speechbrain.utils.distributed import run_on_main
 
 #: Of development speech, for confidence: two numbers a depth need no more,
 #: and every depth answers them all.
 MOST_UTTERANCES = 500
-#: The same, for the weights of a language model: a beam search each.
-LM_UTTERANCES = 50
-
-
-def with_language_model(
-    told: Evaluation, task: Task, weights: Optional[Mapping[str, Any]] = None
-) -> Optional[Task]:
-    """The task in a beam search under the language model; None without one.
-
-    Arguments
-    ---------
-    weights : mapping, optional
-        `alpha` and `beta`.
-    """
-    if told.lm is None:
-        return None
-    if task.name != "transcription":
-        raise ValueError(
-            f"`lm` must be null for `task` {task.name}, which has no words, "
-            f"but is {told.lm!r}"
-        )
-    is_beam = told.decoding.name == "beam"
-    options = dict(told.decoding.options) if is_beam else {}
-    options |= {k: v for k, v in (weights or {}).items() if k != "file"}
-    return task.with_decoding("beam", {**options, "kenlm_model_path": told.lm})
 
 
 class SetScores(NamedTuple):
@@ -68,6 +43,18 @@ class SetScores(NamedTuple):
     escalation: list[EscalationPoint]
     unknown: dict[str, int]
     routing: Optional[list[RoutingPoint]]
+
+
+def by_test_set(found: Mapping[str, SetScores]) -> dict[str, Any]:
+    """What a report says of each test set, by the report's field."""
+    return {
+        "sets": {name: f.scores for name, f in found.items()},
+        "escalation": {name: f.escalation for name, f in found.items()},
+        "routing": {n: f.routing for n, f in found.items() if f.routing}
+        or None,
+        "unknown_labels": {n: f.unknown for n, f in found.items() if f.unknown}
+        or None,
+    }
 
 
 class Scoring:
@@ -108,7 +95,7 @@ class Scoring:
             Of a reference; see `make_dataset`.
         """
         told = self.settings.data
-        return data.make_dataset(
+        return make_dataset(
             csv,
             told.data_folder,
             self.task,
@@ -148,7 +135,7 @@ class Scoring:
         """Loaders of the test sets."""
         return {
             name: make_dataloader(
-                self.dataset(str(data.csv_file(self.csv_folder, name))),
+                self.dataset(str(csv_file(self.csv_folder, name))),
                 batch_size=self.settings.evaluation.test_batch_size,
             )
             for name in self.settings.data.test_splits
@@ -261,90 +248,27 @@ class Scoring:
         chooser : LayerChooser
             Chooses the layers that are compared with those of the table.
         """
-        evaluation_settings = self.settings.evaluation
+        told = self.settings.evaluation
         chosen = self.selections(chooser, table)
         loaders, gates = self.test_sets(), chosen[table.strategy]
-        lm = self.language_model(chooser, gates)
+        lm = weigh_language_model(self, chooser, gates)
         evaluation = self.make_evaluation(
-            chosen,
-            evaluation_settings.random_draws,
-            with_language_model(evaluation_settings, self.task, lm),
+            chosen, told.random_draws, with_language_model(told, self.task, lm)
         )
         found = {
             name: self.score_set(evaluation, loader, name, gates, table)
             for name, loader in loaders.items()
         }
+        epochs = self.score_epochs(loaders, chosen)
+        importance = chooser.importance() if told.layer_importance else None
+        scores = {name: f.scores for name, f in found.items()}
         return report.Report(
-            **self.origin(),
-            sets={name: f.scores for name, f in found.items()},
-            epochs=self.score_epochs(loaders, chosen),
-            layer_importance=(
-                chooser.importance()
-                if evaluation_settings.layer_importance
-                else None
-            ),
-            escalation={name: f.escalation for name, f in found.items()},
-            routing={n: f.routing for n, f in found.items() if f.routing}
-            or None,
-            decoder=score_decoder(
-                self, loaders, {n: f.scores for n, f in found.items()}, table
-            ),
-            unknown_labels={n: f.unknown for n, f in found.items() if f.unknown}
-            or None,
+            **origin(self.settings, self.brain, self.csv_folder),
+            **by_test_set(found),
+            command=self.command,
+            epochs=epochs,
+            layer_importance=importance,
+            decoder=score_decoder(self, loaders, scores, table),
             lm=lm,
+            judged_by_teacher=list(self.judged_by_teacher) or None,
         )
-
-    def language_model(
-        self, chooser: LayerChooser, gates: Mapping[int, Gates]
-    ) -> Optional[dict[str, Any]]:
-        """The language model with its weights; see `Report`."""
-        told = self.settings.evaluation
-        if told.lm is None:
-            return None
-        depths = sorted(gates)
-        few = {depths[0], depths[len(depths) // 2], depths[-1]}
-        loader = make_dataloader(
-            some_of(chooser.dataset, LM_UTTERANCES),
-            batch_size=told.test_batch_size,
-        )
-        evaluation = self.make_evaluation({"lm": {n: gates[n] for n in few}})
-        return {
-            "file": Path(told.lm).name,
-            **run_on_main(
-                choose_weights,
-                [
-                    evaluation,
-                    loader,
-                    partial(with_language_model, told, self.task),
-                    told.lm_alpha,
-                    told.lm_beta,
-                ],
-            ),
-        }
-
-    def origin(self) -> dict[str, Any]:
-        """What a report says of the run, beside what was scored."""
-        settings, brain = self.settings, self.brain
-        speech = training_speech(settings, self.csv_folder)
-        return {
-            "experiment": Path(settings.start.output_folder).parent.name,
-            "seed": settings.start.seed,
-            "recipe": settings.title,
-            "command": self.command,
-            "commit": commit(),
-            "machine": machine(brain.device),
-            "date": datetime.date.today().isoformat(),
-            "corpus": settings.data.corpus,
-            "train_splits": speech["train_splits"],
-            "train_hours": speech["hours"],
-            "gates": settings.losses.gates.name,
-            "starts_from_model": bool(settings.start.init_from),
-            "metric": self.task.metric,
-            "higher_is_better": self.task.higher_is_better,
-            "teacher": report.rates_of_teacher(
-                settings.start.save_folder, self.task.metric
-            ),
-            "training": brain.last_meta().get("training"),
-            "gates_seen": brain.gates_seen(),
-            "judged_by_teacher": list(self.judged_by_teacher) or None,
-        }

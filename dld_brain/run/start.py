@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Optional, Union
 
-from dld_brain.audio import dataset as data
+from dld_brain.audio.csv_files import csv_file
+from dld_brain.audio.utterances import read_references
 from dld_brain.depth_table import FILE, DepthTable
 from dld_brain.files.whole import whole_file
 from dld_brain.gates.by_depth import FAMILIES
@@ -21,7 +22,8 @@ from dld_brain.model_folder import (
 from dld_brain.model_folder.save import TRAINING
 from dld_brain.run.choices import Block
 from dld_brain.run.config import Composed, compose
-from dld_brain.run.settings import Data, Settings
+from dld_brain.run.sections import Data
+from dld_brain.run.settings import Settings
 from dld_brain.tasks import Task, find_task
 from dld_brain.training.kept_answers import KeptAnswers
 from speechbrain.utils.distributed import if_main_process
@@ -348,8 +350,8 @@ def make_vocabulary(settings: Settings, csv: str) -> Task:
 def check_test_speech(settings: Settings, csv_folder: str, task: Task) -> None:
     """Raises before training where test sets do not fit the vocabulary."""
     for split in settings.data.test_splits:
-        data.read_references(
-            data.csv_file(csv_folder, split),
+        read_references(
+            csv_file(csv_folder, split),
             settings.data.data_folder,
             task,
             settings.data.max_unspellable,

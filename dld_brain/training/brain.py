@@ -1,138 +1,34 @@
 """DLDBrain: DLD's forward pass and loss in SpeechBrain's loop."""
 
-import json
-import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any, NamedTuple, Optional, Union
+from collections.abc import Mapping, Sequence
+from typing import Any, Optional, Union
 
 import torch
-import yaml
 
 import speechbrain as sb
 from dld_brain.audio.features import extract
 from dld_brain.audio.lengths import absolute_lengths
-from dld_brain.audio.no_speech import AROUND, mix_in, put_around
 from dld_brain.encoder.encoder import EncoderOutput
 from dld_brain.gates.sampler import GatedRun, GateSampler, with_intermediate
-from dld_brain.losses import Divergence, states_distance
-from dld_brain.tasks import Task
-from dld_brain.training.checkpoints import (
-    ORDERS,
-    average_weights,
-    is_scored,
-    keep_epoch,
-)
+from dld_brain.losses import Divergence
+from dld_brain.training.augmentation import Augmentation
 from dld_brain.training.chunks import ChunkSampler
-from dld_brain.training.clock import (
-    TrainingClock,
-    device_name,
-    layer_passes,
-    peak_bytes,
-)
-from dld_brain.training.loop import Loop
+from dld_brain.training.clock import layer_passes
 from dld_brain.training.nonfinite import named, nonfinite_ids
-from dld_brain.training.stage_log import StageLog
-from dld_brain.training.stage_stats import StageStats
-from speechbrain.dataio.batch import PaddedData
-from speechbrain.utils.checkpoints import (
-    mark_as_loader,
-    mark_as_saver,
-    register_checkpoint_hooks,
+from dld_brain.training.objectives import (
+    Predictions,
+    Weights,
+    has_words,
+    taught_terms,
 )
+from dld_brain.training.recorded import RecordedLoop
 from speechbrain.utils.logger import get_logger
 
 logger = get_logger(__name__)
 
 
-@dataclass(frozen=True)
-class Weights:
-    """What the terms of the loss weigh.
-
-    Arguments
-    ---------
-    teacher : float
-        Of the divergence from the teacher.
-    states : float
-        Of the distance from the teacher's encoder's outputs, where a decoder
-        stands behind them.
-    in_place : float
-        Of a shallower run's divergence from the own full depth.
-    intermediate : float
-        Of the task's loss half way through a run.
-    """
-
-    task: float = 1.0
-    teacher: float = 1.0
-    states: float = 0.0
-    in_place: float = 0.0
-    intermediate: float = 0.0
-
-
-@dataclass(frozen=True)
-class Keeping:
-    """Which checkpoints are kept.
-
-    Arguments
-    ---------
-    averaged : str
-        One of `ORDERS`: what the `n` are, whose mean is the model.
-    epochs : tuple of int
-        Epochs whose weights are kept in `folder` whatever they reach.
-    """
-
-    averaged: str = "best"
-    n: int = 1
-    epochs: tuple[int, ...] = ()
-    folder: str = ""
-
-
-class Augmentation(NamedTuple):
-    """SpeechBrain's augmenters of waveforms and of features.
-
-    Arguments
-    ---------
-    no_speech : float
-        Share of the utterances in whose place there is none; see
-        dld_brain.audio.no_speech.
-    no_speech_around : float
-        Share of the batches with some before and behind each utterance, from
-        the second epoch on.
-    longest : float
-        Nothing is made longer than this, s: the longest utterance.
-    """
-
-    wav: Optional[Callable] = None
-    feats: Optional[Callable] = None
-    no_speech: float = 0.0
-    no_speech_around: float = 0.0
-    longest: float = math.inf
-
-
-class Predictions(NamedTuple):
-    """What a batch gives.
-
-    Arguments
-    ---------
-    students : list of tuple of GatedRun and EncoderOutput
-        The student's runs, and what each gave.
-    teacher : EncoderOutput, optional
-        The teacher's, in training.
-    """
-
-    students: list[tuple[GatedRun, EncoderOutput]]
-    teacher: Optional[EncoderOutput] = None
-
-
-def has_words(batch: Any) -> torch.Tensor:
-    """Which utterances of a batch have a target at all, [B]."""
-    return batch.targets.lengths > 0
-
-
-@register_checkpoint_hooks
-class DLDBrain(Loop):
+class DLDBrain(RecordedLoop):
     """Trains a dynamic encoder: L = task L_task + teacher KL, weighted (DLD).
 
     One class for the teacher (all gates open), random dropping (no
@@ -148,20 +44,15 @@ class DLDBrain(Loop):
     chunk_sampler : ChunkSampler, optional
         What a frame sees in a training step, of the student and of the
         teacher; the whole utterance if not given, and in validation.
-    task : Task
-        What the model is for: its loss and its metric.
     teacher : mapping of str to torch.nn.Module, optional
         Modules of the teacher. They are kept out of `modules`, which
         SpeechBrain would set to train mode.
     divergence : callable
         What a run learns from its teachers; see dld_brain.losses.
-    epoch_counter : speechbrain.utils.epoch_loop.EpochCounter
-        That of `fit`.
     sample_rate : int
         Rate of the audio, Hz.
-    valid_depths : list of int
-        Depths that a checkpoint is judged by; the mean of the task's
-        metric over them ranks it.
+    **kwargs : dict
+        Forwarded to `RecordedLoop` and `Loop`.
 
     Raises
     ------
@@ -173,18 +64,13 @@ class DLDBrain(Loop):
         self,
         *,
         gate_sampler: GateSampler,
-        task: Task,
         divergence: Divergence,
         weights: Weights,
-        keeping: Keeping,
-        epoch_counter: Any,
         sample_rate: int,
         augmentation: Optional[Augmentation] = None,
-        train_loggers: Sequence[Any] = (),
         chunk_sampler: Optional[ChunkSampler] = None,
         teacher: Optional[Mapping[str, torch.nn.Module]] = None,
-        valid_depths: Optional[list[int]] = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         if weights.in_place and not gate_sampler.has_full_depth:
@@ -193,36 +79,14 @@ class DLDBrain(Loop):
                 "step, but these do not"
             )
         self.weights = weights
-        self.keeping = keeping
-        self.epoch_counter = epoch_counter
         self.sample_rate = sample_rate
         self.augmentation = augmentation or Augmentation()
-        self.log = StageLog(train_loggers)
         self.gate_sampler = gate_sampler
         self.chunk_sampler = chunk_sampler
         self.distill = divergence
-        self.task = task
         self.teacher = teacher["model"] if teacher else None
         if self.teacher is not None:
             self.teacher.to(self.device).eval().requires_grad_(False)
-        self.n_total = self.modules.model.n_total
-        self.valid_depths = valid_depths or [self.n_total]
-        self.order = ORDERS[keeping.averaged](task.metric)
-        self.stats = StageStats(self.task, self.valid_depths)
-        #: What the epoch that is resumed had counted.
-        self.counted: dict[str, dict[str, float]] = {}
-        self.clock = TrainingClock()
-        self.clock.spent.device = device_name(self.device)
-        if self.checkpointer is not None:
-            for name in ("model", "normalize"):
-                self.checkpointer.add_recoverable(name, self.modules[name])
-            self.checkpointer.add_recoverables(
-                {
-                    "lr_scheduler": self.lr_scheduler,
-                    "epoch_counter": self.epoch_counter,
-                    "clock": self.clock,
-                }
-            )
 
     def compute_forward(self, batch: Any, stage: sb.Stage) -> Predictions:
         """audio -> features -> stem -> gated layers -> head."""
@@ -259,38 +123,19 @@ class DLDBrain(Loop):
             Features [B, T, F] and valid frames [B].
         """
         wavs, wav_lens = batch.sig
+        is_speech, epoch = has_words(batch), self.epoch_counter.current
         is_training = stage == sb.Stage.TRAIN
-        if is_training and self.augmentation.wav is not None:
-            wavs, wav_lens = self.augmentation.wav(wavs, wav_lens)
-        is_speech = has_words(batch)
         if is_training:
+            wavs, wav_lens = self.augmentation.of_waveforms(wavs, wav_lens)
             n_samples = wavs.shape[1]
-            wavs, wav_lens = self.put_around(wavs, wav_lens)
+            wavs, wav_lens = self.augmentation.put_around(
+                wavs, wav_lens, self.sample_rate, epoch, self.rng()
+            )
             is_speech = is_speech & (wavs.shape[1] == n_samples)
-        epoch = self.epoch_counter.current
         feats, lengths = extract(self.modules, wavs, wav_lens, epoch, is_speech)
-        if is_training and self.augmentation.feats is not None:
-            rel_lens = lengths / feats.shape[1]
-            feats, _ = self.augmentation.feats(feats, rel_lens)
+        if is_training:
+            feats = self.augmentation.of_features(feats, lengths)
         return feats, lengths
-
-    def put_around(
-        self, wavs: torch.Tensor, wav_lens: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Puts what is no speech around the utterances of some batches.
-
-        Not in the first epoch, which finds out where words are: with it, 0.3
-        to 4 points of WER more are lost on clips without.
-        """
-        # Not the numbers that `mix_in` draws: else one would decide both.
-        rng = self.rng().spawn(1)[0]
-        is_first = self.epoch_counter.current == 1
-        if is_first or rng.random() >= self.augmentation.no_speech_around:
-            return wavs, wav_lens
-        room = self.augmentation.longest - wavs.shape[1] / self.sample_rate
-        seconds = min(rng.uniform(0, AROUND), max(0.0, room))
-        n_samples = round(seconds * self.sample_rate)
-        return put_around(wavs, wav_lens, n_samples, rng)
 
     def runs(self, stage: sb.Stage) -> list[GatedRun]:
         """Runs of this batch: drawn in training, else of `valid_depths`."""
@@ -364,25 +209,11 @@ class DLDBrain(Loop):
             Weighted, nats, [B]; 0 where there is no teacher.
         """
         total = 0.0
-        if predictions.teacher is not None:
-            teacher = predictions.teacher.log_probs
-            kl = self.distill(teacher, out.log_probs, out.lengths)
-            self.stats.add("kl", kl)
-            total = total + self.weights.teacher * kl
-            if self.weights.states:
-                distance = states_distance(
-                    predictions.teacher.states, out.states, out.frames
-                )
-                self.stats.add("states", distance)
-                total = total + self.weights.states * distance
-        if self.weights.in_place and not run.is_whole:
-            full = next(
-                out for other, out in predictions.students if other.is_whole
-            )
-            teacher = full.log_probs.detach()
-            kl = self.distill(teacher, out.log_probs, out.lengths)
-            self.stats.add("in_place", kl)
-            total = total + self.weights.in_place * kl
+        for term in taught_terms(
+            run, out, predictions, self.weights, self.distill
+        ):
+            self.stats.add(term.name, term.loss)
+            total = total + term.weight * term.loss
         return total
 
     def off_budget(
@@ -398,27 +229,9 @@ class DLDBrain(Loop):
             total = total + self.gate_sampler.rate_penalty * distance.square()
         return total
 
-    def on_stage_start(
-        self, stage: sb.Stage, epoch: Optional[int] = None
-    ) -> None:
-        """Starts the counts of a stage."""
-        self.stats = StageStats(self.task, self.valid_depths)
-        if stage == sb.Stage.TRAIN:
-            self.lr_scheduler.plan(self.n_updates())
-            self.stats.go_on_from(self.counted)
-            self.counted = {}
-            self.clock.start()
-
     def on_fit_batch_start(self, batch: Any, should_step: bool) -> None:
         """Mixes in what is no speech, with no word to say."""
-        if not self.augmentation.no_speech:
-            return
-        (wavs, wav_lens), (targets, target_lens) = batch.sig, batch.targets
-        wavs, is_kept = mix_in(
-            wavs, wav_lens, self.augmentation.no_speech, self.rng()
-        )
-        batch.sig = PaddedData(wavs, wav_lens)
-        batch.targets = PaddedData(targets, target_lens * is_kept)
+        self.augmentation.mix_in(batch, self.rng())
 
     def on_fit_batch_end(
         self, batch: Any, outputs: Predictions, loss: Any, should_step: bool
@@ -432,97 +245,6 @@ class DLDBrain(Loop):
         self.group.audio_seconds += self.sum_over_ranks(seconds)
         self.group.layer_passes += passes
         self.progress.batch()
-
-    def on_step_end(self, is_taken: bool) -> None:
-        """Counts what the batches of a step took."""
-        if is_taken:
-            counts = self.group.audio_seconds, self.group.layer_passes
-            self.clock.count_batch(*counts)
-        else:
-            self.clock.count_skipped()
-            self.stats.add_skipped()
-
-    def on_stage_end(
-        self, stage: sb.Stage, stage_loss: float, epoch: Optional[int] = None
-    ) -> None:
-        """Logs a stage; after validation, saves a checkpoint."""
-        stats = self.stats.summary(stage_loss)
-        if stage == sb.Stage.TRAIN:
-            self.train_stats = stats
-            return
-        self.clock.lap()
-        self.clock.spent.epochs = epoch
-        self.clock.spent.steps = self.optimizer_step
-        peak = max(self.clock.spent.peak_bytes, peak_bytes(self.device))
-        self.clock.spent.peak_bytes = peak
-        meta = {
-            "epoch": epoch,
-            "steps": self.optimizer_step,
-            "lr": self.optimizer.param_groups[0]["lr"],
-        }
-        rate = stats[self.task.metric]
-        self.progress.end_epoch(
-            epoch, f"{self.task.metric} {rate:.1f} % on validation speech"
-        )
-        if epoch in self.keeping.epochs:
-            keep_epoch(
-                self.keeping.folder, epoch, self.plain_modules()["model"]
-            )
-        entry = {"meta": meta, "train": self.train_stats, "valid": stats}
-        self.checkpointer.save_and_keep_only(
-            meta={
-                **meta,
-                **self.errors(stats),
-                "training": asdict(self.clock.spent),
-                "log": json.dumps(entry),  # YAML would sort the keys
-            },
-            # SpeechBrain appends to its default list at each call, and
-            # sorts all checkpoints by each entry of it.
-            importance_keys=[self.order],
-            num_to_keep=self.keeping.n,
-        )
-        self.log.write(entry)
-
-    def errors(self, stats: dict[str, float]) -> dict[str, float]:
-        """What ranks a checkpoint, by each metric that was measured."""
-        return {
-            f"error {metric}": self.task.with_metric(metric).error(
-                stats[metric]
-            )
-            for metric in self.task.METRICS
-            if metric in stats
-        }
-
-    def on_fit_start(self) -> None:
-        """Resumes; logs the last epoch where a kill kept it from the log."""
-        super().on_fit_start()
-        entry = self.checkpointer and self.last_meta().get("log")
-        if entry:
-            self.log.complete(json.loads(entry))
-
-    @mark_as_saver
-    def _save(self, path: Any) -> None:
-        """Saves where an epoch is, and what it has counted so far."""
-        super()._save(path)
-        with open(path, "a", encoding="utf-8") as file:
-            yaml.safe_dump({"stats": self.stats.counted()}, file)
-
-    @mark_as_loader
-    def _recover(self, path: Any, end_of_epoch: bool) -> None:
-        """Loads where an epoch is."""
-        super()._recover(path, end_of_epoch)
-        if not end_of_epoch:
-            text = Path(path).read_text(encoding="utf-8")
-            self.counted = yaml.safe_load(text)["stats"]
-
-    def load_average(self) -> None:
-        """Loads the mean of the best, or last, checkpoints into the model."""
-        n = self.keeping.n
-        state = average_weights(self.checkpointer, "model", n, self.order)
-        self.checkpointer.recover_if_possible(
-            self.order, ckpt_predicate=is_scored
-        )
-        self.plain_modules()["model"].load_state_dict(state, strict=True)
 
     def gates_seen(self) -> Optional[dict[int, int]]:
         """How often each depth was trained: the sampler is asked again.
@@ -539,9 +261,3 @@ class DLDBrain(Loop):
             for depth in {run.depth for run in self.gate_sampler(step)}
         )
         return dict(sorted(counts.items())) or None
-
-    def last_meta(self) -> dict[str, Any]:
-        """What the checkpoint of the last epoch says of itself."""
-        found = self.checkpointer.list_checkpoints()
-        last = max(found, key=ORDERS["last"](self.task.metric), default=None)
-        return last.meta if last else {}

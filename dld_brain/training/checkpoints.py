@@ -2,51 +2,20 @@
 
 import contextlib
 import errno
-import math
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
-from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any, Optional
 
-import torch
-
 from dld_brain.files.finite import check_finite, check_finite_file, state_of
 from dld_brain.files.lock import FolderInUse, FolderLock
-from dld_brain.files.whole import named, newest, sync, whole_file
-from speechbrain.utils.checkpoints import (
-    Checkpoint,
-    Checkpointer,
-    average_checkpoints,
-)
+from dld_brain.files.whole import named, newest, sync
+from speechbrain.utils.checkpoints import Checkpoint, Checkpointer
 from speechbrain.utils.distributed import ddp_barrier, if_main_process
 from speechbrain.utils.logger import get_logger
 
 logger = get_logger(__name__)
-
-#: What a checkpoint is worth: the higher, the better.
-Order = Callable[[Checkpoint], Any]
-#: What ranks the checkpoints that are kept and averaged, by the metric that
-#: models are compared by. No two are equal: else which are kept would be a
-#: matter of how a folder lists its files.
-ORDERS: dict[str, Callable[[str], Order]] = {
-    "best": lambda metric: partial(_success, metric),
-    "last": lambda metric: _progress,
-}
-
-
-def _success(metric: str, checkpoint: Checkpoint) -> tuple[float, ...]:
-    """How few errors validation had; of equal ones, the last is the best."""
-    error = checkpoint.meta.get(f"error {metric}", math.inf)
-    return -error, *_progress(checkpoint)
-
-
-def _progress(checkpoint: Checkpoint) -> tuple[int, int]:
-    """Steps and epochs; -1 of a checkpoint within an epoch."""
-    meta = checkpoint.meta
-    return meta.get("steps", -1), meta.get("epoch", -1)
 
 
 class AtomicCheckpointer(Checkpointer):
@@ -61,6 +30,7 @@ class AtomicCheckpointer(Checkpointer):
 
     Example
     -------
+    >>> import torch
     >>> tmpdir = getfixture("tmpdir")
     >>> model = torch.nn.Linear(1, 1)
     >>> checkpointer = AtomicCheckpointer(tmpdir, {"model": model})
@@ -94,7 +64,7 @@ class AtomicCheckpointer(Checkpointer):
             check_finite(state_of(thing), f"`{name}` of a checkpoint")
         self._sweep()
         try:
-            with _disk_errors(self.checkpoints_dir):
+            with disk_errors(self.checkpoints_dir):
                 checkpoint = super().save_checkpoint(*args, **kwargs)
             if checkpoint is None:  # the main process renames it meanwhile
                 ddp_barrier()
@@ -113,7 +83,7 @@ class AtomicCheckpointer(Checkpointer):
         return Checkpoint(path, checkpoint.meta, files)
 
     def recover_if_possible(
-        self, importance_key: Optional[Order] = None, **choice: Any
+        self, importance_key: Optional[Callable] = None, **choice: Any
     ) -> Optional[Checkpoint]:
         """Loads the first checkpoint that is finite: by default, the newest.
 
@@ -197,7 +167,7 @@ class AtomicCheckpointer(Checkpointer):
 
 
 @contextlib.contextmanager
-def _disk_errors(path: Path) -> Iterator[None]:
+def disk_errors(path: Path) -> Iterator[None]:
     """Names the file that could not be written, also where torch.save failed.
 
     Which says no more than that a position is unexpected.
@@ -215,62 +185,3 @@ def _disk_errors(path: Path) -> Iterator[None]:
         reason = "the disk is full, or files may be no larger (ulimit -f)"
         name = str(path / newest(path))
         raise OSError(errno.ENOSPC, reason, name) from error
-
-
-def epoch_file(save_folder: str, epoch: int) -> Path:
-    """Where the weights of an epoch are kept.
-
-    Arguments
-    ---------
-    epoch : int
-        The epoch, from 1.
-
-    Example
-    -------
-    >>> epoch_file("save", 25).as_posix()
-    'save/epochs/25.ckpt'
-    """
-    return Path(save_folder, "epochs", f"{epoch}.ckpt")
-
-
-def keep_epoch(save_folder: str, epoch: int, model: torch.nn.Module) -> None:
-    """Keeps the weights of an epoch, whatever becomes of its checkpoint.
-
-    Arguments
-    ---------
-    epoch : int
-        The epoch, from 1.
-    """
-    if not if_main_process():
-        return
-    check_finite(model.state_dict(), f"the model of epoch {epoch}")
-    path = epoch_file(save_folder, epoch)
-    with whole_file(path) as unfinished, _disk_errors(path):
-        torch.save(model.state_dict(), unfinished)
-
-
-def average_weights(
-    checkpointer: AtomicCheckpointer, name: str, n: int, order: Order
-) -> dict[str, torch.Tensor]:
-    """Averages the weights of the first checkpoints of epochs.
-
-    Raises
-    ------
-    ValueError
-        If there is none that is finite.
-    """
-    of_epochs = checkpointer.find_checkpoints(order, ckpt_predicate=is_scored)
-    checkpoints = list(islice(checkpointer.finite(of_epochs), n))
-    if not checkpoints:
-        raise ValueError(
-            f"{checkpointer.checkpoints_dir} must hold the finite checkpoint "
-            f"of an epoch, but has none: train first, without --test_only"
-        )
-    average = average_checkpoints(checkpoints, name)
-    check_finite(average, f"the mean of {len(checkpoints)} checkpoints")
-    return average
-
-
-def is_scored(checkpoint: Checkpoint) -> bool:
-    """Whether it is of the end of an epoch, behind validation."""
-    return "steps" in checkpoint.meta

@@ -200,6 +200,15 @@ class TrainingClock:
         self.spent.layer_passes += layer_passes
         self.lap()
 
+    def end_epoch(
+        self, epoch: int, steps: int, device: Union[str, torch.device]
+    ) -> None:
+        """Notes how far the training is, and the most memory it has held."""
+        self.lap()
+        self.spent.epochs, self.spent.steps = epoch, steps
+        peak = max(self.spent.peak_bytes, peak_bytes(device))
+        self.spent.peak_bytes = peak
+
     @mark_as_saver
     def save(self, path: Any) -> None:
         """Writes the counts."""

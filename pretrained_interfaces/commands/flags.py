@@ -131,11 +131,8 @@ def depth_of(options: argparse.Namespace) -> "Depth":
     ValueError
         If it says two things, or what cannot be.
     """
-    from pretrained_interfaces.depths.depth import (
-        Escalate,
-        Routed,
-        choose_depth,
-    )
+    from pretrained_interfaces.depths.choose import choose_depth
+    from pretrained_interfaces.depths.depth import Escalate, Routed
 
     given = {
         name: vars(options)[name]

@@ -47,6 +47,13 @@ def add_command(
     )
     flags.add_decoding(command)
     flags.add_depths(command)
+    _add_writing(command)
+    command.set_defaults(model=None, run=run)
+    return command
+
+
+def _add_writing(command: argparse.ArgumentParser) -> None:
+    """Adds where answers are written, and how many are made at once."""
     command.add_argument(
         "-o",
         "--output",
@@ -72,8 +79,6 @@ def add_command(
         default=1,
         help="processes, each with the model (default: 1)",
     )
-    command.set_defaults(model=None, run=run)
-    return command
 
 
 def _formats(text: str) -> tuple[str, ...]:
@@ -141,10 +146,9 @@ def run(options: argparse.Namespace) -> int:
     how = how_of(options)
     items = list(find_items(options.files))
     is_many = options.output is not None or len(items) > len(options.files)
-    if options.output is None:
-        places = list(range(len(items)))
-        kept, form = None, "json lines" if options.json else how.formats[0]
-    else:
+    places = list(range(len(items)))
+    kept, form = None, "json lines" if options.json else how.formats[0]
+    if options.output is not None:
         items = list(dict.fromkeys(items))
         kept, form = _kept(options.output, items, how), None
         places = [i for i in range(len(items)) if not kept.is_done(i)]

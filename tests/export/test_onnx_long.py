@@ -15,7 +15,7 @@ from dld_brain.export.__main__ import main
 from dld_brain.export.onnx_audio import stretches
 from dld_brain.losses import BLANK_ID
 from pretrained_interfaces import DynamicEncoderASR
-from pretrained_interfaces.depths.depth import choose_depth
+from pretrained_interfaces.depths.choose import choose_depth
 from pretrained_interfaces.windowed import run_windows
 
 pytestmark = [

@@ -10,7 +10,8 @@ from dld_brain.encoder.deepen import deepen
 from dld_brain.evaluation.escalation import climb
 from dld_brain.gates.gates import Gates
 from pretrained_interfaces import Budget, Escalate, Routed
-from pretrained_interfaces.depths.depth import Fixed, choose_depth
+from pretrained_interfaces.depths.choose import choose_depth
+from pretrained_interfaces.depths.depth import Fixed
 
 SPEECH = "tests/samples/AN4/wav/an4test_clstk/fddd/an5-fddd-b.flac"
 

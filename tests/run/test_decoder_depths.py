@@ -13,11 +13,11 @@ from dld_brain.encoder.costs import executed_params, macs_by_part
 from dld_brain.gates.by_depth import EveryDepthGates
 from dld_brain.gates.gates import Gates
 from dld_brain.model_folder import load_pretrained
-from dld_brain.run.config import compose
+from dld_brain.run.config import compose, load_hparams
 from dld_brain.run.decoder_depths import with_decoder_gates
+from dld_brain.run.fitting import make_brain
 from dld_brain.run.hub_model import convert, settings_of_model
 from dld_brain.run.main import train as main
-from dld_brain.run.run import load_hparams, make_brain
 from speechbrain import Stage
 
 TRAIN = Stage.TRAIN

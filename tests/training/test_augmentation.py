@@ -5,7 +5,7 @@ import torch
 from common import batch_of, noise, start, tiny_brain, tiny_composed
 
 import speechbrain as sb
-from dld_brain.training.brain import Augmentation
+from dld_brain.training.augmentation import Augmentation
 from speechbrain.augment.freq_domain import SpectrogramDrop
 
 

@@ -6,11 +6,8 @@ import pytest
 import torch
 
 from dld_brain.model_folder import load_state_strictly
-from dld_brain.training.checkpoints import (
-    ORDERS,
-    AtomicCheckpointer,
-    average_weights,
-)
+from dld_brain.training.checkpoints import AtomicCheckpointer
+from dld_brain.training.keeping import ORDERS, average_weights
 
 
 @pytest.fixture

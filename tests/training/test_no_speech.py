@@ -25,7 +25,7 @@ from dld_brain.audio.no_speech import (
     put_around,
 )
 from dld_brain.gates.by_depth import SandwichGates
-from dld_brain.training.brain import Augmentation
+from dld_brain.training.augmentation import Augmentation
 
 
 def test_what_is_no_speech_is_silent_constant_or_noise_of_a_level():
@@ -77,11 +77,10 @@ def test_batches_grow_behind_the_first_epoch_up_to_the_longest_utterance():
     wavs = torch.zeros(2, brain.sample_rate)
     lengths = []
     for brain.step in range(50):
-        brain.epoch_counter.current = 2
-        found, _ = brain.put_around(wavs, torch.ones(2))
+        told = wavs, torch.ones(2), brain.sample_rate
+        found, _ = brain.augmentation.put_around(*told, 2, brain.rng())
         lengths.append(found.shape[1] / brain.sample_rate - 1)
-        brain.epoch_counter.current = 1
-        assert brain.put_around(wavs, torch.ones(2))[0] is wavs
+        assert brain.augmentation.put_around(*told, 1, brain.rng())[0] is wavs
     assert AROUND > max(lengths) == 0.5 and min(lengths) < 0.2
     brain.augmentation = Augmentation(no_speech_around=1.0)
     for epoch in (1, 2):  # what was put around is not learnt from

@@ -18,12 +18,8 @@ from common import (
 from dld_brain.audio.features import FeatureNorm
 from dld_brain.depth_table import DepthTable
 from dld_brain.model_folder import save_model
-from dld_brain.training.checkpoints import (
-    ORDERS,
-    AtomicCheckpointer,
-    average_weights,
-    keep_epoch,
-)
+from dld_brain.training.checkpoints import AtomicCheckpointer
+from dld_brain.training.keeping import ORDERS, average_weights, keep_epoch
 
 NAN = float("nan")
 

@@ -15,8 +15,8 @@ from dld_brain.audio.text_files import read_table
 from dld_brain.files import fingerprint
 from dld_brain.files.lock import FolderLock
 from dld_brain.model_folder import PretrainedModel, weights_hash
-from dld_brain.run import start
 from dld_brain.run.settings import Settings
+from dld_brain.run.vocabulary import NEW_HEAD, make_vocabulary
 from dld_brain.tasks import Task, find_task
 from dld_brain.tasks.metric import with_default_metric
 from speechbrain.utils.distributed import if_main_process, run_on_main
@@ -104,7 +104,7 @@ def kept_vocabulary(
         raise ValueError(
             f"all models of a run must have the same {kind.symbol}s, but "
             f"those of {path} differ from those that it starts from; "
-            f"{start.NEW_HEAD}"
+            f"{NEW_HEAD}"
         )
     return task
 
@@ -137,7 +137,7 @@ def _keep(
         logger.warning("%s was not made here, and is taken as it is", path)
     elif state != fingerprint.CURRENT:
         with fingerprint.remade(path, made_of) as unfinished:
-            task = found or start.make_vocabulary(settings, speech)
+            task = found or make_vocabulary(settings, speech)
             task.save(unfinished)
     fingerprint.add_user(path, Path(settings.start.save_folder))
 

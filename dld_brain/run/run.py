@@ -13,7 +13,15 @@ from dld_brain.model_folder import (
     copy_weights,
     load_pretrained,
 )
-from dld_brain.run import belongings, fitting, hours, own_speech, speech, start
+from dld_brain.run import (
+    belongings,
+    fitting,
+    hours,
+    own_speech,
+    speech,
+    start,
+    vocabulary,
+)
 from dld_brain.run.config import Composed, Overrides, compose, load_hparams
 from dld_brain.run.finish import Finish
 from dld_brain.run.hub_model import settings_of_model
@@ -110,8 +118,9 @@ class Run:
         self._follow_the_hours(models)
         self._keep_what_it_is_told()
         settings, models = self.settings, self._find_models(models)
-        task = start.find_vocabulary(
-            settings, start.of_the_vocabulary(settings, models, self.folders)
+        task = vocabulary.find_vocabulary(
+            settings,
+            vocabulary.of_the_vocabulary(settings, models, self.folders),
         )
         teacher = models.get(self.folders.get("teacher", ""))
         self._transcribe(teacher or models.get(settings.start.teacher))
@@ -171,7 +180,7 @@ class Run:
         amount = hours.amount_of(
             self.csv_folder, list(told.train_splits), column, told.text_case
         )
-        models = start.of_the_vocabulary(
+        models = vocabulary.of_the_vocabulary(
             self.settings, models, start.sources_of(self.settings)
         )
         task = next((model.task for model in models.values()), None)
@@ -260,7 +269,7 @@ class Run:
         task = belongings.compared_by(settings, task)
         task = task.with_text_case(settings.data.text_case)
         # What cannot be decoded, or spelled, is said before training.
-        start.check_test_speech(settings, self.csv_folder, task)
+        vocabulary.check_test_speech(settings, self.csv_folder, task)
         decoding = settings.evaluation.decoding
         task.with_decoding(decoding.name, decoding.options)
         with_language_model(settings.evaluation, task)

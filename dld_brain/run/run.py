@@ -3,11 +3,8 @@
 import contextlib
 from collections.abc import Iterator
 from math import inf
-from pathlib import Path
 from typing import Any, Optional
 
-import speechbrain as sb
-from dld_brain.files.whole import named, write_text
 from dld_brain.model_folder import (
     PretrainedModel,
     copy_weights,
@@ -38,8 +35,6 @@ from speechbrain.utils.run_opts import RunOptions
 from speechbrain.utils.seed import seed_everything
 
 logger = get_logger(__name__)
-#: What goes to the console, and what to log.txt alone.
-LOG_CONFIG = Path(__file__).with_name("log_config.yaml")
 
 
 class Run:
@@ -112,11 +107,16 @@ class Run:
         """Does so, in folders that are held."""
         models = start.named_models(self.settings)
         self.folders_held.hold(self.settings)
-        self._make_folder()
+        belongings.make_folder(
+            self.settings, self.is_training, self.run_opts.log_config
+        )
         self._leave_out_absent_splits()
         self.csv_folder = speech.prepare(self.settings, self.is_training)
         self._follow_the_hours(models)
-        self._keep_what_it_is_told()
+        if self.is_training:
+            belongings.keep_settings(
+                self.composed, self.settings.start.output_folder
+            )
         settings, models = self.settings, self._find_models(models)
         task = vocabulary.find_vocabulary(
             settings,
@@ -205,24 +205,6 @@ class Run:
         self.found |= changes
         overrides = {**self.overrides, **self.found}
         self._read(compose(self.composed.hparams_file, overrides))
-
-    def _make_folder(self) -> None:
-        """Makes the output folder, with its log."""
-        folder = self.settings.start.output_folder
-        with named(Path(folder)):
-            sb.create_experiment_directory(
-                experiment_directory=folder,
-                save_env_desc=self.is_training,
-                log_config=self.run_opts.log_config or str(LOG_CONFIG),
-            )
-
-    def _keep_what_it_is_told(self) -> None:
-        """Writes the settings of a training into its folder."""
-        folder = self.settings.start.output_folder
-        if self.is_training and if_main_process():
-            head = f"# Generated from {self.composed.hparams_file}\n"
-            text = head + "# yamllint disable\n" + self.composed.text()
-            write_text(Path(folder, "hyperparams.yaml"), text)
 
     def _transcribe(self, teacher: Optional[PretrainedModel]) -> None:
         """Has the teacher transcribe what is trained on, if it is to."""

@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from dld_brain.files.whole import write_text
 from dld_brain.model_folder import load_pretrained
-from dld_brain.run.config import read_tree
+from dld_brain.run.tree import read_tree
 
 
 class Comparison:

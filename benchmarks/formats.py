@@ -38,6 +38,8 @@ SECONDS = 10
 
 #: A format at a depth: audio file -> text, and its size.
 Format = tuple[Callable[[str], str], int]
+#: A depth, and the name of a format.
+Key = tuple[int, str]
 
 
 def torch_formats(source: str, n_layers: int) -> dict[str, Format]:
@@ -101,6 +103,63 @@ def word_error_rate(
     return 100 * jiwer.wer([row["wrd"] for row in rows], texts)
 
 
+def all_formats(options: argparse.Namespace, folder: Path) -> dict[Key, Format]:
+    """Each depth in each format; ONNX files are written into the folder."""
+    return {
+        (n, name): found
+        for n in options.n_layers
+        for name, found in {
+            **torch_formats(options.source, n),
+            **onnx_formats(options.source, n, folder, options.threads),
+        }.items()
+    }
+
+
+def timed(
+    formats: dict[Key, Format], folder: Path, rounds: int
+) -> dict[Key, list[float]]:
+    """Seconds that each takes for noise, in turn."""
+    noise = str(folder / "noise.wav")
+    soundfile.write(noise, 0.1 * torch.randn(SECONDS * 16000).numpy(), 16000)
+    return interleaved(
+        {key: lambda r=run: r(noise) for key, (run, _) in formats.items()},
+        rounds,
+    )
+
+
+def row_of(
+    key: Key,
+    found: Format,
+    seconds: dict[Key, list[float]],
+    options: argparse.Namespace,
+) -> dict[str, Any]:
+    """What the report has of a depth in a format."""
+    run, size = found
+    first = (max(options.n_layers), "torch fp32")
+    row = {
+        "task": key[1],
+        "input": f"n={key[0]}",
+        "ms": summary(seconds[key]),
+        "ratio": ratio(seconds, key, first),
+        "mib": size / 2**20,
+    }
+    if options.csv:
+        title = f"n = {key[0]}, {key[1]}"
+        row["wer"] = word_error_rate(run, options.csv, options.data_root, title)
+    return row
+
+
+def table_of(rows: list[dict[str, Any]]) -> str:
+    """The rows as they are printed."""
+    lines = []
+    for row in rows:
+        cells = [f"{row['ms']['median']:.0f}", f"{row['ratio']:.2f}"]
+        cells += [f"{row['mib']:.1f}", f"{row.get('wer', float('nan')):.2f}"]
+        lines.append([row["input"], row["task"], *cells])
+    head = ["n", "format", "ms", "to torch fp32, full", "MiB", "WER %"]
+    return markdown_table(head, lines)
+
+
 def main() -> int:
     """Runs the benchmark; gives the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -115,44 +174,12 @@ def main() -> int:
     torch.set_num_threads(options.threads)
     print(machine())
     with tempfile.TemporaryDirectory() as name, watched() as load:
-        folder = Path(name)
-        noise = str(folder / "noise.wav")
-        soundfile.write(
-            noise, 0.1 * torch.randn(SECONDS * 16000).numpy(), 16000
-        )
-        formats = {
-            (n, name): found
-            for n in options.n_layers
-            for name, found in {
-                **torch_formats(options.source, n),
-                **onnx_formats(options.source, n, folder, options.threads),
-            }.items()
-        }
-        seconds = interleaved(
-            {key: lambda r=run: r(noise) for key, (run, _) in formats.items()},
-            options.rounds,
-        )
-    first = (max(options.n_layers), "torch fp32")
-    rows, lines = [], []
-    for key, (run, size) in formats.items():
-        row = {
-            "task": key[1],
-            "input": f"n={key[0]}",
-            "ms": summary(seconds[key]),
-            "ratio": ratio(seconds, key, first),
-            "mib": size / 2**20,
-        }
-        if options.csv:
-            title = f"n = {key[0]}, {key[1]}"
-            row["wer"] = word_error_rate(
-                run, options.csv, options.data_root, title
-            )
-        rows.append(row)
-        cells = [f"{row['ms']['median']:.0f}", f"{row['ratio']:.2f}"]
-        cells += [f"{row['mib']:.1f}", f"{row.get('wer', float('nan')):.2f}"]
-        lines.append([row["input"], row["task"], *cells])
-    head = ["n", "format", "ms", "to torch fp32, full", "MiB", "WER %"]
-    print(markdown_table(head, lines))
+        formats = all_formats(options, Path(name))
+        seconds = timed(formats, Path(name), options.rounds)
+    rows = [
+        row_of(key, found, seconds, options) for key, found in formats.items()
+    ]
+    print(table_of(rows))
     question = "What does a model cost in torch and ONNX, fp32 and int8?"
     return write_result(options.output, question, rows, load)
 

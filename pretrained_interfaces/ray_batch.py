@@ -28,7 +28,7 @@ from dld_brain.files.console import (
 )
 from dld_brain.files.whole import whole_file, whole_folder
 from pretrained_interfaces.commands import flags
-from pretrained_interfaces.commands.transcribe import BATCH_SIZE, count, how_of
+from pretrained_interfaces.commands.transcribe import how_of
 
 if TYPE_CHECKING:  # Ray takes seconds
     import ray
@@ -61,14 +61,19 @@ def parser() -> argparse.ArgumentParser:
     root.add_argument(
         "--word_times", action="store_true", help="time words, too"
     )
+    flags.add_batch_size(root)
+    _add_workers(root)
+    root.set_defaults(json=False, format=None)
+    return root
+
+
+def _add_workers(root: argparse.ArgumentParser) -> None:
+    """Adds who transcribes, and where."""
     root.add_argument(
-        "--batch_size",
-        type=count,
-        default=BATCH_SIZE,
-        help=f"files at once, of about the same length ({BATCH_SIZE})",
-    )
-    root.add_argument(
-        "--workers", type=count, default=1, help="actors with the model (1)"
+        "--workers",
+        type=flags.count,
+        default=1,
+        help="actors with the model (1)",
     )
     root.add_argument(
         "--cpus", type=float, default=1.0, help="of each worker (1)"
@@ -79,8 +84,6 @@ def parser() -> argparse.ArgumentParser:
     root.add_argument(
         "--address", help="of a Ray cluster (default: one on this machine)"
     )
-    root.set_defaults(json=False, format=None)
-    return root
 
 
 def main(arguments: Optional[list[str]] = None) -> int:

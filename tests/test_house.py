@@ -33,6 +33,16 @@ SOURCES = [
 ] + [Path("train.py")]
 
 
+#: Lines of a file, and of a function without its docstring.
+MOST_OF_A_FILE, MOST_OF_A_FUNCTION = 300, 40
+#: Files that are longer, and why a cut would make them harder to read.
+LONG_FILES = {
+    "dld_brain/losses.py": "pure functions, one below the other",
+    "pretrained_interfaces/asr.py": "what a caller may say, told once",
+    "pretrained_interfaces/streams/live.py": "one command, top to bottom",
+}
+
+
 def public_functions(path: Path):
     """Public functions of a file and public methods of its classes."""
     module = ast.parse(path.read_text())
@@ -52,6 +62,35 @@ def test_public_functions_are_documented_and_typed(path):
         assert node.returns is not None, node.name
         assert all(a.annotation is not None for a in named), node.name
         assert ast.get_docstring(node), node.name
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=str)
+def test_files_are_short(path):
+    n_lines = len(path.read_text().splitlines())
+    is_long = n_lines > MOST_OF_A_FILE
+    assert is_long == (path.as_posix() in LONG_FILES), n_lines
+
+
+def functions(node: ast.AST):
+    """Functions below a node, at any depth."""
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    return [n for n in ast.walk(node) if isinstance(n, kinds) and n != node]
+
+
+def lines_of(function: ast.FunctionDef) -> int:
+    """Lines behind the docstring, without those of functions within."""
+    body = function.body[ast.get_docstring(function) is not None :]
+    lines = {n for x in body for n in range(x.lineno, x.end_lineno + 1)}
+    for inner in functions(function):
+        lines -= set(range(inner.lineno, inner.end_lineno + 1))
+    return len(lines)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=str)
+def test_functions_are_short(path):
+    found = functions(ast.parse(path.read_text()))
+    long = [f.name for f in found if lines_of(f) > MOST_OF_A_FUNCTION]
+    assert not long
 
 
 def room(module: str) -> str:

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from dld_brain.run.config import read_tree, tag
 from dld_brain.run.encoder_sizes import ENCODERS
 from dld_brain.run.main import train as main
 from dld_brain.run.sections import SECTIONS
+from dld_brain.run.tree import read_tree, tag
 
 FILES = sorted(Path("tests/recipes").glob("*.csv"))
 ROWS = [

@@ -14,7 +14,7 @@ import torch
 from sentencepiece import SentencePieceProcessor
 
 from dld_brain.encoder.part import part_of
-from dld_brain.export.stock_speechbrain import fill_backbone
+from dld_brain.export.stock_wavlm import fill_backbone
 from dld_brain.gates.gates import Gates
 from dld_brain.tasks.characters import SPACE
 
@@ -94,29 +94,42 @@ def _write_of_characters(
     kind = hparams["config"]["model_type"]
     config = make_config(None, {**hparams["config"], **changes}, (kind,))
     theirs = transformers.AutoModelForCTC.from_config(config)
-    is_bert = kind == MODEL_TYPE
-    fill = fill_wav2vec2_bert if is_bert else fill_backbone
+    fill = fill_wav2vec2_bert if kind == MODEL_TYPE else fill_backbone
     fill(theirs.base_model, model)
     theirs.lm_head.load_state_dict(model.head.state_dict(), strict=True)
     theirs.save_pretrained(folder)
-    tokenizer = tokenizer_of(vocabulary)
-    if is_bert:
-        extractor = transformers.SeamlessM4TFeatureExtractor(
+    tokenizer_of(vocabulary).save_pretrained(folder)
+    extractor_of(hparams, config).save_pretrained(folder)
+
+
+def extractor_of(hparams: Mapping[str, Any], config: Any) -> Any:
+    """What makes features for a model of Hugging Face.
+
+    Arguments
+    ---------
+    hparams : mapping
+        Of our model.
+    config : transformers.PretrainedConfig
+        Of theirs.
+    """
+    import transformers
+
+    from dld_brain.encoder.wav2vec2_bert import MODEL_TYPE
+
+    if config.model_type == MODEL_TYPE:
+        return transformers.SeamlessM4TFeatureExtractor(
             feature_size=hparams["n_mels"],
             num_mel_bins=hparams["n_mels"],
             sampling_rate=hparams["sample_rate"],
             stride=hparams["n_stacked"],
         )
-    else:
-        extractor = transformers.Wav2Vec2FeatureExtractor(
-            do_normalize=hparams["normalize_wav"],
-            sampling_rate=hparams["sample_rate"],
-            # As for the models of the Hub: the base models, which normalise
-            # over the whole time axis, were trained without.
-            return_attention_mask=config.feat_extract_norm == "layer",
-        )
-    tokenizer.save_pretrained(folder)
-    extractor.save_pretrained(folder)
+    return transformers.Wav2Vec2FeatureExtractor(
+        do_normalize=hparams["normalize_wav"],
+        sampling_rate=hparams["sample_rate"],
+        # As for the models of the Hub: the base models, which normalise
+        # over the whole time axis, were trained without.
+        return_attention_mask=config.feat_extract_norm == "layer",
+    )
 
 
 def vocabulary_of(symbols: Sequence[str]) -> dict[str, int]:

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import nn
 
 from dld_brain.encoder.encoder import DynamicEncoder
 from dld_brain.encoder.transformer_asr.config import (
@@ -40,15 +39,15 @@ weights: !new:torch.nn.ModuleList
 """
 
 
-def values(config: Mapping[str, Any], gates: Gates) -> dict[str, Any]:
+def values(hparams: Mapping[str, Any], gates: Gates) -> dict[str, Any]:
     """What stands in the places of TEXT, but for the features.
 
     Arguments
     ---------
-    config : mapping
-        Of the whole model; see `transformer_asr_encoder`.
+    hparams : mapping
+        Of the whole model.
     """
-    body = full_config(config)
+    body = full_config(hparams["config"])
     front = body.pop(FRONT_KEY)
     body["num_encoder_layers"] = gates.depth
     return {
@@ -70,15 +69,15 @@ NAMES = tuple(ACTIVATIONS)
 
 
 @torch.no_grad()
-def copy_weights(model: DynamicEncoder, stock: nn.ModuleList) -> None:
+def copy_weights(model: DynamicEncoder, stock: Mapping[str, Any]) -> None:
     """Gives SpeechBrain's modules our weights, every one of them.
 
     Arguments
     ---------
-    stock : torch.nn.ModuleList
-        Front end, TransformerASR and head.
+    stock : mapping
+        What TEXT makes.
     """
-    cnn, transformer, head = stock
+    cnn, transformer, head = stock["weights"]
     encoder, layers = transformer.encoder, model.layers.layers
     pairs = [
         (cnn, model.stem.cnn),

@@ -87,23 +87,7 @@ def _header(
     if corpus:
         fields["datasets"] = [corpus]
     results = [
-        {
-            "task": {"type": pipeline},
-            "dataset": {
-                "name": f"{corpus or 'own speech'}, {split}",
-                "type": corpus or "own",
-                "split": split,
-            },
-            "metrics": [
-                {
-                    "type": task.metric.lower(),
-                    "name": f"{task.metric}, {row['n_layers']} layers "
-                    f"({row['selection']})",
-                    "value": round(row["rates"][task.metric], 2),
-                }
-            ],
-        }
-        for split, row in _scores(training)
+        _result(task, corpus, split, row) for split, row in _scores(training)
     ]
     if results:
         model = (name or f"dld-{(corpus or 'own').lower()}").split("/")[-1]
@@ -114,6 +98,44 @@ def _header(
     )
 
 
+def _result(
+    task: Task, corpus: Optional[str], split: str, row: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What a depth scored, as the Hub's model index has it."""
+    metric = {
+        "type": task.metric.lower(),
+        "name": f"{task.metric}, {row['n_layers']} layers ({row['selection']})",
+        "value": round(row["rates"][task.metric], 2),
+    }
+    dataset = {
+        "name": f"{corpus or 'own speech'}, {split}",
+        "type": corpus or "own",
+        "split": split,
+    }
+    return {
+        "task": {"type": PIPELINES[task.name]},
+        "dataset": dataset,
+        "metrics": [metric],
+    }
+
+
+def _loading(task: Task, n_layers: int, name: Optional[str]) -> list[str]:
+    """How a model is loaded, from Python and from the shell."""
+    verb = VERBS[task.name]
+    return [
+        "```python",
+        LOAD[verb].format(
+            n=n_layers,
+            name=name or "this folder, or owner/name",
+            interface=INTERFACES[task.name],
+        ),
+        "```",
+        "",
+        f"From the shell: `python -m pretrained_interfaces {verb} "
+        f"--source {name or 'DIR'} --n_layers {n_layers} speech.wav`.",
+    ]
+
+
 def _body(
     task: Task,
     table: DepthTable,
@@ -121,7 +143,6 @@ def _body(
     name: Optional[str],
 ) -> str:
     """How to load, what each depth gives, what it was trained on."""
-    middle = table.depths[len(table.depths) // 2]
     corpus = training.get("corpus") or "speech of its maker's own"
     lines = [
         "",
@@ -133,16 +154,7 @@ def _body(
         f"layers run is an argument of each call: {table.depths[0]} to "
         f"{table.depths[-1]}.",
         "",
-        "```python",
-        LOAD[VERBS[task.name]].format(
-            n=middle,
-            name=name or "this folder, or owner/name",
-            interface=INTERFACES[task.name],
-        ),
-        "```",
-        "",
-        f"From the shell: `python -m pretrained_interfaces {VERBS[task.name]} "
-        f"--source {name or 'DIR'} --n_layers {middle} speech.wav`.",
+        *_loading(task, table.depths[len(table.depths) // 2], name),
         "",
         "Loading the folder runs no code that it names, and checks every file "
         "against `manifest.json`.",

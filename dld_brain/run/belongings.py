@@ -9,19 +9,24 @@ import logging
 from pathlib import Path
 from typing import Any, Optional
 
+import speechbrain as sb
 from dld_brain.audio.csv_files import csv_file
 from dld_brain.audio.dataset import merged_csv
 from dld_brain.audio.text_files import read_table
 from dld_brain.files import fingerprint
 from dld_brain.files.lock import FolderLock
+from dld_brain.files.whole import named, write_text
 from dld_brain.model_folder import PretrainedModel, weights_hash
-from dld_brain.run import start
+from dld_brain.run.config import Composed
 from dld_brain.run.settings import Settings
+from dld_brain.run.vocabulary import NEW_HEAD, make_vocabulary
 from dld_brain.tasks import Task, find_task
 from dld_brain.tasks.metric import with_default_metric
 from speechbrain.utils.distributed import if_main_process, run_on_main
 
 logger = logging.getLogger(__name__)
+#: What goes to the console, and what to log.txt alone.
+LOG_CONFIG = Path(__file__).with_name("log_config.yaml")
 
 
 class Folders:
@@ -49,6 +54,33 @@ class Folders:
         """Gives them back."""
         while self.locks:
             self.locks.pop().release()
+
+
+def make_folder(
+    settings: Settings, is_training: bool, log_config: Optional[str] = None
+) -> None:
+    """Makes the output folder, with its log.
+
+    Arguments
+    ---------
+    log_config : str, optional
+        What is logged where; our own if not given.
+    """
+    folder = settings.start.output_folder
+    with named(Path(folder)):
+        sb.create_experiment_directory(
+            experiment_directory=folder,
+            save_env_desc=is_training,
+            log_config=log_config or str(LOG_CONFIG),
+        )
+
+
+def keep_settings(composed: Composed, folder: str) -> None:
+    """Writes the settings of a training into its folder."""
+    if if_main_process():
+        head = f"# Generated from {composed.hparams_file}\n"
+        text = head + "# yamllint disable\n" + composed.text()
+        write_text(Path(folder, "hyperparams.yaml"), text)
 
 
 def splits_to_prepare(settings: Settings, is_training: bool) -> list[str]:
@@ -104,7 +136,7 @@ def kept_vocabulary(
         raise ValueError(
             f"all models of a run must have the same {kind.symbol}s, but "
             f"those of {path} differ from those that it starts from; "
-            f"{start.NEW_HEAD}"
+            f"{NEW_HEAD}"
         )
     return task
 
@@ -137,7 +169,7 @@ def _keep(
         logger.warning("%s was not made here, and is taken as it is", path)
     elif state != fingerprint.CURRENT:
         with fingerprint.remade(path, made_of) as unfinished:
-            task = found or start.make_vocabulary(settings, speech)
+            task = found or make_vocabulary(settings, speech)
             task.save(unfinished)
     fingerprint.add_user(path, Path(settings.start.save_folder))
 

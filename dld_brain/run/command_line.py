@@ -28,8 +28,8 @@ from dld_brain.run.checks import (
     parts,
     shown,
 )
-from dld_brain.run.config import NO_YAML, read_tree
 from dld_brain.run.settings import KINDS
+from dld_brain.run.tree import NO_YAML, read_tree
 from speechbrain.utils.run_opts import RunOptions
 
 logger = logging.getLogger(__name__)

@@ -7,87 +7,31 @@ From weak to strong: included file (there, what the encoder's `training`
 changes in the recipe), corpus, hparams file, command line.
 """
 
-import difflib
-import io
 import os
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional, Union
 
-import ruamel.yaml
 from hyperpyyaml import load_hyperpyyaml, resolve_references
-from ruamel.yaml.scalarstring import SingleQuotedScalarString
 
 from dld_brain.run.blocks import BLOCKS, with_blocks
 from dld_brain.run.checks import is_path, shown
+from dld_brain.run.overriding import merged, override
 from dld_brain.run.places import RECIPES, SHARED, corpora
 from dld_brain.run.settings import KINDS, Settings
+from dld_brain.run.tree import (
+    as_nodes,
+    check_references,
+    dump,
+    read_file,
+    read_tree,
+    tag,
+)
 
 #: Keys of an hparams file whose value includes a shared file.
 INCLUDES = ("encoder", "recipe")
 
-#: What ruamel raises of what is no YAML, beside its own errors.
-NO_YAML = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
-#: Tags of what an hparams file makes.
-OBJECTS = ("!new:", "!apply:", "!name:")
-#: Objects that a run can do without.
-MAY_BE_NONE = ("wav_augment", "fea_augment")
-
 Overrides = Union[str, dict[str, Any], None]
-
-
-def read_tree(source: Any) -> dict[str, Any]:
-    """Reads YAML and leaves its tags as they are.
-
-    Arguments
-    ---------
-    source : str or Path
-        YAML text, or the path of a file.
-    """
-    return ruamel.yaml.YAML().load(source) or {}
-
-
-def read_file(path: Path) -> dict[str, Any]:
-    """Reads a file of settings.
-
-    Raises
-    ------
-    FileNotFoundError
-        If it is no file.
-    ValueError
-        If it is no mapping in YAML, or no text.
-    """
-    name = str(path)[-200:]
-    if not os.path.isfile(path):
-        raise FileNotFoundError(
-            f"the hyperparameter file must exist, but {name} is no file"
-        )
-    try:
-        tree = read_tree(path)
-    except (ruamel.yaml.YAMLError, UnicodeError, *NO_YAML) as error:
-        why = " ".join(str(error).replace(str(path), "").split())
-        raise ValueError(
-            f"{name} must be YAML in UTF-8, but is not: {why[:240]}"
-        ) from None
-    if not isinstance(tree, dict) or not all(isinstance(k, str) for k in tree):
-        raise ValueError(
-            f"{name} must have a key and a value a line, but has {shown(tree)}"
-        )
-    return tree
-
-
-def dump(tree: Any) -> str:
-    """Writes a tree as YAML."""
-    text = io.StringIO()
-    ruamel.yaml.YAML().dump(tree, text)
-    return text.getvalue()
-
-
-def tag(node: Any) -> str:
-    """The tag of a node, "" where it has none."""
-    return getattr(getattr(node, "tag", None), "value", None) or ""
 
 
 def included_file(hparams_file: str, node: Any) -> Path:
@@ -141,113 +85,6 @@ def corpus_settings(corpus: Optional[str], encoder: str) -> dict[str, Any]:
     encoders = {path.stem for path in SHARED.glob("*.yml")}
     sections = {name: settings.pop(name, {}) for name in encoders}
     return {**settings, **sections.get(encoder, {})}
-
-
-def merged(key: str, weak: Any, strong: Any) -> Any:
-    """A value over another: mappings are joined, a block is by its choice."""
-    if key in BLOCKS:
-        return BLOCKS[key].merged(weak, strong)
-    both = isinstance(weak, dict) and isinstance(strong, dict)
-    if not both or tag(weak) or tag(strong):
-        return strong
-    return {
-        **weak,
-        **{
-            name: merged("", weak[name], value) if name in weak else value
-            for name, value in strong.items()
-        },
-    }
-
-
-def unknown_key(key: str, known: Any) -> ValueError:
-    """The error for a key that is defined nowhere.
-
-    Example
-    -------
-    >>> unknown_key("task_wieght", {"task_weight"})
-    ValueError('no hyperparameter is called `task_wieght`: try `task_weight`')
-    """
-    key = str(key)[:100]
-    near = difflib.get_close_matches(key, sorted(known), n=3)
-    hint = f": try `{'`, `'.join(near)}`" if near else ""
-    return ValueError(f"no hyperparameter is called `{key}`{hint}")
-
-
-def check_object(key: str, node: Any, value: Any) -> None:
-    """Raises where a value would take the place of an object.
-
-    Example
-    -------
-    >>> check_object("lr", 0.1, 0.2)
-    """
-    if value is None and key in MAY_BE_NONE:
-        return
-    is_object = tag(node).startswith(OBJECTS)
-    is_inner = key not in KINDS and isinstance(node, dict)
-    if (is_object and not tag(value).startswith(OBJECTS)) or (
-        is_inner and not isinstance(value, dict)
-    ):
-        raise ValueError(
-            f"`{key}` must be an object of the hparams file ({tag(node)}...), "
-            f"no setting, but is {shown(value)}"
-        )
-
-
-def check_references(tree: dict[str, Any], hparams_file: str) -> None:
-    """Raises where a `!ref` names no key, or leads back to itself.
-
-    Example
-    -------
-    >>> tree = read_tree("lr: !ref <speed>")
-    >>> check_references(tree, "mine.yaml")
-    Traceback (most recent call last):
-    ...
-    ValueError: `lr` must refer to keys of mine.yaml, but <speed> is none
-    """
-    name = hparams_file[-200:]
-    uses = {key: set(_referred(node)) for key, node in tree.items()}
-    for key, used in uses.items():
-        for other in sorted(used - uses.keys()):
-            raise ValueError(
-                f"`{key}` must refer to keys of {name}, but "
-                f"<{other[:100]}> is none"
-            )
-    for key in uses:
-        reached, new = set(), uses[key]
-        while new:
-            reached |= new
-            new = set().union(*(uses[k] for k in new)) - reached
-        if key in reached:
-            raise ValueError(
-                f"`{key}` must have a value of its own, but refers to itself "
-                f"in {name}"
-            )
-
-
-def _referred(node: Any) -> Iterator[str]:
-    """The top-level keys that the references of a node name."""
-    if tag(node) in ("!ref", "!copy"):
-        for found in re.findall("<([^<>]*)>", str(node.value)):
-            yield re.split(r"[.\[]", found)[0].strip()
-    elif isinstance(node, (dict, list)):
-        for each in node.values() if isinstance(node, dict) else node:
-            yield from _referred(each)
-
-
-def as_nodes(value: Any) -> Any:
-    """Values of a command line as YAML keeps them: words stay words."""
-    if isinstance(value, Path):
-        value = str(value)
-    if tag(value):
-        return value
-    if isinstance(value, dict):
-        return {key: as_nodes(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [as_nodes(entry) for entry in value]
-    if isinstance(value, str):
-        return SingleQuotedScalarString(value)
-    # Of ruamel's floats PyYAML takes 1e-5 for a word.
-    return float(value) if isinstance(value, float) else value
 
 
 @dataclass(frozen=True)
@@ -322,21 +159,17 @@ def compose(hparams_file: str, overrides: Overrides = None) -> Composed:
     weak = {k: v for file in files.values() for k, v in file.items()}
     for key in top:  # what is passed on to the includes is of the file itself
         tree[key] = weak.get(key, tree[key])
-    changed: set[str] = set()
-    for layer in (
-        training,
-        corpus_settings(corpus, encoder),
-        _differences(own["encoder"]),
-        _differences(own["recipe"]),
-        top,
-        overrides,
-    ):
-        for key, value in layer.items():
-            if key not in tree:
-                raise unknown_key(key, tree)
-            check_object(key, tree[key], value)
-            tree[key] = merged(key, tree[key], value)
-            changed.add(key)
+    changed = override(
+        tree,
+        [
+            training,
+            corpus_settings(corpus, encoder),
+            _differences(own["encoder"]),
+            _differences(own["recipe"]),
+            top,
+            overrides,
+        ],
+    )
     _expand_homes(tree)
     if tree["trained_on"] is None:
         usual = merged("", weak, corpus_settings(corpus, encoder))

@@ -3,17 +3,22 @@
 import contextlib
 from collections.abc import Iterator
 from math import inf
-from pathlib import Path
 from typing import Any, Optional
 
-import speechbrain as sb
-from dld_brain.files.whole import named, write_text
 from dld_brain.model_folder import (
     PretrainedModel,
     copy_weights,
     load_pretrained,
 )
-from dld_brain.run import belongings, fitting, hours, own_speech, speech, start
+from dld_brain.run import (
+    belongings,
+    fitting,
+    hours,
+    own_speech,
+    speech,
+    start,
+    vocabulary,
+)
 from dld_brain.run.config import Composed, Overrides, compose, load_hparams
 from dld_brain.run.finish import Finish
 from dld_brain.run.hub_model import settings_of_model
@@ -30,8 +35,6 @@ from speechbrain.utils.run_opts import RunOptions
 from speechbrain.utils.seed import seed_everything
 
 logger = get_logger(__name__)
-#: What goes to the console, and what to log.txt alone.
-LOG_CONFIG = Path(__file__).with_name("log_config.yaml")
 
 
 class Run:
@@ -104,14 +107,20 @@ class Run:
         """Does so, in folders that are held."""
         models = start.named_models(self.settings)
         self.folders_held.hold(self.settings)
-        self._make_folder()
+        belongings.make_folder(
+            self.settings, self.is_training, self.run_opts.log_config
+        )
         self._leave_out_absent_splits()
         self.csv_folder = speech.prepare(self.settings, self.is_training)
         self._follow_the_hours(models)
-        self._keep_what_it_is_told()
+        if self.is_training:
+            belongings.keep_settings(
+                self.composed, self.settings.start.output_folder
+            )
         settings, models = self.settings, self._find_models(models)
-        task = start.find_vocabulary(
-            settings, start.of_the_vocabulary(settings, models, self.folders)
+        task = vocabulary.find_vocabulary(
+            settings,
+            vocabulary.of_the_vocabulary(settings, models, self.folders),
         )
         teacher = models.get(self.folders.get("teacher", ""))
         self._transcribe(teacher or models.get(settings.start.teacher))
@@ -171,7 +180,7 @@ class Run:
         amount = hours.amount_of(
             self.csv_folder, list(told.train_splits), column, told.text_case
         )
-        models = start.of_the_vocabulary(
+        models = vocabulary.of_the_vocabulary(
             self.settings, models, start.sources_of(self.settings)
         )
         task = next((model.task for model in models.values()), None)
@@ -196,24 +205,6 @@ class Run:
         self.found |= changes
         overrides = {**self.overrides, **self.found}
         self._read(compose(self.composed.hparams_file, overrides))
-
-    def _make_folder(self) -> None:
-        """Makes the output folder, with its log."""
-        folder = self.settings.start.output_folder
-        with named(Path(folder)):
-            sb.create_experiment_directory(
-                experiment_directory=folder,
-                save_env_desc=self.is_training,
-                log_config=self.run_opts.log_config or str(LOG_CONFIG),
-            )
-
-    def _keep_what_it_is_told(self) -> None:
-        """Writes the settings of a training into its folder."""
-        folder = self.settings.start.output_folder
-        if self.is_training and if_main_process():
-            head = f"# Generated from {self.composed.hparams_file}\n"
-            text = head + "# yamllint disable\n" + self.composed.text()
-            write_text(Path(folder, "hyperparams.yaml"), text)
 
     def _transcribe(self, teacher: Optional[PretrainedModel]) -> None:
         """Has the teacher transcribe what is trained on, if it is to."""
@@ -260,7 +251,7 @@ class Run:
         task = belongings.compared_by(settings, task)
         task = task.with_text_case(settings.data.text_case)
         # What cannot be decoded, or spelled, is said before training.
-        start.check_test_speech(settings, self.csv_folder, task)
+        vocabulary.check_test_speech(settings, self.csv_folder, task)
         decoding = settings.evaluation.decoding
         task.with_decoding(decoding.name, decoding.options)
         with_language_model(settings.evaluation, task)

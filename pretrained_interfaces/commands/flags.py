@@ -12,6 +12,8 @@ if TYPE_CHECKING:  # torch takes seconds: --help and Ctrl-C do not wait for it
 #: Class of a command's model, by the module that has it.
 ASR = ("pretrained_interfaces.asr", "DynamicEncoderASR")
 CLASSIFIER = ("pretrained_interfaces.classifier", "DynamicEncoderClassifier")
+#: Files of a batch, unless the caller says otherwise.
+BATCH_SIZE = 16
 
 
 def of_model() -> argparse.ArgumentParser:
@@ -55,6 +57,25 @@ def of_files(help_of_files: str) -> argparse.ArgumentParser:
     )
     files.add_argument("files", nargs="+", help=help_of_files)
     return files
+
+
+def count(text: str) -> int:
+    """A number of a flag, at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(
+            f"must be a whole number, at least 1, but is {text!r}"
+        )
+    return int(text)
+
+
+def add_batch_size(command: argparse.ArgumentParser) -> None:
+    """Adds how many files are answered at once."""
+    command.add_argument(
+        "--batch_size",
+        type=count,
+        default=BATCH_SIZE,
+        help=f"files at once, of about the same length ({BATCH_SIZE})",
+    )
 
 
 def add_depths(command: argparse.ArgumentParser) -> None:

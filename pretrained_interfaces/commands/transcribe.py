@@ -20,9 +20,6 @@ if TYPE_CHECKING:  # torch takes seconds
     from pretrained_interfaces.many.kept import Kept
     from pretrained_interfaces.many.transcriber import Answer, How
 
-#: Files of a batch, unless the caller says otherwise.
-BATCH_SIZE = 16
-
 
 def add_command(
     commands: argparse._SubParsersAction, shared: argparse.ArgumentParser
@@ -67,15 +64,10 @@ def _add_writing(command: argparse.ArgumentParser) -> None:
         help=f"{', '.join(FORMATS)}; with -o also several, with commas "
         f"between (default: txt)",
     )
-    command.add_argument(
-        "--batch_size",
-        type=count,
-        default=BATCH_SIZE,
-        help=f"files at once, of about the same length ({BATCH_SIZE})",
-    )
+    flags.add_batch_size(command)
     command.add_argument(
         "--jobs",
-        type=count,
+        type=flags.count,
         default=1,
         help="processes, each with the model (default: 1)",
     )
@@ -90,15 +82,6 @@ def _formats(text: str) -> tuple[str, ...]:
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
     return found
-
-
-def count(text: str) -> int:
-    """A number of a flag, at least 1."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(
-            f"must be a whole number, at least 1, but is {text!r}"
-        )
-    return int(text)
 
 
 def how_of(options: argparse.Namespace) -> "How":

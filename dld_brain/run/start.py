@@ -186,6 +186,32 @@ def in_words(corpus: Optional[str], splits: list[str]) -> str:
     return f"{corpus or 'data of your own'}: {', '.join(splits)}"
 
 
+def copy_start(
+    told: Start,
+    folders: Mapping[str, str],
+    models: Mapping[str, PretrainedModel],
+    modules: Mapping[str, nn.Module],
+) -> None:
+    """Gives a model the weights that it starts from, if there are some.
+
+    Arguments
+    ---------
+    folders : mapping of str to str
+        By `teacher` and `init_from`.
+    models : mapping of str to PretrainedModel
+        By folder.
+    modules : mapping of str to torch.nn.Module
+        Of the run.
+    """
+    if "init_from" not in folders:
+        return
+    folder = folders["init_from"]
+    source = models[folder].modules
+    sizes = (m["model"].n_total for m in (modules, source))
+    gates = layers_to_start_from(told.init_layers, *sizes)
+    copy_weights(source, modules, folder, gates, told.new_head)
+
+
 def layers_to_start_from(
     init_layers: Union[str, list[int], None], n_layers: int, n_total: int
 ) -> Optional[Gates]:
@@ -229,32 +255,6 @@ def layers_to_start_from(
             f"model has, but has {list(init_layers)}"
         )
     return gates
-
-
-def copy_start(
-    told: Start,
-    folders: Mapping[str, str],
-    models: Mapping[str, PretrainedModel],
-    modules: Mapping[str, nn.Module],
-) -> None:
-    """Gives a model the weights that it starts from, if there are some.
-
-    Arguments
-    ---------
-    folders : mapping of str to str
-        By `teacher` and `init_from`.
-    models : mapping of str to PretrainedModel
-        By folder.
-    modules : mapping of str to torch.nn.Module
-        Of the run.
-    """
-    if "init_from" not in folders:
-        return
-    folder = folders["init_from"]
-    source = models[folder].modules
-    sizes = (m["model"].n_total for m in (modules, source))
-    gates = layers_to_start_from(told.init_layers, *sizes)
-    copy_weights(source, modules, folder, gates, told.new_head)
 
 
 def keep_teacher_report(folder: str, save_folder: str) -> None:

@@ -74,25 +74,7 @@ class DepthSampler(GateSampler):
         for name, value in (("depth_step", depth_step), ("n_last", n_last)):
             if value is not None and value < 1:
                 raise ValueError(f"`{name}` must be at least 1, but is {value}")
-        known = (*FAMILIES, *OTHERS)
-        if family not in known:
-            raise ValueError(
-                f"`family` must be one of {', '.join(known)}, but is {family!r}"
-            )
-        for name, value, owner in (
-            ("n_last", n_last, "ends"),
-            ("table", table, "table"),
-        ):
-            if value is not None and family != owner:
-                raise ValueError(
-                    f"`{name}` must be given with family {owner} alone, but "
-                    f"`family` is {family}"
-                )
-        if family == "table" and table is None:
-            raise ValueError(
-                "`table` must be given with family table: the folder "
-                "`pretrained` of a finished run"
-            )
+        _check_family(family, n_last, table)
         self.family = family
         self.n_last = 2 if n_last is None else n_last
         self.depth_power = depth_power
@@ -283,3 +265,30 @@ class EveryDepthGates(DepthSampler):
         """
         rng = self.rng(step)
         return [self.run_at(n, rng) for n in self.depths]
+
+
+def _check_family(
+    family: str,
+    n_last: Optional[int],
+    table: Optional[Mapping[int, Sequence[int]]],
+) -> None:
+    """Raises where a family is none, or has options of another."""
+    known = (*FAMILIES, *OTHERS)
+    if family not in known:
+        raise ValueError(
+            f"`family` must be one of {', '.join(known)}, but is {family!r}"
+        )
+    for name, value, owner in (
+        ("n_last", n_last, "ends"),
+        ("table", table, "table"),
+    ):
+        if value is not None and family != owner:
+            raise ValueError(
+                f"`{name}` must be given with family {owner} alone, but "
+                f"`family` is {family}"
+            )
+    if family == "table" and table is None:
+        raise ValueError(
+            "`table` must be given with family table: the folder "
+            "`pretrained` of a finished run"
+        )

@@ -25,23 +25,9 @@ def load_normalizer(
         If the file has not what it must have.
     """
     state = Weights(path)
-    names = set(normalizer._statistics_dict())
-    if set(state) != names or state["count"].numel() != 1:
-        raise ValueError(
-            f"{path} must have the feature statistics "
-            f"{', '.join(sorted(names))}, but has "
-            f"{escaped(', '.join(sorted(state)), 80)}"
-        )
-    if state["count"].dtype != torch.int64:
-        raise ValueError(
-            f"{path}: `count` must be int64, but is {state['count'].dtype}"
-        )
-    count = int(state["count"])
     is_global = normalizer.norm_type == "global"
-    if count < 0 or (is_global and count == 0):
-        raise ValueError(
-            f"{path} must hold the statistics of utterances, but of {count}"
-        )
+    names = set(normalizer._statistics_dict())
+    count = _count(state, names, is_global, path)
     found = {key: state[key] for key in ("glob_mean", "glob_std")}
     for key, value in found.items():
         if not value.is_floating_point() or (
@@ -60,3 +46,23 @@ def load_normalizer(
             f"{float(found['glob_std'].min()):g}"
         )
     normalizer._load_statistics_dict({"count": count, **found})
+
+
+def _count(state: Weights, names: set[str], is_global: bool, path: Path) -> int:
+    """How much was learnt from, where a file has what it must have."""
+    if set(state) != names or state["count"].numel() != 1:
+        raise ValueError(
+            f"{path} must have the feature statistics "
+            f"{', '.join(sorted(names))}, but has "
+            f"{escaped(', '.join(sorted(state)), 80)}"
+        )
+    if state["count"].dtype != torch.int64:
+        raise ValueError(
+            f"{path}: `count` must be int64, but is {state['count'].dtype}"
+        )
+    count = int(state["count"])
+    if count < 0 or (is_global and count == 0):
+        raise ValueError(
+            f"{path} must hold the statistics of utterances, but of {count}"
+        )
+    return count

@@ -9,13 +9,12 @@ import logging
 from pathlib import Path
 from typing import Any, Optional
 
-import speechbrain as sb
 from dld_brain.audio.csv_files import csv_file
 from dld_brain.audio.dataset import merged_csv
 from dld_brain.audio.text_files import read_table
 from dld_brain.files import fingerprint
 from dld_brain.files.lock import FolderLock
-from dld_brain.files.whole import named, write_text
+from dld_brain.files.whole import write_text
 from dld_brain.model_folder import PretrainedModel, weights_hash
 from dld_brain.run.config import Composed
 from dld_brain.run.settings import Settings
@@ -25,8 +24,6 @@ from dld_brain.tasks.metric import with_default_metric
 from speechbrain.utils.distributed import if_main_process, run_on_main
 
 logger = logging.getLogger(__name__)
-#: What goes to the console, and what to log.txt alone.
-LOG_CONFIG = Path(__file__).with_name("log_config.yaml")
 
 
 class Folders:
@@ -54,25 +51,6 @@ class Folders:
         """Gives them back."""
         while self.locks:
             self.locks.pop().release()
-
-
-def make_folder(
-    settings: Settings, is_training: bool, log_config: Optional[str] = None
-) -> None:
-    """Makes the output folder, with its log.
-
-    Arguments
-    ---------
-    log_config : str, optional
-        What is logged where; our own if not given.
-    """
-    folder = settings.start.output_folder
-    with named(Path(folder)):
-        sb.create_experiment_directory(
-            experiment_directory=folder,
-            save_env_desc=is_training,
-            log_config=log_config or str(LOG_CONFIG),
-        )
 
 
 def keep_settings(composed: Composed, folder: str) -> None:

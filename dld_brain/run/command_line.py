@@ -8,7 +8,7 @@ as YAML; so what is a setting never reaches it.
 import logging
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import ruamel.yaml
@@ -85,9 +85,7 @@ def parse(arguments: list[str]) -> tuple[str, RunOptions, dict[str, Any]]:
             theirs.append(word)
             continue
         if not equals:
-            text = next(rest, None)
-            if text is None or text.startswith("--"):
-                raise ValueError(f"`--{key}` must have a value: --{key}=...")
+            text = _next_value(key, rest)
         if key in OPTIONS:
             text = os.path.expanduser(text) if key == "log_config" else text
             theirs.append(f"--{key}={text}")
@@ -100,12 +98,25 @@ def parse(arguments: list[str]) -> tuple[str, RunOptions, dict[str, Any]]:
         ours.pop(key, None)  # the last is behind what it may overrule
         ours[key] = value
     _, run_opts, _ = sb.parse_arguments([hparams_file, *theirs])
+    _check_options(run_opts)
+    return hparams_file, run_opts, ours
+
+
+def _next_value(key: str, rest: Iterator[str]) -> str:
+    """The value of an option that stands behind it, as a word of its own."""
+    text = next(rest, None)
+    if text is None or text.startswith("--"):
+        raise ValueError(f"`--{key}` must have a value: --{key}=...")
+    return text
+
+
+def _check_options(run_opts: RunOptions) -> None:
+    """Raises where an option of SpeechBrain is none that it may be."""
     for name in run_opts.overridden_args & OPTION_KINDS.keys():
         value = getattr(run_opts, name)
         if isinstance(value, str):  # SpeechBrain leaves some a word
             value = _yaml(name, value)
         checked(name, value, OPTION_KINDS[name])
-    return hparams_file, run_opts, ours
 
 
 def with_device(arguments: Iterable[str]) -> list[str]:

@@ -3,13 +3,12 @@
 import contextlib
 from collections.abc import Iterator
 from math import inf
+from pathlib import Path
 from typing import Any, Optional
 
-from dld_brain.model_folder import (
-    PretrainedModel,
-    copy_weights,
-    load_pretrained,
-)
+import speechbrain as sb
+from dld_brain.files.whole import named
+from dld_brain.model_folder import PretrainedModel, load_pretrained
 from dld_brain.run import (
     belongings,
     fitting,
@@ -35,6 +34,8 @@ from speechbrain.utils.run_opts import RunOptions
 from speechbrain.utils.seed import seed_everything
 
 logger = get_logger(__name__)
+#: What goes to the console, and what to log.txt alone.
+LOG_CONFIG = Path(__file__).with_name("log_config.yaml")
 
 
 class Run:
@@ -107,9 +108,7 @@ class Run:
         """Does so, in folders that are held."""
         models = start.named_models(self.settings)
         self.folders_held.hold(self.settings)
-        belongings.make_folder(
-            self.settings, self.is_training, self.run_opts.log_config
-        )
+        self._make_folder()
         self._leave_out_absent_splits()
         self.csv_folder = speech.prepare(self.settings, self.is_training)
         self._follow_the_hours(models)
@@ -124,7 +123,7 @@ class Run:
         )
         teacher = models.get(self.folders.get("teacher", ""))
         self._transcribe(teacher or models.get(settings.start.teacher))
-        self._copy_weights(models)
+        start.copy_start(settings.start, self.folders, models, self.modules)
         self.task = self._whole_task(task)
         if self.is_training:
             belongings.check_checkpoints(settings, self.csv_folder, teacher)
@@ -206,6 +205,16 @@ class Run:
         overrides = {**self.overrides, **self.found}
         self._read(compose(self.composed.hparams_file, overrides))
 
+    def _make_folder(self) -> None:
+        """Makes the output folder, with its log."""
+        folder = self.settings.start.output_folder
+        with named(Path(folder)):
+            sb.create_experiment_directory(
+                experiment_directory=folder,
+                save_env_desc=self.is_training,
+                log_config=self.run_opts.log_config or str(LOG_CONFIG),
+            )
+
     def _transcribe(self, teacher: Optional[PretrainedModel]) -> None:
         """Has the teacher transcribe what is trained on, if it is to."""
         if self.settings.data.transcripts != "teacher":
@@ -225,16 +234,6 @@ class Run:
         )
         others = set(self.folders.values()) - set(models)
         return {**models, **{f: load_pretrained(f) for f in others}}
-
-    def _copy_weights(self, models: dict[str, PretrainedModel]) -> None:
-        """Gives the model the weights that it starts from, if there are."""
-        if "init_from" not in self.folders:
-            return
-        folder, told = self.folders["init_from"], self.settings.start
-        source = models[folder].modules
-        sizes = (m["model"].n_total for m in (self.modules, source))
-        gates = start.layers_to_start_from(told.init_layers, *sizes)
-        copy_weights(source, self.modules, folder, gates, told.new_head)
 
     def _whole_task(self, task: Optional[Task]) -> Task:
         """The task with vocabulary, metric and case; fits the test speech.

@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Optional, Union
 
+from torch import nn
+
 from dld_brain.depth_table import FILE, DepthTable
 from dld_brain.files.whole import whole_file
 from dld_brain.gates.by_depth import FAMILIES
@@ -14,13 +16,14 @@ from dld_brain.gates.gates import Gates
 from dld_brain.model_folder import (
     PretrainedModel,
     check_pretrained,
+    copy_weights,
     load_pretrained,
     weights_hash,
 )
 from dld_brain.model_folder.save import TRAINING
 from dld_brain.run.choices import Block
 from dld_brain.run.config import Composed, compose
-from dld_brain.run.sections import Data
+from dld_brain.run.sections import Data, Start
 from dld_brain.run.settings import Settings
 from dld_brain.training.kept_answers import KeptAnswers
 from speechbrain.utils.distributed import if_main_process
@@ -183,6 +186,32 @@ def in_words(corpus: Optional[str], splits: list[str]) -> str:
     ('AN4: train', 'data of your own: a, b')
     """
     return f"{corpus or 'data of your own'}: {', '.join(splits)}"
+
+
+def copy_start(
+    told: Start,
+    folders: Mapping[str, str],
+    models: Mapping[str, PretrainedModel],
+    modules: Mapping[str, nn.Module],
+) -> None:
+    """Gives a model the weights that it starts from, if there are some.
+
+    Arguments
+    ---------
+    folders : mapping of str to str
+        By `teacher` and `init_from`.
+    models : mapping of str to PretrainedModel
+        By folder.
+    modules : mapping of str to torch.nn.Module
+        Of the run.
+    """
+    if "init_from" not in folders:
+        return
+    folder = folders["init_from"]
+    source = models[folder].modules
+    sizes = (m["model"].n_total for m in (modules, source))
+    gates = layers_to_start_from(told.init_layers, *sizes)
+    copy_weights(source, modules, folder, gates, told.new_head)
 
 
 def layers_to_start_from(

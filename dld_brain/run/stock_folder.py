@@ -4,7 +4,7 @@ An EncoderASR folder, or one of an encoder and decoder that were trained with
 CTC beside (`ctc_lin`): hyperparams.yaml, and the files of its pretrainer.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, Optional
 
 import torch
@@ -116,18 +116,10 @@ def _read(tree: StockTree, source: str) -> StockModel:
     cnn, transformer, head = map(made.get, OF_WEIGHTS)
     head = head if isinstance(head, nn.Linear) else head.w
     needed = [transformer.encoder, transformer.custom_src_module, head]
-    for part in needed if cnn is None else [cnn, *needed]:
-        if any(value.is_meta for value in part.state_dict().values()):
-            raise tree.error(
-                f"`pretrainer` must fill the weights of all modules, but some "
-                f"of {type(part).__name__} are in none of its files"
-            )
+    _check_filled(tree, needed if cnn is None else [cnn, *needed])
     if statistics is None:
         raise tree.error("`pretrainer` must load the statistics of features")
-    told = tree.follow(tree.keys.get("tokenizer"))
-    file = next((f for each, f in files.values() if each is told), None)
-    if not isinstance(told, Made) or file is None:
-        raise tree.error("`pretrainer` must load `tokenizer`, but does not")
+    told, file = _tokenizer_of(tree, files.values())
     vocabulary = read_vocabulary(
         tree, told, fetch(source, file), head.out_features
     )
@@ -139,6 +131,27 @@ def _read(tree: StockTree, source: str) -> StockModel:
         "freeze_stem": False,
     }
     return StockModel(settings, statistics, vocabulary, cnn, transformer, head)
+
+
+def _check_filled(tree: StockTree, parts: Iterable[nn.Module]) -> None:
+    """Raises where a module has weights that no file had."""
+    for part in parts:
+        if any(value.is_meta for value in part.state_dict().values()):
+            raise tree.error(
+                f"`pretrainer` must fill the weights of all modules, but some "
+                f"of {type(part).__name__} are in none of its files"
+            )
+
+
+def _tokenizer_of(
+    tree: StockTree, files: Iterable[tuple[Any, str]]
+) -> tuple[Made, str]:
+    """The tokenizer, and its file."""
+    told = tree.follow(tree.keys.get("tokenizer"))
+    file = next((f for each, f in files if each is told), None)
+    if not isinstance(told, Made) or file is None:
+        raise tree.error("`pretrainer` must load `tokenizer`, but does not")
+    return told, file
 
 
 def _files(tree: StockTree) -> Iterator[tuple[str, tuple[Any, str]]]:

@@ -117,14 +117,7 @@ class LayerChooser:
         check_strategy(strategy, self.n_total)
         if strategy in self.fixed:
             return self._table(strategy, self.fixed[strategy])
-        part = some_of(self.dataset, self.n_utterances)
-        scorer = LayerScores(
-            self.modules,
-            self.task,
-            self._loader(part),
-            self.path,
-            self.model_hash,
-        )
+        scorer = self._scorer()
         found = find_candidates(
             strategy, self.n_total, scorer, seed=self.seed, **options
         )
@@ -146,10 +139,15 @@ class LayerChooser:
             }
             for n, gates in chosen.items()
         }
-        name = strategy
-        if options.get("is_nested"):
-            name = f"{strategy}, nested"
-        return self._table(name, chosen, measured)
+        nested = ", nested" if options.get("is_nested") else ""
+        return self._table(f"{strategy}{nested}", chosen, measured)
+
+    def _scorer(self) -> LayerScores:
+        """What scores layers on some of the development speech."""
+        loader = self._loader(some_of(self.dataset, self.n_utterances))
+        return LayerScores(
+            self.modules, self.task, loader, self.path, self.model_hash
+        )
 
     def _table(
         self,

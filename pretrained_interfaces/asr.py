@@ -214,10 +214,8 @@ class DynamicEncoderASR(Aligning, Calibrated, DynamicDepth, EncoderASR):
         ValueError
             If the model has no such depth, nothing fits the budget, or the
             file is no audio, cut, too short, too long, or has samples that
-            are no numbers; or words of this model cannot be timed.
+            are no numbers.
         """
-        if word_times:
-            self.check_word_times()
         how = choose_depth(depth, n_layers, max_rtf, max_latency, best_effort)
         how.check(self)  # before the file is read
         check_vad(vad)

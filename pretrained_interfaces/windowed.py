@@ -115,20 +115,30 @@ def _encode(
         step = plan(feats, lengths)
     return [
         Stretch(
-            EncoderOutput(log_probs[None, : int(n)], n[None]),
+            _one(step.out, i)._replace(gates=step.gates),
             step.gates,
             step.n_computed,
             window.start,
             window.stop,
         )
-        for window, log_probs, n in zip(
-            group, step.out.log_probs, step.out.lengths
-        )
+        for i, window in enumerate(group)
     ]
+
+
+def _one(out: EncoderOutput, i: int) -> EncoderOutput:
+    """An utterance of a batch, without its padding."""
+    n = out.lengths[i]
+    found = EncoderOutput(out.log_probs[i : i + 1, : int(n)], n[None])
+    if out.states is None:
+        return found
+    n = out.frames[i]
+    return found._replace(states=out.states[i : i + 1, : int(n)], frames=n[None])
 
 
 def _joined(held: list[tuple[Window, Stretch]], step: int) -> Stretch:
     """Joins the windows of a stretch."""
+    if len(held) == 1:  # all of a decoder's, which writes each to its end
+        return held[0][1]
     deepest = max((s for _, s in held), key=lambda s: s.gates.depth)
     outs = [stretch.out.log_probs[0] for _, stretch in held]
     blanks = [out[:, BLANK_ID].float().cpu().numpy() for out in outs]

@@ -100,7 +100,7 @@ class Transcriber:
                 "give --whole, or --window and --overlap, not both"
             )
         asr.limits(*sizes)
-        self.word_times = formats.word_times(how.formats, asr.has_word_times)
+        self.word_times = any(map(formats.needs_words, how.formats))
 
     def answer(self, items: Sequence[Item]) -> list[Answer]:
         """Answers some items, those of a fixed depth in batches."""

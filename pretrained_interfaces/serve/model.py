@@ -79,10 +79,8 @@ def _transcription(
     asr: DynamicEncoderASR, job: Job, stretches: Iterable[Stretch]
 ) -> Transcription:
     """Puts the stretches of one file together, as `transcribe` does."""
-    word_times = job.word_times and asr.has_word_times
-    found = transcription(
-        asr.task, stretches, asr.clock(job.waveform), word_times
-    )
+    clock = asr.clock(job.waveform)
+    found = transcription(asr.task, stretches, clock, job.word_times)
     if job.windows:
         found.confidence = asr.table.confidence(found.layers, found.confidence)
     found.n_windows = len(job.windows)

@@ -132,7 +132,9 @@ def _one(out: EncoderOutput, i: int) -> EncoderOutput:
     if out.states is None:
         return found
     n = out.frames[i]
-    return found._replace(states=out.states[i : i + 1, : int(n)], frames=n[None])
+    return found._replace(
+        states=out.states[i : i + 1, : int(n)], frames=n[None]
+    )
 
 
 def _joined(held: list[tuple[Window, Stretch]], step: int) -> Stretch:

@@ -34,6 +34,7 @@ class Aligning(DynamicDepth):
 
     task: Any
     find_windows: Any
+
     @torch.no_grad()
     def align(
         self,

@@ -12,7 +12,7 @@ from dld_brain.audio.features import samples_per_frame
 from dld_brain.audio.lengths import absolute_lengths
 from dld_brain.audio.reader import Audio
 from dld_brain.audio.vad import check_vad, find_speech
-from dld_brain.audio.window_limits import Limits
+from dld_brain.audio.window_limits import BATCH, Limits, check_batch_seconds
 from dld_brain.audio.windows import Window, find_windows
 from dld_brain.tasks import TranscriptionTask
 from dld_brain.tasks.language_model import LanguageModel
@@ -158,6 +158,7 @@ class DynamicEncoderASR(Aligning, Calibrated, DynamicDepth, EncoderASR):
         word_times: bool = False,
         window_seconds: Optional[float] = None,
         overlap_seconds: Optional[float] = None,
+        batch_seconds: float = BATCH,
         progress: Optional[bool] = None,
         on_text: Optional[Callable[[str], None]] = None,
     ) -> Transcription:
@@ -197,6 +198,10 @@ class DynamicEncoderASR(Aligning, Calibrated, DynamicDepth, EncoderASR):
         overlap_seconds : float, optional
             What of a window is context alone on either side, s: less than
             half of it. If not given, 2, or a sixth of the window.
+        batch_seconds : float
+            Windows that are run together, padding included, s, at least 1;
+            a window that is longer runs alone. Memory grows with it, and on
+            a GPU speed.
         progress : bool, optional
             Whether a bar on stderr shows the audio that is done. If not
             given, that of audio longer than a minute, on a terminal.
@@ -226,6 +231,7 @@ class DynamicEncoderASR(Aligning, Calibrated, DynamicDepth, EncoderASR):
                 "`windowed=False` (--whole), but not both"
             )
         limits = self.limits(*sizes)
+        batch_seconds = check_batch_seconds(batch_seconds)
         waveform = self.checked_audio(
             audio, savedir, sampling_rate, max_audio_seconds
         )
@@ -237,7 +243,7 @@ class DynamicEncoderASR(Aligning, Calibrated, DynamicDepth, EncoderASR):
         )
         one_by_one = isinstance(how, (Escalate, Routed))
         stretches = run_windows(
-            self, plan, waveform, windows, one_by_one, progress
+            self, plan, waveform, windows, one_by_one, progress, batch_seconds
         )
         found = transcription(self.task, stretches, clock, word_times, on_text)
         if windows:

@@ -6,6 +6,7 @@ from typing import Any, Optional
 
 import torch
 
+from dld_brain.audio.whisper_mel import MAX_SECONDS
 from dld_brain.audio.window_limits import Limits
 from dld_brain.audio.windows import Window, quietest
 from dld_brain.gates.gates import Gates
@@ -17,7 +18,7 @@ from pretrained_interfaces.transcription import Transcription, add_stretch
 from pretrained_interfaces.windowed import Stretch
 
 #: What a Whisper has positions for, s.
-HEARS = 30.0
+HEARS = float(MAX_SECONDS)
 
 
 class DynamicWhisperASR(DynamicEncoderASR):

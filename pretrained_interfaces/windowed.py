@@ -7,6 +7,7 @@ from typing import NamedTuple, Optional
 import torch
 from tqdm import tqdm
 
+from dld_brain.audio.window_limits import BATCH
 from dld_brain.audio.windows import Window, batches, kept_frames
 from dld_brain.encoder.encoder import EncoderOutput
 from dld_brain.gates.gates import Gates
@@ -45,6 +46,7 @@ def run_windows(
     windows: list[Window],
     one_by_one: bool = False,
     progress: Optional[bool] = None,
+    batch_seconds: float = BATCH,
 ) -> Iterator[Stretch]:
     """Encodes windows in batches, and joins those of each stretch.
 
@@ -60,9 +62,13 @@ def run_windows(
     progress : bool, optional
         Whether a bar on stderr shows the audio that is done; see
         `with_progress`.
+    batch_seconds : float
+        Of a batch, padding included, s.
     """
     rate, step = model.hparams.sample_rate, model.window_limits.step
-    groups = ([w] for w in windows) if one_by_one else batches(windows, rate)
+    groups = batches(windows, rate, batch_seconds)
+    if one_by_one:
+        groups = ([w] for w in windows)
     held: list[tuple[Window, Stretch]] = []
     n_samples = len(waveform)
     for group in with_progress(groups, n_samples, rate, progress):

@@ -17,6 +17,7 @@ from torch import nn
 
 import dld_brain
 from dld_brain.audio.features import FeatureNorm
+from dld_brain.audio.whisper_mel import MAX_SECONDS
 from dld_brain.encoder.encoder import DynamicEncoder
 from dld_brain.files.hub import is_hub_id
 from dld_brain.model_folder import (
@@ -80,12 +81,15 @@ class Converted(NamedTuple):
     ---------
     sizes : dict
         What a model folder says of it beside PLAIN; see `save_model`.
+    longest_utterance : float, optional
+        Of its training, s, where that is known.
     """
 
     model: DynamicEncoder
     norm: FeatureNorm
     task: Task
     sizes: dict[str, Any]
+    longest_utterance: Optional[float] = None
 
 
 def settings_of_model(
@@ -276,7 +280,7 @@ def convert(
         _check_file(source, kind)
     if not is_folder and is_hub_id(source):
         print(f"fetching {source} from the Hugging Face Hub, if need be")
-    model, norm, task, sizes = kind.read(source, language)
+    model, norm, task, sizes, longest = kind.read(source, language)
     sizes = {**PLAIN, **sizes, "n_total": model.n_total, "task": task.name}
     modules = {
         "compute_features": make_features(**sizes),
@@ -286,7 +290,11 @@ def convert(
     rate, layers = sizes["sample_rate"], even_gates(model.n_total)
     table = make_table(modules, weights_hash(model), rate, "even", layers)
     known_as = str(Path(source).resolve()) if is_folder else source
-    training = {SOURCE: known_as, "language": language}
+    training = {
+        SOURCE: known_as,
+        "language": language,
+        "longest_utterance": longest,
+    }
     save_model(folder, modules, task, table, sizes, training)
     print(f"{source} is converted, {model.n_total} layers: {folder}")
 
@@ -319,7 +327,9 @@ def _of_speechbrain(source: str, language: Optional[str]) -> Converted:
     norm = FeatureNorm("global")
     norm._load_statistics_dict(theirs.statistics)
     task = TranscriptionTask(theirs.vocabulary.tokenizer)
-    return Converted(theirs.make(), norm, task, theirs.settings)
+    return Converted(
+        theirs.make(), norm, task, theirs.settings, theirs.longest_utterance
+    )
 
 
 def _of_whisper(source: str, language: Optional[str]) -> Converted:
@@ -328,7 +338,8 @@ def _of_whisper(source: str, language: Optional[str]) -> Converted:
 
     norm = FeatureNorm("sentence", enabled=False)
     model, task, sizes = read_whole(source, language)
-    return Converted(model, norm, task, sizes)
+    # All of its training were stretches of 30 s (arXiv 2212.04356, section 2).
+    return Converted(model, norm, task, sizes, float(MAX_SECONDS))
 
 
 class Kind(NamedTuple):

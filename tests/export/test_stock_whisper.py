@@ -146,7 +146,7 @@ def test_the_heads_that_find_words_come_and_go_with_the_model(tmp_path):
     for source in (folder, tmp_path / "small"):
         kept = load_for_inference(str(source)).modules["model"].head.config
         assert kept.alignment_heads == ((0, 1), (1, 0))
-    for n, heads in ((1, [[0, 0]]), (2, HEADS)):  # the last layer, or both
+    for n, heads in ((1, [[0, 1]]), (2, HEADS)):  # the first layer, or both
         output = tmp_path / str(n)
         words = ["hf", "--source", str(folder), "--output", str(output)]
         words += ["--n_layers", "2"]

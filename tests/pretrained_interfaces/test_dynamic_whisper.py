@@ -152,6 +152,17 @@ def test_long_audio_is_cut_once_and_not_said_twice(folder, wav):
     assert max(w.stop - w.start for w in windows) <= 30 * 16_000
 
 
+def test_what_a_whisper_was_trained_on_is_not_long(folder, wav):
+    asr = DynamicWhisperASR.from_hparams(folder)
+    assert asr.longest_utterance == 30.0
+    generator = torch.Generator().manual_seed(0)
+    speech = 0.1 * torch.randn(31 * 16_000, generator=generator)
+    sizes = [
+        len(asr.find_windows(speech[:n], "a", None)) for n in (480_000, 496_000)
+    ]
+    assert sizes[0] == 1 < sizes[1]
+
+
 def test_speech_without_a_pause_is_cut_where_it_is_softest(folder):
     asr = DynamicWhisperASR.from_hparams(folder)
     generator = torch.Generator().manual_seed(0)

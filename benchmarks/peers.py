@@ -30,7 +30,7 @@ from tqdm import tqdm
 
 from dld_brain.audio.csv_files import read_rows
 from dld_brain.audio.reader import read_audio
-from dld_brain.tasks.seq2seq import spoken
+from dld_brain.tasks.spoken import spoken
 from pretrained_interfaces import DynamicEncoderASR
 
 RATE = 16000  # Hz, of all of them

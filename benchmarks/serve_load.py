@@ -36,7 +36,7 @@ from timing import write_result
 from dld_brain.audio.csv_files import read_rows
 from dld_brain.audio.reader import read_audio
 from dld_brain.evaluation.tables import markdown_table
-from dld_brain.tasks.seq2seq import spoken
+from dld_brain.tasks.spoken import spoken
 
 SHARES = (0.5, 0.8, 1.0, 1.5, 3.0)
 #: Requests that are under way at once; more are late before they are sent.

@@ -77,7 +77,9 @@ def _run(options: argparse.Namespace) -> int:
         return options.run(options)
     module, name = options.model
     kind = getattr(importlib.import_module(module), name)
-    model = kind.from_hparams(options.source, device=options.device)
+    model = kind.from_hparams(
+        options.source, device=options.device, int8=options.int8
+    )
     return options.run(model, options)
 
 

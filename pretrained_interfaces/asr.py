@@ -12,7 +12,7 @@ from dld_brain.audio.features import samples_per_frame
 from dld_brain.audio.lengths import absolute_lengths
 from dld_brain.audio.reader import Audio
 from dld_brain.audio.vad import check_vad, find_speech
-from dld_brain.audio.window_limits import Limits
+from dld_brain.audio.window_limits import BATCH, Limits, check_batch_seconds
 from dld_brain.audio.windows import Window, find_windows
 from dld_brain.tasks import TranscriptionTask
 from dld_brain.tasks.language_model import LanguageModel
@@ -154,6 +154,7 @@ class DynamicEncoderASR(Aligning, Calibrated, DynamicDepth, EncoderASR):
         word_times: bool = False,
         window_seconds: Optional[float] = None,
         overlap_seconds: Optional[float] = None,
+        batch_seconds: float = BATCH,
         progress: Optional[bool] = None,
         on_text: Optional[Callable[[str], None]] = None,
     ) -> Transcription:
@@ -193,6 +194,10 @@ class DynamicEncoderASR(Aligning, Calibrated, DynamicDepth, EncoderASR):
         overlap_seconds : float, optional
             What of a window is context alone on either side, s: less than
             half of it. If not given, 2, or a sixth of the window.
+        batch_seconds : float
+            Windows that are run together, padding included, s, at least 1;
+            a window that is longer runs alone. Memory grows with it, and on
+            a GPU speed.
         progress : bool, optional
             Whether a bar on stderr shows the audio that is done. If not
             given, that of audio longer than a minute, on a terminal.
@@ -210,10 +215,8 @@ class DynamicEncoderASR(Aligning, Calibrated, DynamicDepth, EncoderASR):
         ValueError
             If the model has no such depth, nothing fits the budget, or the
             file is no audio, cut, too short, too long, or has samples that
-            are no numbers; or words of this model cannot be timed.
+            are no numbers.
         """
-        if word_times:
-            self.check_word_times()
         how = choose_depth(depth, n_layers, max_rtf, max_latency, best_effort)
         how.check(self)  # before the file is read
         check_vad(vad)
@@ -224,6 +227,7 @@ class DynamicEncoderASR(Aligning, Calibrated, DynamicDepth, EncoderASR):
                 "`windowed=False` (--whole), but not both"
             )
         limits = self.limits(*sizes)
+        batch_seconds = check_batch_seconds(batch_seconds)
         waveform = self.checked_audio(
             audio, savedir, sampling_rate, max_audio_seconds
         )
@@ -235,7 +239,7 @@ class DynamicEncoderASR(Aligning, Calibrated, DynamicDepth, EncoderASR):
         )
         one_by_one = isinstance(how, (Escalate, Routed))
         stretches = run_windows(
-            self, plan, waveform, windows, one_by_one, progress
+            self, plan, waveform, windows, one_by_one, progress, batch_seconds
         )
         found = transcription(self.task, stretches, clock, word_times, on_text)
         if windows:

@@ -66,7 +66,7 @@ class Transcription:
             if segment.words is None:
                 raise ValueError(
                     "`words` were not asked for: call transcribe(..., "
-                    "word_times=True), of a model with a CTC head"
+                    "word_times=True)"
                 )
             found += segment.words
         return found
@@ -103,10 +103,10 @@ class Clock(NamedTuple):
 
     def starts(self, stretch: Stretch) -> list[float]:
         """When each frame of a stretch starts, s."""
-        n_frames = int(stretch.out.lengths)
-        return [
-            (stretch.start + k * self.step) / self.rate for k in range(n_frames)
-        ]
+        out = stretch.out
+        n_frames = int(out.lengths if out.frames is None else out.frames)
+        first = int(stretch.start)
+        return [(first + k * self.step) / self.rate for k in range(n_frames)]
 
     def words(
         self, spans: Iterable[WordSpan], starts: Sequence[float]

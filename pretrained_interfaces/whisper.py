@@ -1,19 +1,24 @@
 """A Whisper at the depth that one asks for, decoder and all."""
 
 import copy
+from collections.abc import Sequence
 from typing import Any, Optional
 
 import torch
 
+from dld_brain.audio.whisper_mel import MAX_SECONDS
 from dld_brain.audio.window_limits import Limits
 from dld_brain.audio.windows import Window, quietest
 from dld_brain.gates.gates import Gates
 from dld_brain.tasks.seq2seq import Seq2SeqTask
 from pretrained_interfaces.asr import DynamicEncoderASR
-from pretrained_interfaces.transcription import Transcription
+from pretrained_interfaces.depths.depth import Fixed
+from pretrained_interfaces.times.aligning import as_written, with_words
+from pretrained_interfaces.transcription import Transcription, add_stretch
+from pretrained_interfaces.windowed import Stretch
 
 #: What a Whisper has positions for, s.
-HEARS = 30.0
+HEARS = float(MAX_SECONDS)
 
 
 class DynamicWhisperASR(DynamicEncoderASR):
@@ -22,8 +27,8 @@ class DynamicWhisperASR(DynamicEncoderASR):
     `transcribe`, `transcribe_file`, `transcribe_batch`, budgets and
     calibration are those of `DynamicEncoderASR`; `n_layers` are the
     encoder's, `n_decoder_layers` the decoder's. Text is as a Whisper writes
-    it. A stretch of speech that has no pause for longer than a window is cut
-    where it is softest.
+    it, and words are timed by what the decoder looked at. A stretch of speech
+    that has no pause for longer than a window is cut where it is softest.
 
     Example
     -------
@@ -37,11 +42,10 @@ class DynamicWhisperASR(DynamicEncoderASR):
     TASK = Seq2SeqTask.name
     #: Gates of the decoder; all open.
     decoder_gates: Optional[Gates] = None
-    has_word_times = False
 
     def set_decoding_function(self) -> None:
         """Has the task decode; SpeechBrain calls this once."""
-        self.task = Seq2SeqTask(self.tokenizer)
+        self.task = Seq2SeqTask(self.tokenizer).timed_by(self.mods.model.head)
 
     @property
     def n_decoder_total(self) -> int:
@@ -126,3 +130,54 @@ class DynamicWhisperASR(DynamicEncoderASR):
                 stop = both + quietest(samples, rate)
             found.append(Window(start, stop, True))
         return found
+
+    def windows_to_align(
+        self, waveform: torch.Tensor, name: str, vad: Optional[str]
+    ) -> list[Window]:
+        """The whole audio as one window; none without speech.
+
+        Raises
+        ------
+        ValueError
+            If it is longer than a Whisper hears at once.
+        """
+        seconds = len(waveform) / self.hparams.sample_rate
+        if seconds > HEARS:
+            raise ValueError(
+                f"audio must be at most {HEARS:g} s to have a text laid on it "
+                f"by a Whisper, but {name} has {seconds:.1f} s: align it in "
+                f"parts, or transcribe it with word_times=True"
+            )
+        return self.find_windows(waveform, name, vad, windowed=False)
+
+    def lay(
+        self,
+        text: str,
+        ids: Sequence[int],
+        waveform: torch.Tensor,
+        windows: list[Window],
+        how: Fixed,
+    ) -> Transcription:
+        """Has the decoder read a text, and times it by what it looked at."""
+        gates, clock = self.gates(how.n_layers), self.clock(waveform)
+        wavs, told = waveform.unsqueeze(0), torch.tensor([[*ids]])
+        feats, lengths = self.features(wavs, torch.ones(1))
+        sizes = torch.tensor([len(ids)])
+        with self.inference_ctx:
+            (out,) = self.mods.model(
+                feats, lengths, [gates], **self.task.given(told, sizes)
+            )
+        (window,) = windows
+        stretch = Stretch(
+            out._replace(tokens=told),
+            gates,
+            gates.depth,
+            window.start,
+            window.stop,
+        )
+        seconds = clock.audio_seconds
+        found = Transcription("", 0, (), seconds, 0.0, 0.0, 0.0, 0)
+        add_stretch(found, stretch, 0.0)
+        (spans,) = self.task.words(stretch.out, [text])
+        words = clock.words(as_written(spans, text), clock.starts(stretch))
+        return with_words(found, words)

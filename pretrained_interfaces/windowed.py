@@ -7,6 +7,7 @@ from typing import NamedTuple, Optional
 import torch
 from tqdm import tqdm
 
+from dld_brain.audio.window_limits import BATCH
 from dld_brain.audio.windows import Window, batches, kept_frames
 from dld_brain.encoder.encoder import EncoderOutput
 from dld_brain.gates.gates import Gates
@@ -45,6 +46,7 @@ def run_windows(
     windows: list[Window],
     one_by_one: bool = False,
     progress: Optional[bool] = None,
+    batch_seconds: float = BATCH,
 ) -> Iterator[Stretch]:
     """Encodes windows in batches, and joins those of each stretch.
 
@@ -60,9 +62,13 @@ def run_windows(
     progress : bool, optional
         Whether a bar on stderr shows the audio that is done; see
         `with_progress`.
+    batch_seconds : float
+        Of a batch, padding included, s.
     """
     rate, step = model.hparams.sample_rate, model.window_limits.step
-    groups = ([w] for w in windows) if one_by_one else batches(windows, rate)
+    groups = batches(windows, rate, batch_seconds)
+    if one_by_one:
+        groups = ([w] for w in windows)
     held: list[tuple[Window, Stretch]] = []
     n_samples = len(waveform)
     for group in with_progress(groups, n_samples, rate, progress):
@@ -115,20 +121,32 @@ def _encode(
         step = plan(feats, lengths)
     return [
         Stretch(
-            EncoderOutput(log_probs[None, : int(n)], n[None]),
+            _one(step.out, i)._replace(gates=step.gates),
             step.gates,
             step.n_computed,
             window.start,
             window.stop,
         )
-        for window, log_probs, n in zip(
-            group, step.out.log_probs, step.out.lengths
-        )
+        for i, window in enumerate(group)
     ]
+
+
+def _one(out: EncoderOutput, i: int) -> EncoderOutput:
+    """An utterance of a batch, without its padding."""
+    n = out.lengths[i]
+    found = EncoderOutput(out.log_probs[i : i + 1, : int(n)], n[None])
+    if out.states is None:
+        return found
+    n = out.frames[i]
+    return found._replace(
+        states=out.states[i : i + 1, : int(n)], frames=n[None]
+    )
 
 
 def _joined(held: list[tuple[Window, Stretch]], step: int) -> Stretch:
     """Joins the windows of a stretch."""
+    if len(held) == 1:  # all of a decoder's, which writes each to its end
+        return held[0][1]
     deepest = max((s for _, s in held), key=lambda s: s.gates.depth)
     outs = [stretch.out.log_probs[0] for _, stretch in held]
     blanks = [out[:, BLANK_ID].float().cpu().numpy() for out in outs]

@@ -14,7 +14,7 @@ import soundfile
 from dld_brain.audio import checks
 from dld_brain.files.console import escaped
 
-#: Of audio files; soundfile reads all of them.
+#: Of files that are taken as audio, in lower case; soundfile reads all of them.
 ENDINGS = (".flac", ".mp3", ".oga", ".ogg", ".opus", ".sph", ".wav")
 #: Samples of all channels that are decoded at once: 16 MiB.
 BLOCK = 2**22

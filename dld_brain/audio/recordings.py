@@ -12,6 +12,7 @@ from typing import Optional, Union
 import numpy as np
 
 from dld_brain.audio.clips import Utterance
+from dld_brain.audio.decode import ENDINGS
 from dld_brain.audio.preparation import (
     missing_splits,
     report_problems,
@@ -26,8 +27,6 @@ from speechbrain.utils.parallel import get_available_cpu_count, parallel_map
 
 logger = get_logger(__name__)
 
-#: Endings of files that are taken, in lower case.
-ENDINGS = (".wav", ".flac", ".mp3", ".ogg", ".opus")
 #: Segments of a long file: a shorter one is no speech to learn from, and a
 #: longer pause parts two; s.
 SHORTEST, LONGEST_GAP = 0.5, 2.0

@@ -11,6 +11,9 @@ LONGEST = 20.0
 #: so many seconds at most, and no more than this share of it.
 CONTEXT, CONTEXT_SHARE = 2.0, 1 / 6
 
+#: Windows that are run together, padding included, s.
+BATCH = 60.0
+
 
 class Limits(NamedTuple):
     """What windows a model can be given.
@@ -94,6 +97,17 @@ def limits(
     sides = max(round(context * rate), (shortest + step + 1) // 2)
     is_asked = window_seconds is not None
     return Limits(whole, longest, shortest, sides, step, is_asked)
+
+
+def check_batch_seconds(value: float) -> float:
+    """Raises unless it is how much audio is run together, s.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is no number, or less than 1.
+    """
+    return _number("batch_seconds", value, 1.0)
 
 
 def _number(name: str, value: float, least: float) -> float:

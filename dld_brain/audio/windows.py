@@ -18,10 +18,8 @@ from dld_brain.audio.vad import (
     find_speech,
     levels,
 )
-from dld_brain.audio.window_limits import Limits
+from dld_brain.audio.window_limits import BATCH, Limits
 
-#: Windows of one batch, padding included, s.
-BATCH = 60.0
 #: What is softest for so long is no stop inside a word, s: those of English
 #: are closed for 0.05 to 0.1 s.
 QUIET = 0.2
@@ -158,20 +156,29 @@ def _starts(length: int, limits: Limits) -> list[int]:
     return [k * rest // n // step * step for k in range(n + 1)]
 
 
-def batches(windows: Iterable[Window], rate: int) -> Iterator[list[Window]]:
+def batches(
+    windows: Iterable[Window], rate: int, seconds: float = BATCH
+) -> Iterator[list[Window]]:
     """Windows in their order, as many at once as make a batch.
+
+    Arguments
+    ---------
+    seconds : float
+        Of a batch, padding included, s; a longer window is one by itself.
 
     Example
     -------
     >>> windows = [Window(0, 40, True), Window(50, 70, True)]
     >>> [len(batch) for batch in batches([*windows, *windows], rate=2)]
     [3, 1]
+    >>> [len(b) for b in batches([*windows, *windows], 2, seconds=40)]
+    [2, 2]
     """
     batch: list[Window] = []
     widest = 0
     for window in windows:
         widest = max(widest, window.stop - window.start)
-        if batch and widest * (len(batch) + 1) > BATCH * rate:
+        if batch and widest * (len(batch) + 1) > seconds * rate:
             yield batch
             batch, widest = [], window.stop - window.start
         batch.append(window)

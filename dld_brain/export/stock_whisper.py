@@ -106,6 +106,9 @@ def generation_config(part: DynamicWhisper, task: Seq2SeqTask) -> Any:
         "no_timestamps_token_id": told.prompt[-1],
         "return_timestamps": False,
         "is_multilingual": len(told.prompt) == N_MULTILINGUAL,
+        "alignment_heads": [
+            list(pair) for pair in told.heads_of(range(told.decoder_layers))
+        ],
         **_tokens(part),
     }
     if found["is_multilingual"]:

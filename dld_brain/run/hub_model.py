@@ -234,7 +234,7 @@ def convert(
         check_file(source, kind)
     if not is_folder and is_hub_id(source):
         print(f"fetching {source} from the Hugging Face Hub, if need be")
-    model, norm, task, sizes = kind.read(source, language)
+    model, norm, task, sizes, longest = kind.read(source, language)
     sizes = {**PLAIN, **sizes, "n_total": model.n_total, "task": task.name}
     modules = {
         "compute_features": make_features(**sizes),
@@ -244,6 +244,10 @@ def convert(
     rate, layers = sizes["sample_rate"], even_gates(model.n_total)
     table = make_table(modules, weights_hash(model), rate, "even", layers)
     known_as = str(Path(source).resolve()) if is_folder else source
-    training = {SOURCE: known_as, "language": language}
+    training = {
+        SOURCE: known_as,
+        "language": language,
+        "longest_utterance": longest,
+    }
     save_model(folder, modules, task, table, sizes, training)
     print(f"{source} is converted, {model.n_total} layers: {folder}")

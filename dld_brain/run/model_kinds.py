@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Optional
 from sentencepiece import SentencePieceProcessor
 
 from dld_brain.audio.features import FeatureNorm
+from dld_brain.audio.whisper_mel import MAX_SECONDS
 from dld_brain.encoder.encoder import DynamicEncoder
 from dld_brain.tasks import Task, TranscriptionTask
 from dld_brain.tasks.characters import character_vocabulary
@@ -34,12 +35,15 @@ class Converted(NamedTuple):
     ---------
     sizes : dict
         What a model folder says of it beside PLAIN; see `save_model`.
+    longest_utterance : float, optional
+        Of its training, s, where that is known.
     """
 
     model: DynamicEncoder
     norm: FeatureNorm
     task: Task
     sizes: dict[str, Any]
+    longest_utterance: Optional[float] = None
 
 
 class Kind(NamedTuple):
@@ -88,7 +92,9 @@ def _of_speechbrain(source: str, language: Optional[str]) -> Converted:
     norm = FeatureNorm("global")
     norm._load_statistics_dict(theirs.statistics)
     task = TranscriptionTask(theirs.vocabulary.tokenizer)
-    return Converted(theirs.make(), norm, task, theirs.settings)
+    return Converted(
+        theirs.make(), norm, task, theirs.settings, theirs.longest_utterance
+    )
 
 
 def _of_whisper(source: str, language: Optional[str]) -> Converted:
@@ -97,7 +103,8 @@ def _of_whisper(source: str, language: Optional[str]) -> Converted:
 
     norm = FeatureNorm("sentence", enabled=False)
     model, task, sizes = read_whole(source, language)
-    return Converted(model, norm, task, sizes)
+    # All of its training were stretches of 30 s (arXiv 2212.04356, section 2).
+    return Converted(model, norm, task, sizes, float(MAX_SECONDS))
 
 
 def _vocabulary(symbols: Any) -> SentencePieceProcessor:

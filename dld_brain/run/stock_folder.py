@@ -4,6 +4,7 @@ An EncoderASR folder, or one of an encoder and decoder that were trained with
 CTC beside (`ctc_lin`): hyperparams.yaml, and the files of its pretrainer.
 """
 
+import math
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, Optional
 
@@ -29,6 +30,8 @@ from dld_brain.run.stock_parts import (
 from dld_brain.run.stock_vocabulary import Vocabulary, read_vocabulary
 
 HPARAMS = "hyperparams.yaml"
+#: Of SpeechBrain's recipes: longer utterances are left out of training, s.
+LONGER = "avoid_if_longer_than"
 OF_WEIGHTS = (FRONT_END, BODY_OF, HEAD)
 
 
@@ -43,6 +46,9 @@ class StockModel(NamedTuple):
         Of the features.
     cnn, transformer, head : torch.nn.Module
         SpeechBrain's own, with their weights; not all have a `cnn`.
+    longest_utterance : float, optional
+        Of its training, s: what SpeechBrain's recipes leave out of it is
+        longer (`avoid_if_longer_than`), where the folder still says so.
     """
 
     settings: dict[str, Any]
@@ -51,6 +57,7 @@ class StockModel(NamedTuple):
     cnn: Optional[nn.Module]
     transformer: nn.Module
     head: nn.Linear
+    longest_utterance: Optional[float] = None
 
     @torch.no_grad()
     def make(self) -> DynamicEncoder:
@@ -130,7 +137,19 @@ def _read(tree: StockTree, source: str) -> StockModel:
         "vocab_size": head.out_features,
         "freeze_stem": False,
     }
-    return StockModel(settings, statistics, vocabulary, cnn, transformer, head)
+    longest = _longest(tree)
+    return StockModel(
+        settings, statistics, vocabulary, cnn, transformer, head, longest
+    )
+
+
+def _longest(tree: StockTree) -> Optional[float]:
+    """What training's utterances were no longer than, s; None if not told."""
+    if LONGER not in tree.keys:
+        return None
+    found = tree.plain(tree.keys[LONGER])
+    is_number = type(found) in (int, float) and 0 < found < math.inf
+    return float(found) if is_number else None
 
 
 def _check_filled(tree: StockTree, parts: Iterable[nn.Module]) -> None:

@@ -50,10 +50,7 @@ def read_whole(
     task = Seq2SeqTask.load(found.folder / Seq2SeqTask.file)
     config = _decoder_config(found.folder, task, language or ENGLISH, source)
     n_mels, vocab_size = found.config.num_mel_bins, config.vocab_size
-    decoder = {
-        k: list(v) if isinstance(v, tuple) else v
-        for k, v in asdict(config).items()
-    }
+    decoder = json.loads(json.dumps(asdict(config)))  # lists, as in a folder
     sizes = {
         "architecture": "whisper",
         "sample_rate": SAMPLE_RATE,

@@ -1,12 +1,14 @@
-"""Makes an ARPA file of transcripts: interpolated Kneser-Ney.
+"""Makes an ARPA file: of transcripts (interpolated Kneser-Ney), or of sphinx's.
 
 > dld lm --csv results/.../csv/train-clean-5.csv --output lm.arpa
 > dld lm --text sentences.txt --order 3 --output lm.arpa
+> dld lm --sphinx en-us.lm.bin --most 500000 --output lm.arpa
 
 For the transcripts of a corpus: hundreds of millions of words are kenlm's
 lmplz to count.
 """
 
+import argparse
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,6 +20,7 @@ from dld_brain.audio.text import CASES, normalise
 from dld_brain.audio.text_files import read_lines
 from dld_brain.files.console import STATUSES, Parser, guarded, say
 from dld_brain.files.whole import whole_file
+from dld_brain.tasks.sphinx_lm import pruned, read_sphinx
 
 BEGIN, END, UNKNOWN = "<s>", "</s>", "<unk>"
 NGram = tuple[str, ...]
@@ -143,6 +146,17 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     parser.add_argument(
         "--text", nargs="+", default=[], help="files of a sentence a line"
     )
+    parser.add_argument(
+        "--sphinx",
+        type=Path,
+        help="a trie binary of CMUSphinx (*.lm.bin), to be written as ARPA",
+    )
+    parser.add_argument(
+        "--most",
+        type=int,
+        help="of --sphinx, n-grams that are kept of each order above 1 "
+        "(default: all)",
+    )
     parser.add_argument("--order", type=int, default=3)
     parser.add_argument("--text_case", choices=[*CASES], default="keep")
     parser.add_argument("--output", required=True, help="the ARPA file")
@@ -150,6 +164,10 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
 
     def run() -> int:
         """Reads, counts and writes."""
+        if told.sphinx is not None:
+            return _convert(told)
+        if told.most is not None:
+            raise ValueError("`most` needs --sphinx, whose n-grams are counted")
         lines = [t for path in told.csv for t in read_column(Path(path), "wrd")]
         for path in told.text:
             lines += [line for _, line in read_lines(Path(path))]
@@ -159,6 +177,23 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         return 0
 
     return guarded(run, (OSError, ValueError))
+
+
+def _convert(told: argparse.Namespace) -> int:
+    """Writes a model of CMUSphinx; gives the exit status."""
+    if told.csv or told.text:
+        raise ValueError("give --sphinx, or --csv and --text, not both")
+    if told.most is not None and told.most < 1:
+        raise ValueError(f"`most` must be at least 1, but is {told.most}")
+    model = read_sphinx(told.sphinx)
+    if told.most is not None:
+        model = pruned(model, told.most)
+    with whole_file(Path(told.output)) as unfinished:
+        with open(unfinished, "w", encoding="utf-8") as file:
+            file.writelines(f"{line}\n" for line in model.lines())
+    sizes = " + ".join(str(len(order.words)) for order in model.orders)
+    say(f"{told.output}: {sizes} n-grams")
+    return 0
 
 
 if __name__ == "__main__":

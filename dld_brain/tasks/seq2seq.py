@@ -1,7 +1,7 @@
 """Transcription by an encoder-decoder: a posterior for each token."""
 
-import re
-import unicodedata
+import copy
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
@@ -9,6 +9,12 @@ import torch
 
 from dld_brain.audio.lengths import padding_mask
 from dld_brain.encoder.encoder import EncoderOutput
+from dld_brain.encoder.whisper.decoder import WhisperDecoder
+from dld_brain.encoder.whisper.looks import looks_at
+from dld_brain.tasks.alignment import WordSpan
+from dld_brain.tasks.spoken import spoken
+from dld_brain.tasks.token_words import parts_of, words_of
+from dld_brain.tasks.warping import first_frames
 from dld_brain.tasks.words import WordsTask
 
 if TYPE_CHECKING:
@@ -36,6 +42,8 @@ class Seq2SeqTask(WordsTask):
         self, vocabulary: "Tokenizer", text_case: str = "keep"
     ) -> None:
         super().__init__(vocabulary, text_case)
+        #: Decoder that times words by what it looks at; none are without it.
+        self.times: Optional[WhisperDecoder] = None
         self.end = vocabulary.token_to_id(END)
         if self.end is None:
             raise ValueError(
@@ -105,6 +113,18 @@ class Seq2SeqTask(WordsTask):
             return torch.zeros(0, dtype=torch.long)
         found = self.vocabulary.encode(f" {text}", add_special_tokens=False)
         return torch.tensor(found.ids)
+
+    def spell(self, text: str) -> list[int]:
+        """Token ids of a text.
+
+        Raises
+        ------
+        ValueError
+            If it has no word.
+        """
+        if not self.text(text):
+            raise ValueError(f"`text` must have a word, but is {text!r}")
+        return self.encode(text).tolist()
 
     def given(
         self,
@@ -189,6 +209,36 @@ class Seq2SeqTask(WordsTask):
         """Transcripts; see `decoder`."""
         return self.decoder(out)[0]
 
+    def timed_by(self, decoder: WhisperDecoder) -> "Seq2SeqTask":
+        """The same task, with times of words, of what this decoder wrote."""
+        task = copy.copy(self)
+        task.times = decoder
+        return task
+
+    def words(
+        self, out: EncoderOutput, answers: Sequence[str]
+    ) -> Optional[list[list[WordSpan]]]:
+        """When words were said, by what the decoder looked at; see `warping`.
+
+        Of the tokens that `decoder` gives.
+
+        Returns
+        -------
+        list of list of WordSpan
+            Of each utterance; None if no decoder or no states are known.
+        """
+        if self.times is None or out.states is None:
+            return None
+        gates = None if out.gates is None else out.gates.decoder
+        found = []
+        for x, n, row in zip(out.states, out.frames, self.decoder(out)[1]):
+            tokens = torch.tensor(row, dtype=torch.long)
+            looks = looks_at(self.times, x[None, : int(n)], tokens, gates)
+            first = first_frames(looks.weights, looks.n_prompt)
+            parts = parts_of(row, self.vocabulary.decode)
+            found.append(words_of(parts, first, looks.probabilities))
+        return found
+
     def scored(self, text: str) -> str:
         """What is said, not how it is written."""
         return spoken(text)
@@ -203,29 +253,3 @@ class Seq2SeqTask(WordsTask):
         """Writes SpeechBrain's alignments of what is said."""
         pair = [[*map(spoken, texts)] for texts in (references, answers)]
         super().write_details(path, ids, *pair)
-
-
-def spoken(text: str) -> str:
-    """A text without case, punctuation and what stands in brackets.
-
-    Whisper's basic normalisation (arXiv 2212.04356, appendix C: languages
-    beside English), but that titles which English spells out are words:
-    LibriSpeech has MISTER, a Whisper writes Mr.
-
-    Example
-    -------
-    >>> spoken("Mr. Brown's here -- he's [coughs] well-known!")
-    'mister brown s here he s well known'
-    """
-    text = re.sub(r"[<\[][^>\]]*[>\]]|\([^)]*\)", "", text.lower())
-    for short, word in TITLES.items():
-        text = re.sub(rf"\b{short}\b\.?", word, text)
-    letters = (
-        " " if unicodedata.category(c)[0] in "MSP" else c
-        for c in unicodedata.normalize("NFKC", text)
-    )
-    return " ".join("".join(letters).split())
-
-
-#: As in Whisper's normalisation of English.
-TITLES = {"mr": "mister", "mrs": "missus", "dr": "doctor"}

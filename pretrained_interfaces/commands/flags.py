@@ -4,6 +4,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from dld_brain.audio.checks import LONGEST
+from dld_brain.audio.window_limits import BATCH
 from dld_brain.files.console import add_windows
 
 if TYPE_CHECKING:  # torch takes seconds: --help and Ctrl-C do not wait for it
@@ -25,6 +26,11 @@ def of_model() -> argparse.ArgumentParser:
         "(default: the model that ships with this package)",
     )
     shared.add_argument("--device", default="auto", help="auto, cpu, cuda, ...")
+    shared.add_argument(
+        "--int8",
+        action="store_true",
+        help="compute linear layers in int8, on the CPU alone",
+    )
     return shared
 
 
@@ -110,6 +116,12 @@ def add_decoding(command: argparse.ArgumentParser) -> None:
     )
     add_windows(command)
     command.add_argument(
+        "--batch_seconds",
+        type=float,
+        default=BATCH,
+        help=f"windows run together, padding included, s ({BATCH:g})",
+    )
+    command.add_argument(
         "--lm", help="an ARPA file of words to decode with (default: greedy)"
     )
     command.add_argument(
@@ -118,6 +130,18 @@ def add_decoding(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--lm_beta", type=float, help="nats a word is worth (default: 1.5)"
     )
+
+
+def loading(options: argparse.Namespace) -> dict[str, Any]:
+    """What a command line says of how a model is loaded, for `from_hparams`.
+
+    Raises
+    ------
+    ValueError
+        If it has weights of no language model.
+    """
+    found = language_model(options)
+    return {**found, "int8": True} if options.int8 else found
 
 
 def language_model(options: argparse.Namespace) -> dict[str, Any]:

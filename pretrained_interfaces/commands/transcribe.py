@@ -103,13 +103,14 @@ def how_of(options: argparse.Namespace) -> "How":
         "windowed": not options.whole,
         "window_seconds": options.window,
         "overlap_seconds": options.overlap,
+        "batch_seconds": options.batch_seconds,
     }
     return How(
         options.source,
         options.device,
         flags.depth_of(options),
         {**flags.listening(options), **windows},
-        flags.language_model(options),
+        flags.loading(options),
         formats,
     )
 

@@ -3,7 +3,7 @@
 import logging
 import tempfile
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 import soundfile
 import torch
@@ -33,6 +33,20 @@ class Calibrated(DynamicDepth):
         self.calibration: Optional[Calibration] = None
         #: What times are measured of: the weights, and their precision.
         self.identity: str = self.table.model
+
+    @classmethod
+    def from_hparams(
+        cls, *args: Any, int8: bool = False, **kwargs: Any
+    ) -> Optional["Calibrated"]:
+        """Loads a model; see `DynamicDepth.from_hparams`.
+
+        Arguments
+        ---------
+        int8 : bool
+            Whether its linear layers compute in int8; see `quantize`.
+        """
+        found = super().from_hparams(*args, **kwargs)
+        return found.quantize() if int8 and found is not None else found
 
     def quantize(self) -> "Calibrated":
         """Makes the linear layers int8, in place; for the CPU.

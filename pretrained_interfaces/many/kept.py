@@ -152,7 +152,8 @@ def _asked(how: How) -> str:
     return digest(
         type(how.depth).__name__,
         dataclasses.asdict(how.depth),
-        dict(how.listening),
+        {k: v for k, v in how.listening.items() if k != "batch_seconds"},
         None if lm is None else digest_of_file(Path(lm)),
         how.loading.get("lm_options"),
+        how.loading.get("int8", False),
     )

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Optional, Union
 from dld_brain.audio.checks import TOLERANCE
 from dld_brain.audio.decode import decode
 from dld_brain.audio.interrupted import Interrupted
+from dld_brain.audio.window_limits import BATCH, check_batch_seconds
 from dld_brain.files.console import FAULTS, escaped, fault_of
 from pretrained_interfaces.asr import DynamicEncoderASR
 from pretrained_interfaces.depths.depth import Depth, Fixed
@@ -100,7 +101,10 @@ class Transcriber:
                 "give --whole, or --window and --overlap, not both"
             )
         asr.limits(*sizes)
-        self.word_times = formats.word_times(how.formats, asr.has_word_times)
+        self.batch_seconds = check_batch_seconds(
+            how.listening.get("batch_seconds", BATCH)
+        )
+        self.word_times = any(map(formats.needs_words, how.formats))
 
     def answer(self, items: Sequence[Item]) -> list[Answer]:
         """Answers some items, those of a fixed depth in batches."""
@@ -127,7 +131,9 @@ class Transcriber:
             return {}
         started = time.perf_counter()
         depth = self.how.depth.n_layers
-        found = transcribe_jobs(self.asr, list(jobs.values()), depth)
+        found = transcribe_jobs(
+            self.asr, list(jobs.values()), depth, self.batch_seconds
+        )
         taken = time.perf_counter() - started
         seconds = sum(job.seconds for job in jobs.values())
         for transcription in found:
@@ -159,6 +165,7 @@ class Transcriber:
             raise ValueError(item.error)
         told = dict(self.how.listening)
         longest = told.pop("max_audio_seconds")
+        told.pop("batch_seconds", None)
         limits = self.asr.limits(*(told.pop(name, None) for name in WINDOWS))
         waveform = self.asr.checked_audio(audio_of(item), None, None, longest)
         windows = self.asr.find_windows(

@@ -17,9 +17,7 @@ TIMED = ("srt", "verbose_json", "vtt")
 GRANULARITIES = ("segment", "word")
 
 
-def check_format(
-    response_format: str, granularities: Sequence[str], has_word_times: bool
-) -> None:
+def check_format(response_format: str, granularities: Sequence[str]) -> None:
     """Raises unless a format can be given; before the audio is read.
 
     Raises
@@ -45,13 +43,6 @@ def check_format(
             400,
             f"`{name}` needs response_format=verbose_json, but it is "
             f"{response_format}",
-            name,
-        )
-    if "word" in granularities and not has_word_times:
-        raise Refusal(
-            400,
-            f"`{name}`: this model times segments, but no words: ask for "
-            f"segment",
             name,
         )
 

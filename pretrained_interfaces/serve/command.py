@@ -26,6 +26,7 @@ OPTIONS: dict[str, tuple[type, str]] = {
     "threads": (int, "threads of torch for each (default: cores / workers)"),
     "max_bytes": (int, "of a request (default: 64 MiB)"),
     "max_seconds": (float, "of a request's audio, s (default: 600)"),
+    "batch_seconds": (float, "windows that are run together, s (default: 60)"),
     "max_requests": (int, "read or waiting at once (default: 64)"),
     "upload_seconds": (float, "what a request may take to arrive, s (60)"),
     "drain_seconds": (float, "what a server that stops waits, s (30)"),

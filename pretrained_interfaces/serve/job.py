@@ -67,7 +67,7 @@ class Job:
         When the request wants its answer, s; the server's target if not
         given.
     word_times : bool
-        Whether words are timed, where the model can.
+        Whether words are timed.
     """
 
     waveform: torch.Tensor

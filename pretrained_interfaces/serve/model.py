@@ -6,6 +6,7 @@ from typing import Any, BinaryIO
 
 import torch
 
+from dld_brain.audio.window_limits import BATCH
 from dld_brain.audio.windows import Window
 from pretrained_interfaces.asr import DynamicEncoderASR
 from pretrained_interfaces.depths.depth import Fixed
@@ -42,12 +43,20 @@ def listen(
 
 @torch.no_grad()
 def transcribe_jobs(
-    asr: DynamicEncoderASR, jobs: Sequence[Job], n_layers: int
+    asr: DynamicEncoderASR,
+    jobs: Sequence[Job],
+    n_layers: int,
+    batch_seconds: float = BATCH,
 ) -> list[Transcription]:
     """Transcribes several files, their windows batched together.
 
     The files are laid end to end, and the windows moved with them: what is
     encoded, and with it each transcript, is that of the file alone.
+
+    Arguments
+    ---------
+    batch_seconds : float
+        Windows that are run together, padding included, s.
     """
     joined = torch.cat([job.waveform for job in jobs])
     plan = Fixed(n_layers).plan(asr, sum(job.seconds for job in jobs))
@@ -59,7 +68,9 @@ def transcribe_jobs(
         for job, start in zip(jobs, starts)
         for w in job.windows
     ]
-    stretches = run_windows(asr, plan, joined, windows)
+    stretches = run_windows(
+        asr, plan, joined, windows, batch_seconds=batch_seconds
+    )
     return [
         _transcription(asr, job, _own(stretches, job, start))
         for job, start in zip(jobs, starts)
@@ -79,10 +90,8 @@ def _transcription(
     asr: DynamicEncoderASR, job: Job, stretches: Iterable[Stretch]
 ) -> Transcription:
     """Puts the stretches of one file together, as `transcribe` does."""
-    word_times = job.word_times and asr.has_word_times
-    found = transcription(
-        asr.task, stretches, asr.clock(job.waveform), word_times
-    )
+    clock = asr.clock(job.waveform)
+    found = transcription(asr.task, stretches, clock, job.word_times)
     if job.windows:
         found.confidence = asr.table.confidence(found.layers, found.confidence)
     found.n_windows = len(job.windows)

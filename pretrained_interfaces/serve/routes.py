@@ -101,8 +101,7 @@ def router(server: Server) -> APIRouter:
         """
         _check(server, model, n_layers, max_latency)
         granularities = granularities or []
-        has_words = server.asr.has_word_times
-        check_format(response_format, granularities, has_words)
+        check_format(response_format, granularities)
         work = server.transcribe(
             Upload(file.file),
             n_layers=n_layers,
@@ -120,7 +119,7 @@ def router(server: Server) -> APIRouter:
         model = schemas.Model(
             id=server.name,
             depths=list(server.asr.depths),
-            has_word_times=server.asr.has_word_times,
+            has_word_times=True,
         )
         return schemas.Models(data=[model])
 

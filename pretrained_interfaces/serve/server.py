@@ -83,7 +83,8 @@ class Server:
             As of `DynamicEncoderASR.from_hparams` and `DepthController`.
         """
         controller = await _in_thread(self._load)
-        run = partial(transcribe_jobs, self._asr)
+        seconds = self.settings.batch_seconds
+        run = partial(transcribe_jobs, self._asr, batch_seconds=seconds)
         self.batcher = Batcher(run, controller, self.metrics.ran)
         logger.info(
             "ready: %s, depths %s, target %g s",
@@ -98,7 +99,7 @@ class Server:
         torch.set_num_threads(count("threads", settings.n_threads))
         if self._asr is None:
             self._asr = DynamicEncoderASR.from_hparams(
-                settings.source, device=settings.device
+                settings.source, device=settings.device, int8=settings.int8
             )
         asr = self._asr
         controller = DepthController(

@@ -4,6 +4,8 @@ import os
 from dataclasses import dataclass
 from typing import Optional
 
+from dld_brain.audio.window_limits import BATCH, check_batch_seconds
+
 #: Where the token comes from: a command line can be read by everybody.
 TOKEN_VARIABLE = "DLD_SERVE_TOKEN"
 MIB = 2**20
@@ -32,6 +34,10 @@ class Settings:
         Of a request's body.
     max_seconds : float
         Of a request's audio, s.
+    batch_seconds : float
+        Windows of requests that are run together, padding included, s.
+    int8 : bool
+        Whether linear layers compute in int8, on the CPU alone.
     max_requests : int
         That are read or wait at the same time.
     upload_seconds : float
@@ -52,6 +58,8 @@ class Settings:
     threads: Optional[int] = None
     max_bytes: int = 64 * MIB
     max_seconds: float = 600.0
+    batch_seconds: float = BATCH
+    int8: bool = False
     max_requests: int = 64
     upload_seconds: float = 60.0
     drain_seconds: float = 30.0
@@ -69,6 +77,7 @@ class Settings:
                     f"`{name}` must be more than 0 (s), but is "
                     f"{getattr(self, name)}"
                 )
+        check_batch_seconds(self.batch_seconds)
         if not 0 <= self.port < 2**16:
             raise ValueError(
                 f"`port` must be between 0 and 65535, but is {self.port}"

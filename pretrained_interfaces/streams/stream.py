@@ -9,11 +9,8 @@ import torch
 
 from dld_brain.gates.gates import Gates
 from pretrained_interfaces.streams.governor import Governor
-from pretrained_interfaces.streams.streamed import (
-    StreamedWord,
-    StreamRecord,
-    StreamUpdate,
-)
+from pretrained_interfaces.streams.streamed import StreamRecord, StreamUpdate
+from pretrained_interfaces.times.timed import Word
 
 if TYPE_CHECKING:
     from pretrained_interfaces.asr import DynamicEncoderASR
@@ -73,11 +70,11 @@ class Stream(ABC):
         """What is said, and may change yet."""
 
     @abstractmethod
-    def run_chunk(self, x: torch.Tensor) -> list[StreamedWord]:
+    def run_chunk(self, x: torch.Tensor) -> list[Word]:
         """Computes what the front gives; gives words that are final."""
 
     @abstractmethod
-    def last_words(self) -> list[StreamedWord]:
+    def last_words(self) -> list[Word]:
         """What is final because nothing follows."""
 
     def set_depth(self, n_layers: Optional[int] = None) -> None:
@@ -143,7 +140,7 @@ class Stream(ABC):
     ) -> StreamUpdate:
         """Computes the chunks that there are."""
         arrived = self.clock() if arrived is None else arrived
-        words: list[StreamedWord] = []
+        words: list[Word] = []
         n_layers, lag = self.update.n_layers, self.update.lag
         chunks = iter(chunks)
         while True:

@@ -7,24 +7,10 @@ from typing import Any
 import torch
 
 from dld_brain.losses import BLANK_ID
+from pretrained_interfaces.times.timed import Word
 
 #: What begins a word, in SentencePiece's pieces.
 SPACE = "\u2581"
-
-
-@dataclass(frozen=True)
-class StreamedWord:
-    """A word that will not change.
-
-    Arguments
-    ---------
-    start, end : float
-        First and last frame of its tokens in the stream, s.
-    """
-
-    text: str
-    start: float
-    end: float
 
 
 @dataclass(frozen=True)
@@ -33,7 +19,7 @@ class StreamUpdate:
 
     Arguments
     ---------
-    words : tuple of StreamedWord
+    words : tuple of Word
         Words that are final now, and were not before.
     partial : str
         The word that is being said, so far.
@@ -43,7 +29,7 @@ class StreamUpdate:
         From the arrival of the last chunk's last sample to its text, s.
     """
 
-    words: tuple[StreamedWord, ...] = ()
+    words: tuple[Word, ...] = ()
     partial: str = ""
     n_layers: int = 0
     lag: float = 0.0
@@ -99,6 +85,7 @@ class StreamedWords:
         self.last = BLANK_ID
         self.ids: list[int] = []
         self.first = self.end = 0  # frames of the word that is being said
+        self.sure: list[float] = []  # of its tokens, frame by frame
         self.n_frames = 0
 
     @property
@@ -106,10 +93,11 @@ class StreamedWords:
         """The word that is being said."""
         return self.tokenizer.decode_ids(self.ids).strip()
 
-    def add(self, log_probs: torch.Tensor) -> list[StreamedWord]:
+    def add(self, log_probs: torch.Tensor) -> list[Word]:
         """Takes frames, [C, V]; gives the words that end before another."""
         found = []
-        for token in log_probs.argmax(-1).tolist():
+        sure, tokens = log_probs.float().exp().max(-1)
+        for token, probability in zip(tokens.tolist(), sure.tolist()):
             if token not in (BLANK_ID, self.last):
                 if self.tokenizer.id_to_piece(token).startswith(SPACE):
                     found += self.finish()
@@ -117,16 +105,17 @@ class StreamedWords:
                     self.first = self.n_frames
                 self.ids.append(token)
             if token != BLANK_ID:
+                self.sure.append(probability)
                 self.end = self.n_frames + 1
             self.last = token
             self.n_frames += 1
         return found
 
-    def finish(self) -> list[StreamedWord]:
+    def finish(self) -> list[Word]:
         """Ends the word that is being said, if there is one."""
-        text, self_ids = self.partial, self.ids
-        self.ids = []
-        if not self_ids or not text:
+        text, sure = self.partial, self.sure
+        self.ids, self.sure = [], []
+        if not text:
             return []
         times = self.first * self.frame_seconds, self.end * self.frame_seconds
-        return [StreamedWord(text, *times)]
+        return [Word(text, *times, sum(sure) / len(sure))]

@@ -11,12 +11,13 @@ from sentencepiece import SentencePieceProcessor
 from dld_brain.audio.checks import LONGEST
 from dld_brain.audio.reader import Audio
 from dld_brain.audio.vad import check_vad
+from dld_brain.audio.windows import Window
 from dld_brain.losses import BLANK_ID
 from dld_brain.tasks.alignment import WordSpan, align_tokens, words_of
 from pretrained_interfaces.depths.depth import Fixed
 from pretrained_interfaces.dynamic import DynamicDepth
 from pretrained_interfaces.inputs import check_batch
-from pretrained_interfaces.times.timed import segments
+from pretrained_interfaces.times.timed import Word, segments
 from pretrained_interfaces.transcription import (
     Clock,
     Transcription,
@@ -29,26 +30,10 @@ NEVER = -1e9
 
 
 class Aligning(DynamicDepth):
-    """What a recogniser with a CTC head has that times words."""
+    """What a recogniser has that times the words of a text."""
 
     task: Any
     find_windows: Any
-    #: Whether words can be timed: of CTC alone.
-    has_word_times = True
-
-    def check_word_times(self) -> None:
-        """Raises unless words can be timed.
-
-        Raises
-        ------
-        ValueError
-            If they cannot.
-        """
-        if not self.has_word_times:
-            raise ValueError(
-                "times of words need a model with a CTC head, but this is a "
-                "Whisper with its decoder, which gives times of segments alone"
-            )
 
     @torch.no_grad()
     def align(
@@ -84,7 +69,6 @@ class Aligning(DynamicDepth):
             If the vocabulary cannot spell the text, the audio is too short
             for it or has no speech, or as `transcribe` does.
         """
-        self.check_word_times()
         check_vad(vad)
         how = Fixed(n_layers)
         how.check(self)
@@ -93,19 +77,44 @@ class Aligning(DynamicDepth):
             audio, savedir, sampling_rate, max_audio_seconds
         )
         started = time.perf_counter()
-        windows = self.find_windows(waveform, audio_name(audio), vad)
+        windows = self.windows_to_align(waveform, audio_name(audio), vad)
         if not windows:
             raise ValueError(
                 f"{audio_name(audio)}: no speech was found to align: give "
                 f"vad=None (--vad none) if there is some"
             )
-        clock = self.clock(waveform)
-        plan = how.plan(self, clock.audio_seconds)
-        stretches = run_windows(self, plan, waveform, windows)
-        found = aligned(self.task.vocabulary, stretches, clock, text, ids)
+        found = self.lay(text, ids, waveform, windows, how)
         found.n_windows = len(windows)
         found.compute_seconds = time.perf_counter() - started
         return found
+
+    def windows_to_align(
+        self, waveform: torch.Tensor, name: str, vad: Optional[str]
+    ) -> list[Window]:
+        """The windows that a text is laid on; none without speech."""
+        return self.find_windows(waveform, name, vad)
+
+    def lay(
+        self,
+        text: str,
+        ids: Sequence[int],
+        waveform: torch.Tensor,
+        windows: list[Window],
+        how: Fixed,
+    ) -> Transcription:
+        """Lays a text on the windows of an audio; see `align`.
+
+        Arguments
+        ---------
+        ids : sequence of int
+            Tokens of the text.
+        waveform : torch.Tensor
+            [S], at the model's rate.
+        """
+        clock = self.clock(waveform)
+        plan = how.plan(self, clock.audio_seconds)
+        stretches = run_windows(self, plan, waveform, windows)
+        return aligned(self.task.vocabulary, stretches, clock, text, ids)
 
     def clock(self, waveform: torch.Tensor) -> Clock:
         """What turns samples and frames of an audio into seconds.
@@ -170,6 +179,11 @@ def aligned(
         starts += [*clock.starts(stretch), stretch.stop / clock.rate]
     spans = words_of(align_tokens(torch.cat(parts[:-1]), ids), tokenizer)
     words = clock.words(as_written(spans, text), starts)
+    return with_words(found, words)
+
+
+def with_words(found: Transcription, words: Sequence[Word]) -> Transcription:
+    """Gives a transcription the words of a text that was laid on its audio."""
     found.text = " ".join(word.text for word in words)
     found.segments = [*segments(words)]
     found.confidence = sum(word.confidence for word in words) / len(words)

@@ -6,7 +6,7 @@ called, and gives the text of a file, whose lines all end.
 
 import json
 import textwrap
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from html import escape
 from typing import TYPE_CHECKING
@@ -113,8 +113,6 @@ FORMATS: dict[str, Callable[["Transcription", str], str]] = {
     "tsv": tsv,
     "ctm": ctm,
 }
-#: Formats that are nothing without times of words.
-OF_WORDS = ("ctm",)
 
 
 def needs_words(name: str) -> bool:
@@ -130,36 +128,6 @@ def needs_words(name: str) -> bool:
             f"`format` must be one of {', '.join(FORMATS)}, but is {name!r}"
         )
     return name != "txt"
-
-
-def word_times(names: Iterable[str], has_word_times: bool) -> bool:
-    """What `transcribe` has to be asked for, of a model and formats.
-
-    Arguments
-    ---------
-    has_word_times : bool
-        Whether the model can time words: its attribute of that name.
-
-    Raises
-    ------
-    ValueError
-        If a format consists of words that the model cannot time, or there is
-        no such format.
-
-    Example
-    -------
-    >>> word_times(["txt", "srt"], True), word_times(["txt", "srt"], False)
-    (True, False)
-    """
-    needed = [name for name in names if needs_words(name)]
-    for name in needed:
-        if name in OF_WORDS and not has_word_times:
-            raise ValueError(
-                f"format {name} needs times of words, which a Whisper with its "
-                f"decoder does not give: choose srt, vtt, tsv or json, which "
-                f"have those of segments, or a model with a CTC head"
-            )
-    return bool(needed) and has_word_times
 
 
 def write(found: "Transcription", name: str, format: str) -> str:

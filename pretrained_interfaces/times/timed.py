@@ -103,8 +103,17 @@ def words_in(
         Word(
             span.text,
             min(starts[span.start], audio_seconds),
-            min(starts[span.end - 1] + frame_seconds, audio_seconds),
+            min(_end(span, starts, frame_seconds), audio_seconds),
             span.confidence,
         )
         for span in spans
     ]
+
+
+def _end(
+    span: "WordSpan", starts: Sequence[float], frame_seconds: float
+) -> float:
+    """When a word ends, s; where it starts if it has no frame."""
+    if span.end == span.start:
+        return starts[span.start]
+    return starts[span.end - 1] + frame_seconds

@@ -13,7 +13,8 @@ from dld_brain.encoder.whisper.whole import with_silence
 from dld_brain.gates.gates import Gates
 from dld_brain.losses import states_distance
 from dld_brain.run.whole_whisper import read_whole
-from dld_brain.tasks.seq2seq import Seq2SeqTask, spoken
+from dld_brain.tasks.seq2seq import Seq2SeqTask
+from dld_brain.tasks.spoken import spoken
 
 SOURCE = "tests/samples/whisper"
 TARGETS = torch.tensor([[5, 9, 200], [17, 3, 0]])

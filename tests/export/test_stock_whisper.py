@@ -16,9 +16,11 @@ from dld_brain.export.__main__ import main
 from dld_brain.export.stock_whisper import generation_config, write_whisper
 from dld_brain.export.whisper_parity import WrittenWhisper
 from dld_brain.gates.gates import Gates
+from dld_brain.model_folder import load_for_inference
 from dld_brain.run.hub_model import convert
 from dld_brain.run.whole_whisper import read_whole
 from dld_brain.tasks.seq2seq import Seq2SeqTask
+from tests.hub_models import change_json
 
 SOURCE = "tests/samples/whisper"
 SPEECH = "tests/samples/AN4/wav/an4_clstk/mbbb/an3-mbbb-b.flac"
@@ -129,6 +131,37 @@ def test_it_loads_where_this_package_is_not(part, tmp_path):
     wav, _ = soundfile.read(SPEECH, dtype="float32")
     text = WrittenWhisper(part).transcript(torch.from_numpy(wav))
     assert text and done.stdout.strip() == text
+
+
+HEADS = [[0, 1], [1, 0]]
+
+
+def test_the_heads_that_find_words_come_and_go_with_the_model(tmp_path):
+    stock, folder = tmp_path / "stock", tmp_path / "pretrained"
+    shutil.copytree(SOURCE, stock)
+    change_json(stock / "generation_config.json", alignment_heads=HEADS)
+    convert(str(stock), str(folder), "whole_whisper")
+    small = ["compact", "--dtype", "int8", "--output", str(tmp_path / "small")]
+    assert main([*small, "--source", str(folder)]) == 0
+    for source in (folder, tmp_path / "small"):
+        kept = load_for_inference(str(source)).modules["model"].head.config
+        assert kept.alignment_heads == ((0, 1), (1, 0))
+    for n, heads in ((1, [[0, 1]]), (2, HEADS)):  # the first layer, or both
+        output = tmp_path / str(n)
+        words = ["hf", "--source", str(folder), "--output", str(output)]
+        words += ["--n_layers", "2"]
+        assert main([*words, "--n_decoder_layers", str(n)]) == 0
+        written = json.loads((output / "generation_config.json").read_text())
+        assert written["alignment_heads"] == heads
+
+
+def test_transformers_times_the_tokens_of_a_part(part):
+    theirs = WrittenWhisper(part)
+    wav = 0.1 * torch.randn(16_000, generator=torch.Generator().manual_seed(1))
+    found = theirs.model.generate(
+        theirs.features(wav), return_token_timestamps=True, max_new_tokens=5
+    )
+    assert found["token_timestamps"].shape == found["sequences"].shape
 
 
 def test_it_is_a_whisper_to_start_from_again(part):

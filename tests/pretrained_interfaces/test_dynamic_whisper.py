@@ -11,6 +11,7 @@ from dld_brain.run.hub_model import convert
 from dld_brain.run.transcripts import write_transcribed
 from pretrained_interfaces import DynamicEncoderASR, DynamicWhisperASR
 from pretrained_interfaces.__main__ import main
+from pretrained_interfaces.times.formats import FORMATS, write
 
 SOURCE = "tests/samples/whisper"
 
@@ -58,17 +59,87 @@ def test_a_file_says_what_its_waveform_says_in_a_batch(folder, wav):
     assert texts[1] == alone[0] and len(tokens) == 2
 
 
-def test_segments_have_times_and_words_have_none(folder, wav):
-    asr = DynamicEncoderASR.from_hparams(folder)
-    (segment,) = asr.transcribe(wav).segments
+@pytest.fixture(scope="module")
+def sharp(folder):
+    """The same model, whose attention is no longer the same everywhere."""
+    asr = DynamicWhisperASR.from_hparams(folder)
+    torch.manual_seed(0)
+    for parameter in asr.mods.model.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    return asr
+
+
+def test_segments_have_times_and_words_where_they_are_asked_for(sharp, wav):
+    (segment,) = sharp.transcribe(wav).segments
     assert segment.words is None and segment.text
     assert 0 <= segment.start < segment.end <= 1.5
-    for call in (
-        lambda: asr.transcribe(wav, word_times=True),
-        lambda: asr.align(wav, "go on"),
+    for n in sharp.depths:
+        for n_decoder in (1, 2):
+            found = sharp.transcribe(
+                wav, n, n_decoder_layers=n_decoder, word_times=True
+            )
+            words = found.words
+            assert [w.text for w in words] == found.text.split()
+            times = [time for w in words for time in (w.start, w.end)]
+            assert times == sorted(times) and 0 <= times[0]
+            assert times[-1] <= found.audio_seconds
+            assert all(0 < w.confidence <= 1 for w in words)
+            for name in FORMATS:
+                assert write(found, "a", name)
+
+
+def test_a_text_that_is_known_is_laid_on_audio(sharp, wav):
+    found = sharp.align(wav, "Go on, please!", n_layers=2)
+    assert [w.text for w in found.words] == ["Go", "on,", "please!"]
+    assert found.n_layers == 2 and found.n_windows == 1
+    # what it writes itself, told, is where it was
+    said = sharp.transcribe(wav, word_times=True)
+    if (
+        sharp.task.encode(said.text).tolist()
+        == (
+            sharp.transcribe_batch(sharp.load_audio(wav)[None], torch.ones(1))[
+                1
+            ][0]
+        )
     ):
-        with pytest.raises(ValueError, match="need a model with a CTC head"):
-            call()
+        assert sharp.align(wav, said.text).words == said.words
+    with pytest.raises(ValueError, match="`text` must have a word"):
+        sharp.align(wav, " ")
+    with pytest.raises(ValueError, match="at most 30 s .* has 60.0 s"):
+        sharp.align(
+            sharp.load_audio(wav).repeat(40).numpy(), "a", sampling_rate=16_000
+        )
+
+
+def test_words_of_a_batch_are_those_of_each_alone(sharp, wav):
+    """Two windows of other lengths, which are run together."""
+    sig = sharp.load_audio(wav)
+    lengths = (24_000, 15_000)
+    audio = torch.cat(
+        [torch.cat((sig[:n], torch.zeros(40_000))) for n in lengths]
+    ).numpy()
+    both = sharp.transcribe(
+        audio, sampling_rate=16_000, word_times=True, window_seconds=2
+    )
+    assert both.n_windows == 2
+    windows = sharp.find_windows(
+        torch.from_numpy(audio), "a", limits=sharp.limits(2)
+    )
+    expected = []
+    for window in windows:
+        part = sharp.transcribe(
+            audio[window.start : window.stop],
+            sampling_rate=16_000,
+            word_times=True,
+            vad=None,
+        )
+        expected += [
+            (w.text, w.start + window.start / 16_000) for w in part.words
+        ]
+    assert [w.text for w in both.words] == [text for text, _ in expected]
+    assert [w.start for w in both.words] == pytest.approx(
+        [start for _, start in expected], abs=1e-9
+    )
 
 
 def test_long_audio_is_cut_once_and_not_said_twice(folder, wav):
@@ -79,6 +150,17 @@ def test_long_audio_is_cut_once_and_not_said_twice(folder, wav):
     pairs = zip(windows, windows[1:])
     assert all(a.stop == b.start for a, b in pairs)
     assert max(w.stop - w.start for w in windows) <= 30 * 16_000
+
+
+def test_what_a_whisper_was_trained_on_is_not_long(folder, wav):
+    asr = DynamicWhisperASR.from_hparams(folder)
+    assert asr.longest_utterance == 30.0
+    generator = torch.Generator().manual_seed(0)
+    speech = 0.1 * torch.randn(31 * 16_000, generator=generator)
+    sizes = [
+        len(asr.find_windows(speech[:n], "a", None)) for n in (480_000, 496_000)
+    ]
+    assert sizes[0] == 1 < sizes[1]
 
 
 def test_speech_without_a_pause_is_cut_where_it_is_softest(folder):
@@ -98,6 +180,10 @@ def test_speech_without_a_pause_is_cut_where_it_is_softest(folder):
 def test_the_shell_transcribes(folder, wav, capsys):
     assert main(["transcribe", "--source", folder, "--n_layers", "1", wav]) == 0
     assert capsys.readouterr().out.startswith(f"{wav}\t")
+    text = ["--text", "go on", "--format", "ctm", wav]
+    assert main(["align", "--source", folder, *text]) == 0
+    words = [line.split()[4] for line in capsys.readouterr().out.splitlines()]
+    assert words == ["go", "on"]
 
 
 def test_a_folder_of_another_task_is_named(folder):

@@ -11,7 +11,6 @@ from pretrained_interfaces.times.formats import (
     LONGEST,
     SHORTEST,
     needs_words,
-    word_times,
     write,
 )
 from pretrained_interfaces.times.timed import Segment, Word, segments
@@ -143,10 +142,5 @@ def test_nothing_said_is_no_line(format):
 
 def test_who_needs_words_is_told():
     assert [name for name in FORMATS if not needs_words(name)] == ["txt"]
-    assert word_times(["srt", "tsv"], True)
-    assert not word_times(["srt", "tsv"], False)
-    assert not word_times(["txt"], True)
-    with pytest.raises(ValueError, match="format ctm needs times of words"):
-        word_times(["srt", "ctm"], False)
     with pytest.raises(ValueError, match="one of txt, json, .* but is 'doc'"):
         write(TIMED, "a", "doc")

@@ -69,12 +69,32 @@ def test_windows_are_an_option_of_a_call(asr, long):
         asr.transcribe(long, window_seconds=4)
 
 
+def test_how_much_runs_together_is_an_option_that_changes_no_text(
+    asr, monkeypatch
+):
+    rows, model = [], asr.mods.model
+    stem = model.stem.forward
+    monkeypatch.setattr(
+        model.stem, "forward", lambda x, *a: rows.append(len(x)) or stem(x, *a)
+    )
+    speech, texts = np.concatenate([SPEECH] * 6), []
+    told = {"sampling_rate": RATE, "vad": None, "window_seconds": 2}
+    for seconds in (1, 6, 60):
+        found = asr.transcribe(speech, **told, batch_seconds=seconds)
+        n, texts = found.n_windows, [*texts, found.text]
+        expected = {1: [1] * n, 6: [3] * (n // 3) + [n % 3] * (n % 3 > 0)}
+        assert rows == expected.get(seconds, [n])
+        rows.clear()
+    assert n > 3 and len({*texts}) == 1
+
+
 @pytest.mark.parametrize(
     "options, message",
     [
         ({"window_seconds": 0}, "`window_seconds` must be at least 1 s"),
         ({"overlap_seconds": 10.0}, "must be less than half of a window"),
         ({"window_seconds": 9, "windowed": False}, "but not both"),
+        ({"batch_seconds": 0.5}, "`batch_seconds` must be at least 1 s"),
     ],
 )
 def test_wrong_windows_are_told_before_the_file_is_read(asr, options, message):
@@ -124,6 +144,9 @@ def test_wrong_windows_of_the_shell_are_a_line(long, capsys):
     words = ["transcribe", "--source", SOURCE, "--overlap", "99", long]
     assert main(words) == 2
     assert "`overlap_seconds` must be less than" in capsys.readouterr().err
+    words[3:5] = ["--batch_seconds", "0"]
+    assert main(words) == 2
+    assert "`batch_seconds` must be at least 1" in capsys.readouterr().err
 
 
 def test_a_bar_is_for_long_audio_on_a_terminal(asr, monkeypatch, capsys):

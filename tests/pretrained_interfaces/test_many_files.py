@@ -77,12 +77,19 @@ def test_batches_are_what_was_asked_for(folder, monkeypatch):
     groups = []
     run = transcriber.transcribe_jobs
 
-    def watched(asr, jobs, n_layers):
+    def watched(asr, jobs, n_layers, batch_seconds):
+        assert batch_seconds == 7.0
         groups.append([job.seconds for job in jobs])
-        return run(asr, jobs, n_layers)
+        return run(asr, jobs, n_layers, batch_seconds)
 
     monkeypatch.setattr(transcriber, "transcribe_jobs", watched)
-    shell(*[folder / f"{i}.wav" for i in range(5)], "--batch_size", 3)
+    shell(
+        *[folder / f"{i}.wav" for i in range(5)],
+        "--batch_size",
+        3,
+        "--batch_seconds",
+        7,
+    )
     assert [len(group) for group in groups] == [3, 2]
     lengths = [s for group in groups for s in group]
     assert lengths == sorted(lengths, reverse=True)
@@ -153,9 +160,14 @@ def test_what_is_done_is_skipped_and_what_changed_is_made_anew(
     third = outputs(out)
     changed = {n for n in third if third[n] != second[n]}
     assert changed == {"1.txt", "2.txt"}
+    shell(*good, "-o", out, "--batch_seconds", 9)  # of which no text comes
+    assert outputs(out) == third
     shell(*good, "-o", out, "--n_layers", 1)
     fourth = outputs(out)
     assert all(fourth[n][1] != third[n][1] for n in third)
+    shell(*good, "-o", out, "--n_layers", 1, "--int8")
+    fifth = outputs(out)
+    assert all(fifth[n][1] != fourth[n][1] for n in third)
 
 
 def test_what_was_changed_by_hand_stays(folder, tmp_path, capsys):

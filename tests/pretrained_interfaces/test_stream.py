@@ -9,6 +9,7 @@ import torch
 
 from dld_brain.audio.features import extract
 from dld_brain.losses import BLANK_ID
+from dld_brain.tasks.alignment import align_tokens, words_of
 from pretrained_interfaces import DynamicEncoderASR, Governor
 from pretrained_interfaces.streams.chunk_stream import RESTART
 from pretrained_interfaces.streams.streamed import StreamedWords
@@ -107,6 +108,23 @@ def test_a_word_is_final_when_the_next_begins():
     (word,) = words.finish()
     assert (word.text, word.start) == ("AB", 0.16)
     assert words.finish() == []
+
+
+def test_words_are_as_sure_as_those_of_a_file():
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(60, 4, generator=generator)
+    logits[:, 3] = -9.0  # the gap alone
+    log_probs = logits.log_softmax(-1)
+    path = log_probs.argmax(-1)
+    ids = [int(i) for i in torch.unique_consecutive(path) if i]
+    expected = words_of(align_tokens(log_probs, ids), Letters())
+    words = StreamedWords(Letters(), 0.04)
+    found = [w for part in log_probs.split(7) for w in words.add(part)]
+    found += words.finish()
+    assert [w.text for w in found] == [w.text for w in expected] and found
+    assert [w.confidence for w in found] == pytest.approx(
+        [w.confidence for w in expected]
+    )
 
 
 def test_an_underline_alone_is_no_word():

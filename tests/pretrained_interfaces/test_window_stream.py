@@ -4,14 +4,14 @@ import pytest
 import torch
 
 from pretrained_interfaces import DynamicEncoderASR
-from pretrained_interfaces.streams.streamed import StreamedWord
 from pretrained_interfaces.streams.window_stream import Agreement, Window
+from pretrained_interfaces.times.timed import Word
 
 
 def words(text, first=0.0):
     """Words of half a second each."""
     return [
-        StreamedWord(word, first + 0.5 * i, first + 0.5 * i + 0.4)
+        Word(word, first + 0.5 * i, first + 0.5 * i + 0.4, 1.0)
         for i, word in enumerate(text.split())
     ]
 

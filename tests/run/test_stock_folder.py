@@ -94,6 +94,18 @@ def test_it_says_what_speechbrains_model_says(name, tmp_path):
     assert [" ".join(text.split()) for text in texts] == model.task.decode(out)
 
 
+@pytest.mark.parametrize("told", ["10.0", "inf", None])
+def test_what_is_known_of_its_training_is_kept(told, tmp_path):
+    save_stock(tmp_path / "stock")
+    path = tmp_path / "stock/hyperparams.yaml"
+    if told is not None:
+        path.write_text(f"avoid_if_longer_than: {told}\n{path.read_text()}")
+    asr = ours_of(tmp_path / "stock", tmp_path / "ours")
+    expected = 10.0 if told == "10.0" else None
+    assert asr.longest_utterance == expected
+    assert asr.limits().whole == (expected or 20) * 16_000
+
+
 def test_short_speech_that_speechbrain_cannot_reflect_is_heard(tmp_path):
     save_stock(tmp_path / "stock", encoder_module="branchformer")
     asr = ours_of(tmp_path / "stock", tmp_path / "ours")

@@ -65,6 +65,18 @@ class WhisperAttention(nn.Module):
         )
         return self.out_proj(x.transpose(1, 2).flatten(2))
 
+    def weights(self, x: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
+        """What each position looks at, [B, U, D] -> [B, H, U, T].
+
+        Arguments
+        ---------
+        keys : torch.Tensor
+            Of what is attended to, all of it valid, [B, H, T, D / H].
+        """
+        queries = self._heads(self.q_proj(x))
+        scores = queries @ keys.transpose(-1, -2) * queries.shape[-1] ** -0.5
+        return scores.float().softmax(-1)
+
     def _heads(self, x: torch.Tensor) -> torch.Tensor:
         """[B, T, D] -> [B, H, T, D / H]."""
         return x.unflatten(-1, (self.n_heads, -1)).transpose(1, 2)

@@ -58,14 +58,20 @@ class WhisperDecoderLayer(nn.Module):
         tuple of torch.Tensor and KeysValues
             The output, and the keys and values of all tokens so far.
         """
-        y = self.self_attn_layer_norm(x)
-        tokens = self.self_attn.look_at(y)
-        tokens = tokens if before is None else before.then(tokens)
-        x = x + self.self_attn(y, tokens, is_causal=before is None)
+        x, tokens = self.read(x, before)
         y = self.encoder_attn_layer_norm(x)
         x = x + self.encoder_attn(y, speech, keep)
         y = F.gelu(self.fc1(self.final_layer_norm(x)))
         return x + self.fc2(y), tokens
+
+    def read(
+        self, x: torch.Tensor, before: Optional[KeysValues] = None
+    ) -> tuple[torch.Tensor, KeysValues]:
+        """The attention to the tokens alone; see `forward`."""
+        y = self.self_attn_layer_norm(x)
+        tokens = self.self_attn.look_at(y)
+        tokens = tokens if before is None else before.then(tokens)
+        return x + self.self_attn(y, tokens, is_causal=before is None), tokens
 
 
 class WhisperDecoder(nn.Module):
@@ -123,8 +129,14 @@ class WhisperDecoder(nn.Module):
     def part(self, gates: Optional[Gates]) -> "WhisperDecoder":
         """A decoder that has these layers alone, of copies."""
         found = copy.deepcopy(self)
+        kept = range(self.n_total) if gates is None else gates.layers
         found.layers = nn.ModuleList(found.open_layers(gates))
-        found.config = replace(self.config, decoder_layers=found.n_total)
+        own = [p for p in self.config.alignment_heads if p[0] in kept]
+        found.config = replace(
+            self.config,
+            decoder_layers=found.n_total,
+            alignment_heads=[(kept.index(i), head) for i, head in own],
+        )
         return found
 
     def embed(self, tokens: torch.Tensor, first: int = 0) -> torch.Tensor:

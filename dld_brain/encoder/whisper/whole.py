@@ -124,7 +124,9 @@ class DynamicWhisper(DynamicEncoder):
                 x, keep, self.limits(lengths), gates.decoder
             )
             if targets is None:
-                return EncoderOutput(found, n_found, gates)
+                return EncoderOutput(
+                    found, n_found, gates, states=x, frames=lengths
+                )
             tokens = found.argmax(-1).masked_fill(
                 padding_mask(n_found, found.shape[1]), self.head.config.end
             )

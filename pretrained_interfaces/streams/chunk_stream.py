@@ -56,9 +56,9 @@ class ChunkStream(Stream):
         self.restart = round((asr.longest_utterance or RESTART) / frame_seconds)
 
     @property
-    def partial(self) -> str:
-        """See `Stream.partial`."""
-        return self.words.partial
+    def partial_words(self) -> tuple[StreamedWord, ...]:
+        """See `Stream.partial_words`."""
+        return self.words.partial_words
 
     def run_chunk(self, x: torch.Tensor) -> list[StreamedWord]:
         """Runs the layers on the stem's output, [1, C, D]."""

@@ -2,7 +2,8 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
+from math import exp
+from typing import Any, Optional
 
 import torch
 
@@ -18,13 +19,17 @@ class StreamedWord:
 
     Arguments
     ---------
-    start, end : float
-        First and last frame of its tokens in the stream, s.
+    start, end : float, optional
+        First and last frame of its tokens in the stream, s; None of a model
+        that times no words.
+    confidence : float, optional
+        Mean probability of its tokens over their frames, in (0, 1].
     """
 
     text: str
-    start: float
-    end: float
+    start: Optional[float] = None
+    end: Optional[float] = None
+    confidence: Optional[float] = None
 
 
 @dataclass(frozen=True)
@@ -41,12 +46,15 @@ class StreamUpdate:
         Depth of the last chunk; 0 where none was computed yet.
     lag : float
         From the arrival of the last chunk's last sample to its text, s.
+    partial_words : tuple of StreamedWord
+        The words of `partial`, as they are heard by now.
     """
 
     words: tuple[StreamedWord, ...] = ()
     partial: str = ""
     n_layers: int = 0
     lag: float = 0.0
+    partial_words: tuple[StreamedWord, ...] = ()
 
     @property
     def text(self) -> str:
@@ -98,6 +106,7 @@ class StreamedWords:
         self.frame_seconds = frame_seconds
         self.last = BLANK_ID
         self.ids: list[int] = []
+        self.sure: list[float] = []  # of its frames that are no blank
         self.first = self.end = 0  # frames of the word that is being said
         self.n_frames = 0
 
@@ -106,10 +115,21 @@ class StreamedWords:
         """The word that is being said."""
         return self.tokenizer.decode_ids(self.ids).strip()
 
+    @property
+    def partial_words(self) -> tuple[StreamedWord, ...]:
+        """The word that is being said, if there is one."""
+        text = self.partial
+        if not self.ids or not text:
+            return ()
+        times = self.first * self.frame_seconds, self.end * self.frame_seconds
+        sure = sum(self.sure) / len(self.sure)
+        return (StreamedWord(text, *times, sure),)
+
     def add(self, log_probs: torch.Tensor) -> list[StreamedWord]:
         """Takes frames, [C, V]; gives the words that end before another."""
         found = []
-        for token in log_probs.argmax(-1).tolist():
+        best = log_probs.max(-1)
+        for token, log_prob in zip(best.indices.tolist(), best.values.tolist()):
             if token not in (BLANK_ID, self.last):
                 if self.tokenizer.id_to_piece(token).startswith(SPACE):
                     found += self.finish()
@@ -118,15 +138,13 @@ class StreamedWords:
                 self.ids.append(token)
             if token != BLANK_ID:
                 self.end = self.n_frames + 1
+                self.sure.append(exp(log_prob))
             self.last = token
             self.n_frames += 1
         return found
 
     def finish(self) -> list[StreamedWord]:
         """Ends the word that is being said, if there is one."""
-        text, self_ids = self.partial, self.ids
-        self.ids = []
-        if not self_ids or not text:
-            return []
-        times = self.first * self.frame_seconds, self.end * self.frame_seconds
-        return [StreamedWord(text, *times)]
+        found = self.partial_words
+        self.ids, self.sure = [], []
+        return [*found]

@@ -8,6 +8,7 @@ of audio is encoded window / step times.
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Optional
 
 import torch
@@ -145,16 +146,7 @@ class WindowStream(Stream):
         governor: Optional[Governor] = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        if not 0 < window <= LONGEST_WINDOW:
-            raise ValueError(
-                f"`window` must be above 0 and at most {LONGEST_WINDOW:g} s, "
-                f"but is {window}"
-            )
-        if not 0.02 <= step <= window:
-            raise ValueError(
-                f"`chunk` must be between 0.02 s and the window, {window:g} "
-                f"s, but is {step}"
-            )
+        check_window(step, window)
         rate = asr.hparams.sample_rate
         front = Window(round(step * rate), round(window * rate))
         super().__init__(asr, front, step, n_layers, governor, clock)
@@ -163,9 +155,9 @@ class WindowStream(Stream):
         self.agreement = Agreement()
 
     @property
-    def partial(self) -> str:
-        """See `Stream.partial`."""
-        return " ".join(word.text for word in self.agreement.before)
+    def partial_words(self) -> tuple[StreamedWord, ...]:
+        """See `Stream.partial_words`."""
+        return tuple(self.agreement.before)
 
     def run_chunk(self, x: torch.Tensor) -> list[StreamedWord]:
         """Encodes the window, [S]."""
@@ -187,6 +179,26 @@ class WindowStream(Stream):
         words = StreamedWords(self.asr.tokenizer, self.frame_seconds)
         found = words.add(out.log_probs[0, : int(out.lengths[0])])
         return [
-            StreamedWord(word.text, word.start + first, word.end + first)
+            replace(word, start=word.start + first, end=word.end + first)
             for word in (*found, *words.finish())
         ]
+
+
+def check_window(step: float, window: float) -> None:
+    """Raises unless there is such a window, and such a step of it.
+
+    Arguments
+    ---------
+    step, window : float
+        Seconds.
+    """
+    if not 0 < window <= LONGEST_WINDOW:
+        raise ValueError(
+            f"`window` must be above 0 and at most {LONGEST_WINDOW:g} s, "
+            f"but is {window}"
+        )
+    if not 0.02 <= step <= window:
+        raise ValueError(
+            f"`chunk` must be between 0.02 s and the window, {window:g} "
+            f"s, but is {step}"
+        )

@@ -31,6 +31,8 @@ SERVE = [
     "uvicorn>=0.34,<1",
     "python-multipart>=0.0.18,<1",
     "prometheus-client>=0.21,<1",
+    "websockets>=14,<18",
+    "soxr>=0.5,<2",
 ]
 # 2.64 takes away how retries are told (`max_task_retries`).
 RAY = ["ray[data]>=2.60,<2.61"]

@@ -131,6 +131,7 @@ class LoadNow(BaseModel):
     target_p95: float
     queue_requests: int
     queue_audio_seconds: float
+    streams: int = Field(description="Live streams that are open")
     n_answers: int
     p95: Optional[float]
     mean_depth: Optional[float]

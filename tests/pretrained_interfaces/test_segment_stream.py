@@ -75,7 +75,7 @@ def test_speech_without_a_pause_is_parted_and_nothing_is_lost():
 def test_memory_is_bounded_whatever_comes():
     for kind in (silence, noise):
         segments, most = Segments(RATE, 8000, 2 * RATE), 0
-        for i in range(60):
+        for _ in range(60):
             segments.feed(kind(0.5))
             assert [*segments.chunks()]
             most = max(most, len(segments.samples))

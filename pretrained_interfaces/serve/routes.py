@@ -121,6 +121,7 @@ def router(server: Server) -> APIRouter:
             id=server.name,
             depths=list(server.asr.depths),
             has_word_times=server.asr.has_word_times,
+            errors=server.errors,
         )
         return schemas.Models(data=[model])
 

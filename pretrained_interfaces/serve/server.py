@@ -18,6 +18,7 @@ from pretrained_interfaces.depths.calibration import count
 from pretrained_interfaces.serve.batcher import Batcher
 from pretrained_interfaces.serve.controller import DepthController
 from pretrained_interfaces.serve.job import Answer, Busy
+from pretrained_interfaces.serve.known import known_errors
 from pretrained_interfaces.serve.live.streams import Streams
 from pretrained_interfaces.serve.metrics import Metrics
 from pretrained_interfaces.serve.model import listen, transcribe_jobs
@@ -47,6 +48,8 @@ class Server:
         self.metrics = Metrics()
         self.batcher: Optional[Batcher] = None
         self.streams = Streams(settings, self.metrics.registry)
+        #: See `known_errors`.
+        self.errors: Optional[dict[str, Any]] = None
         self._readers = ThreadPoolExecutor(N_READERS, "reader")
 
     @property
@@ -112,6 +115,7 @@ class Server:
         )
         noise = 0.1 * np.random.default_rng(0).standard_normal(16000)
         self.streams.start(asr)
+        self.errors = known_errors(asr.folder)
         samples = {"array": noise, "sampling_rate": 16000}
         job = listen(asr, samples, 60.0, word_times=True)
         for n_layers in controller.depths:

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 #: What is kept where nobody speaks, s: the onset of what comes.
 KEPT = 0.5
+#: What is shorter is heard with its pause alone, s: of less speech a Whisper
+#: makes words up.
+EARLIEST = 0.5
 #: What begins a word, in the tokens of a Whisper: the byte of a space.
 SPACE = "\u0120"
 
@@ -175,7 +178,8 @@ class SegmentStream(Stream):
         if x.is_final:
             self.heard = ()
             return self._words(x.samples)
-        if self.waited > self.seconds:
+        is_early = len(x.samples) < EARLIEST * self.rate
+        if is_early or self.waited > self.seconds:
             return None
         self.heard = tuple(self._words(x.samples))
         return []

@@ -133,7 +133,8 @@ class SegmentStream(Stream):
     """A stream of speech between pauses; see `DynamicEncoderASR.stream`.
 
     A pass over what is said now is left out where it would come later than
-    the next: what is final is not touched by that.
+    the next, and for as long as the one before it took: so that half of the
+    time at least is left to what is final, which is always heard.
 
     Arguments
     ---------
@@ -164,6 +165,8 @@ class SegmentStream(Stream):
         super().__init__(asr, front, step, n_layers, governor, clock)
         self.asr, self.shortest = asr, limits.shortest
         self.heard: tuple[StreamedWord, ...] = ()
+        #: By the clock, when what is said now may be heard again.
+        self.again = -math.inf
 
     @property
     def partial_words(self) -> tuple[StreamedWord, ...]:
@@ -179,9 +182,12 @@ class SegmentStream(Stream):
             self.heard = ()
             return self._words(x.samples)
         is_early = len(x.samples) < EARLIEST * self.rate
-        if is_early or self.waited > self.seconds:
+        started = self.clock()
+        if is_early or self.waited > self.seconds or started < self.again:
             return None
         self.heard = tuple(self._words(x.samples))
+        now = self.clock()
+        self.again = now + (now - started)
         return []
 
     def last_words(self) -> list[StreamedWord]:

@@ -120,6 +120,25 @@ def test_who_is_late_hears_what_is_final_alone(asr, wav):
     assert on_time.record.chunks_at.total() > 4
 
 
+def test_half_of_the_time_is_left_to_what_is_final(asr):
+    now, passes = [0.0], []
+
+    def encode(*args):
+        passes.append(now[0])
+        now[0] += 2.0  # what a pass takes
+        return type(asr).encode(asr, *args)
+
+    asr.encode = encode
+    try:
+        stream = asr.stream(0.5, clock=lambda: now[0])
+        for part in noise(9.0).split(8000):
+            now[0] += 0.5
+            stream.feed(part)
+    finally:
+        del asr.encode
+    assert passes == [0.5, 4.5, 8.5]  # 2 s each, and as long without one
+
+
 def test_a_governor_holds_the_floor_of_who_is_late(asr, wav):
     ticks = iter(range(10**6))
     governor = Governor(max_lag=0.5, floor=asr.depths[1])
@@ -130,7 +149,8 @@ def test_a_governor_holds_the_floor_of_who_is_late(asr, wav):
 
 
 def test_a_governor_comes_and_goes_in_mid_stream(asr, wav):
-    stream = asr.stream(0.5, n_layers=asr.depths[-1])
+    options = {"n_layers": asr.depths[-1], "clock": lambda: 0.0}
+    stream = asr.stream(0.5, **options)
     stream.feed(wav)
     stream.govern(Governor(max_lag=30.0, floor=asr.depths[0]))
     with pytest.raises(ValueError, match="without a governor"):

@@ -29,7 +29,7 @@ LM = ["kenlm>=0.3,<0.4", "pygtrie>=2.5,<3"]  # is compiled when installed
 # Each was tried with its first and its newest release.
 SERVE = [
     "fastapi>=0.128,<1",
-    "uvicorn>=0.34,<1",
+    "uvicorn>=0.44,<1",  # pings the clients of streams
     "python-multipart>=0.0.18,<1",
     "prometheus-client>=0.21,<1",
     "websockets>=14,<18",

@@ -136,7 +136,7 @@ def test_half_of_the_time_is_left_to_what_is_final(asr):
             stream.feed(part)
     finally:
         del asr.encode
-    assert passes == [0.5, 4.5, 8.5]  # 2 s each, and as long without one
+    assert passes == [0.5, 4.5, 8.5, 12.5, 16.5]  # of 2 s, and 2 s without
 
 
 def test_a_governor_holds_the_floor_of_who_is_late(asr, wav):

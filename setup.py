@@ -23,14 +23,17 @@ EXPORT = [
     "onnxruntime>=1.23,<2",
 ]
 VAD = ["silero-vad>=6,<7"]  # carries its model; needs torch alone
+BROWSER = ["playwright==1.65.2"]  # drives the system's Chromium in tests
 MIC = ["sounddevice>=0.5,<0.6"]  # PortAudio is the system's on Linux
 LM = ["kenlm>=0.3,<0.4", "pygtrie>=2.5,<3"]  # is compiled when installed
 # Each was tried with its first and its newest release.
 SERVE = [
     "fastapi>=0.128,<1",
-    "uvicorn>=0.34,<1",
+    "uvicorn>=0.44,<1",  # pings the clients of streams
     "python-multipart>=0.0.18,<1",
     "prometheus-client>=0.21,<1",
+    "websockets>=14,<18",
+    "soxr>=0.5,<2",
 ]
 # 2.64 takes away how retries are told (`max_task_retries`).
 RAY = ["ray[data]>=2.60,<2.61"]
@@ -108,6 +111,7 @@ setup(
         "serve": SERVE,
         "ray": RAY,
         "mic": MIC,
+        "browser": BROWSER,
         "wandb": ["wandb>=0.19,<1"],
         "test": [
             "pytest>=8,<10",

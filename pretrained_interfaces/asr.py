@@ -23,6 +23,7 @@ from pretrained_interfaces.dynamic import DynamicDepth
 from pretrained_interfaces.inputs import is_batch
 from pretrained_interfaces.streams.chunk_stream import ChunkStream, chunks_of
 from pretrained_interfaces.streams.governor import Governor
+from pretrained_interfaces.streams.segment_stream import SegmentStream
 from pretrained_interfaces.streams.stream import Stream
 from pretrained_interfaces.streams.window_stream import WindowStream
 from pretrained_interfaces.times.aligning import Aligning, audio_name
@@ -265,7 +266,8 @@ class DynamicEncoderASR(Aligning, Calibrated, DynamicDepth, EncoderASR):
         Decodes greedily, and equals the pass of the whole audio under the
         mask of the same chunks. For a model that was trained in chunks
         (hparams/conformer_streaming_*.yaml); others make more errors. A
-        model of whole utterances streams by a `window`.
+        model of whole utterances streams by a `window`; a Whisper with its
+        decoder hears what is said since the last pause anew with each chunk.
 
         Arguments
         ---------
@@ -283,7 +285,9 @@ class DynamicEncoderASR(Aligning, Calibrated, DynamicDepth, EncoderASR):
         window : float, optional
             Encode the last so many seconds anew with each chunk instead, up
             to 30; `left` and `refill` are not used then. The way of models
-            that see whole utterances (WavLM, Whisper's encoder).
+            that see whole utterances (WavLM, Whisper's encoder). Of a
+            Whisper with its decoder, the longest speech that no pause cuts;
+            as long as in training if not given.
         clock : callable
             Seconds, from any beginning; what lags are measured by.
 
@@ -295,10 +299,7 @@ class DynamicEncoderASR(Aligning, Calibrated, DynamicDepth, EncoderASR):
         if governor is not None and n_layers is not None:
             raise ValueError("give `n_layers` or `governor`, not both")
         if self.task.name != TranscriptionTask.name:
-            raise ValueError(
-                "a stream must have a model with a CTC head, but it has one "
-                "with a decoder: train hparams/whisper_dld.yaml"
-            )
+            return SegmentStream(self, chunk, window, n_layers, governor, clock)
         if window is not None:
             return WindowStream(self, chunk, window, n_layers, governor, clock)
         self.mods.model.check_chunks()

@@ -7,9 +7,8 @@ import pytest
 
 from pretrained_interfaces import DynamicEncoderASR
 from pretrained_interfaces.depths.calibration import Calibration, machine
+from pretrained_interfaces.serve.command import NEEDED
 
-#: What the extra `serve` installs.
-NEEDED = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
 GOLDEN = Path("tests/samples/golden").resolve()
 
 

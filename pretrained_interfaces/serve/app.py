@@ -12,6 +12,7 @@ from dld_brain import __version__
 from pretrained_interfaces.asr import DynamicEncoderASR
 from pretrained_interfaces.serve.errors import add_handlers
 from pretrained_interfaces.serve.guard import Guard
+from pretrained_interfaces.serve.live.route import stream_router
 from pretrained_interfaces.serve.page import page_router
 from pretrained_interfaces.serve.routes import router
 from pretrained_interfaces.serve.server import Server
@@ -67,6 +68,7 @@ def create_app(
     token = HTTPBearer(auto_error=False, description="The server's token")
     security = [Depends(token)] if settings.token else []
     app.include_router(router(server), dependencies=security)
+    app.include_router(stream_router(server))
     app.include_router(page_router())
     app.add_middleware(Guard, settings=settings, count=server.metrics.asked)
     add_handlers(app)

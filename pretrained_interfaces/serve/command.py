@@ -13,7 +13,14 @@ from dld_brain.files.console import STATUSES, UNUSABLE, complain, reason
 from pretrained_interfaces.serve.settings import TOKEN_VARIABLE, Settings
 
 #: What the extra `serve` installs.
-NEEDED = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
+NEEDED = (
+    "fastapi",
+    "uvicorn",
+    "websockets",
+    "soxr",
+    "python_multipart",
+    "prometheus_client",
+)
 #: Connections that the system holds until they are taken.
 BACKLOG = 2048
 #: Options beside those of every command: type and what they are.
@@ -30,6 +37,12 @@ OPTIONS: dict[str, tuple[type, str]] = {
     "max_requests": (int, "read or waiting at once (default: 64)"),
     "upload_seconds": (float, "what a request may take to arrive, s (60)"),
     "drain_seconds": (float, "what a server that stops waits, s (30)"),
+    "max_streams": (int, "of live audio at once (default: 8)"),
+    "max_frame_bytes": (int, "of a frame of live audio (default: 256 KiB)"),
+    "idle_seconds": (float, "a stream without audio is ended after, s (30)"),
+    "max_stream_seconds": (float, "longest stream, s (default: 3600)"),
+    "stream_chunk": (float, "what a stream computes at once, s (0.64)"),
+    "stream_window": (float, "what it encodes anew each time, s (by model)"),
 }
 
 

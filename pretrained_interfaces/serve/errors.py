@@ -15,6 +15,7 @@ INVALID, INSIDE = "invalid_request_error", "server_error"
 KINDS = {
     400: (INVALID, "invalid_value"),
     401: ("authentication_error", "invalid_api_key"),
+    403: (INVALID, "wrong_origin"),
     404: (INVALID, "not_found"),
     405: (INVALID, "method_not_allowed"),
     408: (INVALID, "timeout"),

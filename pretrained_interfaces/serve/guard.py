@@ -7,8 +7,10 @@ from typing import Any
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocket
 
 from pretrained_interfaces.serve.errors import Refusal, error_response
+from pretrained_interfaces.serve.live.origin import check_origin
 from pretrained_interfaces.serve.settings import Settings
 
 #: Paths that need the token, where there is one.
@@ -41,6 +43,9 @@ class Guard:
         self, scope: Scope, receive: Receive, send: Send
     ) -> None:
         """Answers, or hands on."""
+        if scope["type"] == "websocket":
+            await self._open_socket(scope, receive, send)
+            return
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -66,6 +71,20 @@ class Guard:
             raise
         finally:
             self.n_uploads -= is_upload
+
+    async def _open_socket(
+        self, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Hands a WebSocket on, or refuses it before it is open."""
+        headers = Headers(scope=scope)
+        try:
+            self._check_host(headers)
+            check_origin(headers)
+        except Refusal as error:
+            answer = error_response(error.status_code, error.detail)
+            await WebSocket(scope, receive, send).send_denial_response(answer)
+            return
+        await self.app(scope, receive, send)
 
     def _check(self, scope: Scope, is_upload: bool) -> None:
         """Raises unless the request may go on."""

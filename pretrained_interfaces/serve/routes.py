@@ -120,6 +120,7 @@ def router(server: Server) -> APIRouter:
             id=server.name,
             depths=list(server.asr.depths),
             has_word_times=True,
+            errors=server.errors,
         )
         return schemas.Models(data=[model])
 

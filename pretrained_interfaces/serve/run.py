@@ -11,6 +11,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from dld_brain.files.console import say
 from pretrained_interfaces.serve.app import create_app
+from pretrained_interfaces.serve.server import Server
 from pretrained_interfaces.serve.settings import Settings
 
 #: What the headers of a request may take to arrive, s.
@@ -59,6 +60,26 @@ def protocol(seconds: float) -> type[H11Protocol]:
     return Hasty
 
 
+class Draining(uvicorn.Server):
+    """Has streams end well before their sockets are closed.
+
+    uvicorn itself closes WebSockets as soon as it is told to stop.
+    """
+
+    def __init__(
+        self, config: uvicorn.Config, served: Server, seconds: float
+    ) -> None:
+        super().__init__(config)
+        self._served, self._seconds = served, seconds
+
+    async def shutdown(
+        self, sockets: Optional[list[socket.socket]] = None
+    ) -> None:
+        """Ends streams, then the rest."""
+        await self._served.streams.drain(self._seconds)
+        await super().shutdown(sockets)
+
+
 def run(
     settings: Settings, listening: socket.socket
 ) -> Optional[BaseException]:
@@ -78,15 +99,21 @@ def run(
         failed.append(error)
         server.should_exit = True
 
+    app = create_app(settings, on_failure=fail)
     config = uvicorn.Config(
-        create_app(settings, on_failure=fail),
+        app,
         http=protocol(min(HEADER_SECONDS, settings.upload_seconds)),
         log_config=None,
-        limit_concurrency=settings.max_requests + SPARE_CONNECTIONS,
+        ws="websockets-sansio",
+        ws_max_size=2 * settings.max_frame_bytes,  # ours is said in JSON
+        ws_per_message_deflate=False,
+        limit_concurrency=settings.max_requests
+        + settings.max_streams
+        + SPARE_CONNECTIONS,
         timeout_graceful_shutdown=settings.drain_seconds,
         server_header=False,
     )
-    server = uvicorn.Server(config)
+    server = Draining(config, app.state.server, settings.drain_seconds)
 
     def stop(*_: Any) -> None:
         """Stops the server: told to, it ends well, and not by the signal."""

@@ -99,6 +99,21 @@ class ErrorBody(BaseModel):
     error: ErrorDetail
 
 
+class Point(BaseModel):
+    """Errors at a depth."""
+
+    n_layers: int
+    rate: float = Field(description="%")
+
+
+class Errors(BaseModel):
+    """Errors of a model by depth, as its folder says."""
+
+    metric: str = Field(examples=["WER"])
+    set: str = Field(examples=["test"])
+    points: list[Point]
+
+
 class Model(BaseModel):
     """A model, as OpenAI lists it, and its depths."""
 
@@ -108,6 +123,7 @@ class Model(BaseModel):
     owned_by: str = "dld_brain"
     depths: list[int] = Field(description="What `n_layers` can be")
     has_word_times: bool = Field(description="Whether words can be timed")
+    errors: Optional[Errors] = Field(None, description="None if not known")
 
 
 class Models(BaseModel):
@@ -131,6 +147,7 @@ class LoadNow(BaseModel):
     target_p95: float
     queue_requests: int
     queue_audio_seconds: float
+    streams: int = Field(description="Live streams that are open")
     n_answers: int
     p95: Optional[float]
     mean_depth: Optional[float]

@@ -18,6 +18,8 @@ from pretrained_interfaces.depths.calibration import count
 from pretrained_interfaces.serve.batcher import Batcher
 from pretrained_interfaces.serve.controller import DepthController
 from pretrained_interfaces.serve.job import Answer, Busy
+from pretrained_interfaces.serve.known import known_errors
+from pretrained_interfaces.serve.live.streams import Streams
 from pretrained_interfaces.serve.metrics import Metrics
 from pretrained_interfaces.serve.model import listen, transcribe_jobs
 from pretrained_interfaces.serve.settings import Settings
@@ -45,6 +47,9 @@ class Server:
         self.settings, self._asr = settings, asr
         self.metrics = Metrics()
         self.batcher: Optional[Batcher] = None
+        self.streams = Streams(settings, self.metrics.registry)
+        #: See `known_errors`.
+        self.errors: Optional[dict[str, Any]] = None
         self._readers = ThreadPoolExecutor(N_READERS, "reader")
 
     @property
@@ -110,6 +115,8 @@ class Server:
             settings.floor,
         )
         noise = 0.1 * np.random.default_rng(0).standard_normal(16000)
+        self.streams.start(asr)
+        self.errors = known_errors(asr.folder)
         samples = {"array": noise, "sampling_rate": 16000}
         job = listen(asr, samples, 60.0, word_times=True)
         for n_layers in controller.depths:
@@ -150,6 +157,7 @@ class Server:
             "target_p95": controller.target,
             "queue_requests": len(waiting),
             "queue_audio_seconds": round(sum(j.seconds for j in waiting), 3),
+            "streams": len(self.streams.sessions),
             **self.metrics.figures(),
         }
 
@@ -163,6 +171,8 @@ class Server:
 
     async def stop(self) -> None:
         """Answers what waits, and ends."""
+        await self.streams.drain(self.settings.drain_seconds)
+        self.streams.close()
         if self.batcher is not None:
             await self.batcher.close()
         self._readers.shutdown(wait=False, cancel_futures=True)

@@ -9,6 +9,22 @@ from dld_brain.audio.window_limits import BATCH, check_batch_seconds
 #: Where the token comes from: a command line can be read by everybody.
 TOKEN_VARIABLE = "DLD_SERVE_TOKEN"
 MIB = 2**20
+#: What is at least 1, and what is more than 0 s.
+COUNTS = (
+    "workers",
+    "max_bytes",
+    "max_requests",
+    "max_streams",
+    "max_frame_bytes",
+)
+TIMES = (
+    "target_p95",
+    "max_seconds",
+    "upload_seconds",
+    "idle_seconds",
+    "max_stream_seconds",
+    "stream_chunk",
+)
 
 
 @dataclass(frozen=True)
@@ -46,6 +62,18 @@ class Settings:
         What a server that stops waits for answers, s.
     token : str, optional
         Bearer token that requests must have; none if not given.
+    max_streams : int
+        Of live audio, at the same time.
+    max_frame_bytes : int
+        Of a frame of live audio.
+    idle_seconds : float
+        After so long without audio a stream is ended, s.
+    max_stream_seconds : float
+        Longest stream, s.
+    stream_chunk : float
+        What a stream computes at once, s.
+    stream_window : float, optional
+        As `window` of `DynamicEncoderASR.stream`; by the model if not given.
     """
 
     source: Optional[str] = None
@@ -64,14 +92,20 @@ class Settings:
     upload_seconds: float = 60.0
     drain_seconds: float = 30.0
     token: Optional[str] = None
+    max_streams: int = 8
+    max_frame_bytes: int = MIB // 4
+    idle_seconds: float = 30.0
+    max_stream_seconds: float = 3600.0
+    stream_chunk: float = 0.64
+    stream_window: Optional[float] = None
 
     def __post_init__(self) -> None:
-        for name in ("workers", "max_bytes", "max_requests"):
+        for name in COUNTS:
             if getattr(self, name) < 1:
                 raise ValueError(
                     f"`{name}` must be at least 1, but is {getattr(self, name)}"
                 )
-        for name in ("target_p95", "max_seconds", "upload_seconds"):
+        for name in TIMES:
             if not getattr(self, name) > 0:
                 raise ValueError(
                     f"`{name}` must be more than 0 (s), but is "

@@ -9,23 +9,26 @@ import torch
 
 from dld_brain.gates.gates import Gates
 from pretrained_interfaces.streams.governor import Governor
-from pretrained_interfaces.streams.streamed import StreamRecord, StreamUpdate
-from pretrained_interfaces.times.timed import Word
+from pretrained_interfaces.streams.streamed import (
+    StreamedWord,
+    StreamRecord,
+    StreamUpdate,
+)
 
 if TYPE_CHECKING:
     from pretrained_interfaces.asr import DynamicEncoderASR
 
 
 class Front(Protocol):
-    """Cuts what is fed into what is computed at once."""
+    """Cuts what is fed into what is computed at once: tensors, or pieces."""
 
     def feed(self, samples: torch.Tensor) -> None:
         """Takes samples, [S]."""
 
-    def chunks(self) -> Iterator[torch.Tensor]:
+    def chunks(self) -> Iterator[Any]:
         """What can be computed by now."""
 
-    def finish(self) -> Iterator[torch.Tensor]:
+    def finish(self) -> Iterator[Any]:
         """What is left."""
 
 
@@ -58,23 +61,37 @@ class Stream(ABC):
         self.front = front
         self.gates_of = asr.gates
         self.gates: Gates = asr.gates(n_layers)
-        self.governing = governor and governor.start(asr.depths, seconds)
+        self.depths, self.seconds = asr.depths, seconds
+        self.govern(governor)
         self.clock = clock
         self.record = StreamRecord()
+        #: How long what is computed has been there when it is, s.
+        self.waited = 0.0
         self.is_finished = False
         self.update = StreamUpdate()
 
     @property
     @abstractmethod
-    def partial(self) -> str:
+    def partial_words(self) -> tuple[StreamedWord, ...]:
         """What is said, and may change yet."""
 
-    @abstractmethod
-    def run_chunk(self, x: torch.Tensor) -> list[Word]:
-        """Computes what the front gives; gives words that are final."""
+    @property
+    def partial(self) -> str:
+        """The same as a text."""
+        return " ".join(word.text for word in self.partial_words)
 
     @abstractmethod
-    def last_words(self) -> list[Word]:
+    def run_chunk(self, x: Any) -> Optional[list[StreamedWord]]:
+        """Computes what the front gives.
+
+        Returns
+        -------
+        list of StreamedWord
+            Words that are final; None where nothing was to be computed.
+        """
+
+    @abstractmethod
+    def last_words(self) -> list[StreamedWord]:
         """What is final because nothing follows."""
 
     def set_depth(self, n_layers: Optional[int] = None) -> None:
@@ -91,6 +108,16 @@ class Stream(ABC):
                 "which sets the depth, but this one has one"
             )
         self.gates = self.gates_of(n_layers)
+
+    def govern(self, governor: Optional[Governor]) -> None:
+        """Has a governor set the depth from the next chunk on, or none.
+
+        Raises
+        ------
+        ValueError
+            If its floor is none of the depths.
+        """
+        self.governing = governor and governor.start(self.depths, self.seconds)
 
     def feed(
         self,
@@ -136,11 +163,11 @@ class Stream(ABC):
         return StreamUpdate(words, "", update.n_layers, update.lag)
 
     def _run(
-        self, chunks: Iterable[torch.Tensor], arrived: Optional[float]
+        self, chunks: Iterable[Any], arrived: Optional[float]
     ) -> StreamUpdate:
         """Computes the chunks that there are."""
         arrived = self.clock() if arrived is None else arrived
-        words: list[Word] = []
+        words: list[StreamedWord] = []
         n_layers, lag = self.update.n_layers, self.update.lag
         chunks = iter(chunks)
         while True:
@@ -148,16 +175,22 @@ class Stream(ABC):
             x = next(chunks, None)
             if x is None:
                 break
+            self.waited = started - arrived
             if self.governing:
-                depth = self.governing.choose(started - arrived)
+                depth = self.governing.choose(self.waited)
                 self.gates = self.gates_of(depth)
-            words += self.run_chunk(x)
+            found = self.run_chunk(x)
+            if found is None:
+                continue
+            words += found
             seconds, lag = self.clock() - started, self.clock() - arrived
             n_layers = self.gates.depth
             if self.governing:
                 self.governing.note(n_layers, seconds)
             self._note(n_layers, seconds, lag)
-        self.update = StreamUpdate(tuple(words), self.partial, n_layers, lag)
+        self.update = StreamUpdate(
+            tuple(words), self.partial, n_layers, lag, self.partial_words
+        )
         return self.update
 
     def _note(self, n_layers: int, seconds: float, lag: float) -> None:

@@ -2,15 +2,34 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
+from math import exp
+from typing import Any, Optional
 
 import torch
 
 from dld_brain.losses import BLANK_ID
-from pretrained_interfaces.times.timed import Word
 
 #: What begins a word, in SentencePiece's pieces.
 SPACE = "\u2581"
+
+
+@dataclass(frozen=True)
+class StreamedWord:
+    """A word that will not change.
+
+    Arguments
+    ---------
+    start, end : float, optional
+        First and last frame of its tokens in the stream, s; None of a model
+        that times no words.
+    confidence : float, optional
+        Mean probability of its tokens over their frames, in (0, 1].
+    """
+
+    text: str
+    start: Optional[float] = None
+    end: Optional[float] = None
+    confidence: Optional[float] = None
 
 
 @dataclass(frozen=True)
@@ -19,7 +38,7 @@ class StreamUpdate:
 
     Arguments
     ---------
-    words : tuple of Word
+    words : tuple of StreamedWord
         Words that are final now, and were not before.
     partial : str
         The word that is being said, so far.
@@ -27,12 +46,15 @@ class StreamUpdate:
         Depth of the last chunk; 0 where none was computed yet.
     lag : float
         From the arrival of the last chunk's last sample to its text, s.
+    partial_words : tuple of StreamedWord
+        The words of `partial`, as they are heard by now.
     """
 
-    words: tuple[Word, ...] = ()
+    words: tuple[StreamedWord, ...] = ()
     partial: str = ""
     n_layers: int = 0
     lag: float = 0.0
+    partial_words: tuple[StreamedWord, ...] = ()
 
     @property
     def text(self) -> str:
@@ -84,8 +106,8 @@ class StreamedWords:
         self.frame_seconds = frame_seconds
         self.last = BLANK_ID
         self.ids: list[int] = []
+        self.sure: list[float] = []  # of its frames that are no blank
         self.first = self.end = 0  # frames of the word that is being said
-        self.sure: list[float] = []  # of its tokens, frame by frame
         self.n_frames = 0
 
     @property
@@ -93,11 +115,21 @@ class StreamedWords:
         """The word that is being said."""
         return self.tokenizer.decode_ids(self.ids).strip()
 
-    def add(self, log_probs: torch.Tensor) -> list[Word]:
+    @property
+    def partial_words(self) -> tuple[StreamedWord, ...]:
+        """The word that is being said, if there is one."""
+        text = self.partial
+        if not self.ids or not text:
+            return ()
+        times = self.first * self.frame_seconds, self.end * self.frame_seconds
+        sure = sum(self.sure) / len(self.sure)
+        return (StreamedWord(text, *times, sure),)
+
+    def add(self, log_probs: torch.Tensor) -> list[StreamedWord]:
         """Takes frames, [C, V]; gives the words that end before another."""
         found = []
-        sure, tokens = log_probs.float().exp().max(-1)
-        for token, probability in zip(tokens.tolist(), sure.tolist()):
+        best = log_probs.max(-1)
+        for token, log_prob in zip(best.indices.tolist(), best.values.tolist()):
             if token not in (BLANK_ID, self.last):
                 if self.tokenizer.id_to_piece(token).startswith(SPACE):
                     found += self.finish()
@@ -105,17 +137,14 @@ class StreamedWords:
                     self.first = self.n_frames
                 self.ids.append(token)
             if token != BLANK_ID:
-                self.sure.append(probability)
                 self.end = self.n_frames + 1
+                self.sure.append(exp(log_prob))
             self.last = token
             self.n_frames += 1
         return found
 
-    def finish(self) -> list[Word]:
+    def finish(self) -> list[StreamedWord]:
         """Ends the word that is being said, if there is one."""
-        text, sure = self.partial, self.sure
+        found = self.partial_words
         self.ids, self.sure = [], []
-        if not text:
-            return []
-        times = self.first * self.frame_seconds, self.end * self.frame_seconds
-        return [Word(text, *times, sum(sure) / len(sure))]
+        return [*found]

@@ -17,8 +17,7 @@ from dld_brain.audio.features import samples_per_frame
 from dld_brain.audio.vad import find_speech
 from pretrained_interfaces.streams.governor import Governor
 from pretrained_interfaces.streams.stream import Stream
-from pretrained_interfaces.streams.streamed import StreamedWords
-from pretrained_interfaces.times.timed import Word
+from pretrained_interfaces.streams.streamed import StreamedWord, StreamedWords
 
 if TYPE_CHECKING:
     from pretrained_interfaces.asr import DynamicEncoderASR
@@ -84,11 +83,13 @@ class Agreement:
     """Makes words final on which two steps agree; LocalAgreement-2."""
 
     def __init__(self) -> None:
-        self.before: list[Word] = []
+        self.before: list[StreamedWord] = []
         #: Where the last final word ends, s.
         self.end = 0.0
 
-    def add(self, words: list[Word], first: float) -> list[Word]:
+    def add(
+        self, words: list[StreamedWord], first: float
+    ) -> list[StreamedWord]:
         """Takes the words of a window; gives those that are final now.
 
         Arguments
@@ -114,7 +115,7 @@ class Agreement:
         self.before = words[n_agreed:]
         return found
 
-    def finish(self) -> list[Word]:
+    def finish(self) -> list[StreamedWord]:
         """What is left is final."""
         found, self.before = self.before, []
         return found
@@ -145,16 +146,7 @@ class WindowStream(Stream):
         governor: Optional[Governor] = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        if not 0 < window <= LONGEST_WINDOW:
-            raise ValueError(
-                f"`window` must be above 0 and at most {LONGEST_WINDOW:g} s, "
-                f"but is {window}"
-            )
-        if not 0.02 <= step <= window:
-            raise ValueError(
-                f"`chunk` must be between 0.02 s and the window, {window:g} "
-                f"s, but is {step}"
-            )
+        check_window(step, window)
         rate = asr.hparams.sample_rate
         front = Window(round(step * rate), round(window * rate))
         super().__init__(asr, front, step, n_layers, governor, clock)
@@ -163,21 +155,21 @@ class WindowStream(Stream):
         self.agreement = Agreement()
 
     @property
-    def partial(self) -> str:
-        """See `Stream.partial`."""
-        return " ".join(word.text for word in self.agreement.before)
+    def partial_words(self) -> tuple[StreamedWord, ...]:
+        """See `Stream.partial_words`."""
+        return tuple(self.agreement.before)
 
-    def run_chunk(self, x: torch.Tensor) -> list[Word]:
+    def run_chunk(self, x: torch.Tensor) -> list[StreamedWord]:
         """Encodes the window, [S]."""
         first = self.front.first / self.rate
         return self.agreement.add(self._heard(x, first), first)
 
-    def last_words(self) -> list[Word]:
+    def last_words(self) -> list[StreamedWord]:
         """See `Stream.last_words`."""
         return self.agreement.finish()
 
     @torch.no_grad()
-    def _heard(self, samples: torch.Tensor, first: float) -> list[Word]:
+    def _heard(self, samples: torch.Tensor, first: float) -> list[StreamedWord]:
         """The words of a window that begins there, s."""
         is_long = len(samples) >= self.asr.window_limits.shortest
         if not is_long or not find_speech(samples.numpy(), self.rate):
@@ -190,3 +182,23 @@ class WindowStream(Stream):
             replace(word, start=word.start + first, end=word.end + first)
             for word in (*found, *words.finish())
         ]
+
+
+def check_window(step: float, window: float) -> None:
+    """Raises unless there is such a window, and such a step of it.
+
+    Arguments
+    ---------
+    step, window : float
+        Seconds.
+    """
+    if not 0 < window <= LONGEST_WINDOW:
+        raise ValueError(
+            f"`window` must be above 0 and at most {LONGEST_WINDOW:g} s, "
+            f"but is {window}"
+        )
+    if not 0.02 <= step <= window:
+        raise ValueError(
+            f"`chunk` must be between 0.02 s and the window, {window:g} "
+            f"s, but is {step}"
+        )

@@ -1,0 +1,287 @@
+"""One WebSocket: audio in, words out, until one of the two ends it."""
+
+import asyncio
+import hmac
+import logging
+import time
+from typing import Any, Optional, Union
+
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from dld_brain.files.console import reason as why
+from pretrained_interfaces.serve.errors import Refusal
+from pretrained_interfaces.serve.live import messages
+from pretrained_interfaces.serve.live.intake import Intake
+from pretrained_interfaces.serve.live.streams import Streams
+from pretrained_interfaces.serve.live.waiting import Block, Waiting
+from pretrained_interfaces.streams.governor import Governor
+from pretrained_interfaces.streams.stream import Stream
+from pretrained_interfaces.streams.streamed import StreamedWord, StreamUpdate
+
+logger = logging.getLogger(__name__)
+
+#: What the first message may take to arrive, s.
+START_SECONDS = 10.0
+#: What a message may take to leave: who does not read is let go, s.
+SEND_SECONDS = 10.0
+#: Why a stream ended: by its client, who left, who was silent for too long,
+#: who said too much, and a server that stops.
+FINISHED, GONE, IDLE, LONG, STOPPED = (
+    "finished",
+    "gone",
+    "idle",
+    "too_long",
+    "stopped",
+)
+
+
+class Session:
+    """One live stream, from its first message to its transcript.
+
+    Arguments
+    ---------
+    model : str
+        What it is called.
+    """
+
+    def __init__(
+        self, socket: WebSocket, streams: Streams, model: str, rate: int
+    ) -> None:
+        self.socket, self.streams, self.model = socket, streams, model
+        self.rate, self.settings = rate, streams.settings
+        self.waiting = Waiting()
+        self.words: list[StreamedWord] = []
+        self.depth: Optional[messages.Depth] = None
+        self.first: Optional[asyncio.Future[dict[str, Any]]] = None
+
+    def stop(self) -> None:
+        """Ends it once all that has arrived is heard."""
+        self.waiting.end(STOPPED)
+        if self.first is not None:
+            self.first.cancel()
+
+    async def run(self) -> str:
+        """Hears it to its end.
+
+        Returns
+        -------
+        str
+            Why that is.
+
+        Raises
+        ------
+        Refusal
+            If a message is not what it must be, or a limit is reached.
+        WebSocketDisconnect
+            If the client left.
+        """
+        start = messages.read_start(await self._first())
+        self._check_token(start.token)
+        self.governor = Governor(
+            start.max_lag or self.settings.target_p95, start.floor
+        )
+        self.intake = Intake(start.sample_rate, self.rate, start.format)
+        try:
+            stream = await self.streams.run(self._begin, start)
+        except ValueError as error:
+            name = "floor" if "`floor`" in str(error) else "n_layers"
+            raise Refusal(400, why(error), name) from None
+        await self._send(self._ready(stream))
+        reader = asyncio.create_task(self._read())
+        try:
+            return await self._hear(stream)
+        finally:
+            reader.cancel()
+
+    def _begin(self, start: messages.Start) -> Stream:
+        """Makes the stream."""
+        if start.n_layers is None:
+            return self.streams.make(self.governor)
+        return self.streams.make(None, n_layers=start.n_layers)
+
+    def _ready(self, stream: Stream) -> dict[str, Any]:
+        """What the client may want to know first."""
+        return {
+            "type": "ready",
+            "model": self.model,
+            "depths": list(stream.depths),
+            "chunk": stream.seconds,
+            "sample_rate": self.rate,
+        }
+
+    async def _first(self) -> Optional[str]:
+        """The first message; None if it is no text."""
+        waits = asyncio.wait_for(self._receive(), START_SECONDS)
+        self.first = asyncio.ensure_future(waits)
+        try:
+            return (await self.first).get("text")
+        except asyncio.TimeoutError:
+            raise Refusal(
+                408, f"the first message did not come in {START_SECONDS:g} s"
+            ) from None
+        except asyncio.CancelledError:
+            if self.waiting.reason is None:
+                raise
+            raise Refusal(503, "the server is stopping") from None
+
+    def _check_token(self, token: Optional[str]) -> None:
+        """Raises unless it is the server's; takes as long for each."""
+        if self.settings.token is None:
+            return
+        given = self.socket.headers.get("authorization", "")
+        given = given if token is None else f"Bearer {token}"
+        wanted = f"Bearer {self.settings.token}"
+        if not hmac.compare_digest(given.encode(), wanted.encode()):
+            raise Refusal(
+                401, "give the server's token as `token` of the first message"
+            )
+
+    async def _receive(self) -> dict[str, Any]:
+        """The next message of the client.
+
+        Raises
+        ------
+        WebSocketDisconnect
+            If there is none.
+        """
+        found = await self.socket.receive()
+        if found["type"] == "websocket.disconnect":
+            raise WebSocketDisconnect(found.get("code", 1005))
+        return found
+
+    async def _read(self) -> None:
+        """Reads messages until there is a reason to read no more."""
+        total, opened = 0.0, time.monotonic()
+        last = opened
+        try:
+            while self.waiting.reason is None:
+                left = last + self.settings.idle_seconds - time.monotonic()
+                found = await asyncio.wait_for(self._receive(), max(0, left))
+                if found.get("text") is not None:
+                    self._told(messages.read_later(found["text"]))
+                    continue
+                total += await self._add(found.get("bytes") or b"")
+                last = time.monotonic() if found.get("bytes") else last
+                if max(total, last - opened) > self.settings.max_stream_seconds:
+                    self.waiting.end(LONG)
+        except asyncio.TimeoutError:
+            self.waiting.end(IDLE)
+        except WebSocketDisconnect as error:
+            self.waiting.end(GONE, error)
+        except ValueError as error:
+            self.waiting.end("error", Refusal(400, why(error), "audio"))
+        except Exception as error:  # whatever it is, `_hear` raises it
+            self.waiting.end("error", error)
+
+    def _told(self, message: Union[messages.Depth, messages.Finish]) -> None:
+        """Does what a message says that is no audio."""
+        if isinstance(message, messages.Finish):
+            self.waiting.end(FINISHED)
+        else:
+            self.depth = message
+
+    async def _add(self, data: bytes) -> float:
+        """Adds a frame of audio to what waits; its length, s."""
+        most = self.settings.max_frame_bytes
+        if len(data) > most:
+            raise Refusal(
+                413,
+                f"a frame must have at most {most} bytes, but has {len(data)}",
+            )
+        seconds = self.intake.seconds(data)
+        if data:
+            await self.waiting.put(Block(data, seconds, time.monotonic()))
+        return seconds
+
+    async def _hear(self, stream: Stream) -> str:
+        """Hears what waits, chunk by chunk, and sends what was said."""
+        told = 0.0
+        while True:
+            blocks = await self.waiting.take(stream.seconds)
+            if not blocks:
+                break
+            self._set_depth(stream)
+            update, ran = await self._in_thread(self._feed, stream, blocks)
+            self.streams.counted.took(sum(block.seconds for block in blocks))
+            is_due = stream.record.audio_seconds - told >= stream.seconds
+            if ran or update.words or is_due:
+                told = stream.record.audio_seconds
+                await self._send(messages.words(update, stream.record))
+        update, _ = await self._in_thread(self._finish, stream)
+        if update.words:
+            await self._send(messages.words(update, stream.record))
+        reason = self.waiting.reason or GONE
+        await self._send(messages.done(self.words, stream.record, reason))
+        return reason
+
+    async def _in_thread(
+        self, work: Any, *args: Any
+    ) -> tuple[StreamUpdate, int]:
+        """Runs it, and counts the chunks that it ran."""
+        stream: Stream = args[0]
+        before = stream.record.chunks_at.total()
+        try:
+            update = await self.streams.run(work, *args)
+        except ValueError as error:
+            raise Refusal(400, why(error), "audio") from None
+        self.words += update.words
+        ran = stream.record.chunks_at.total() - before
+        if ran:
+            self.streams.counted.ran(update.n_layers, update.lag)
+        return update, ran
+
+    def _feed(self, stream: Stream, blocks: list[Block]) -> StreamUpdate:
+        """Feeds blocks; of all of them together, the words."""
+        words: list[StreamedWord] = []
+        for block in blocks:
+            samples = self.intake.samples(block.data)
+            update = stream.feed(samples, arrived=block.arrived)
+            words += update.words
+        return _with(update, words)
+
+    def _finish(self, stream: Stream) -> StreamUpdate:
+        """The last words."""
+        update = stream.feed(self.intake.samples(b"", is_last=True))
+        last = stream.finish()
+        return _with(last, [*update.words, *last.words])
+
+    def _set_depth(self, stream: Stream) -> None:
+        """Sets the depth that the client wants now.
+
+        Raises
+        ------
+        Refusal
+            400, if it is none of the model.
+        """
+        wanted, self.depth = self.depth, None
+        if wanted is None:
+            return
+        if wanted.n_layers is None:
+            if stream.governing is None:
+                stream.govern(self.governor)
+            return
+        stream.govern(None)
+        try:
+            stream.set_depth(wanted.n_layers)
+        except ValueError as error:
+            raise Refusal(400, why(error), "n_layers") from None
+
+    async def _send(self, message: dict[str, Any]) -> None:
+        """Sends a message; who does not take it is gone."""
+        try:
+            await asyncio.wait_for(self.socket.send_json(message), SEND_SECONDS)
+        except asyncio.TimeoutError:
+            raise WebSocketDisconnect(
+                1006, "the client does not read"
+            ) from None
+
+
+def _with(update: StreamUpdate, words: list[StreamedWord]) -> StreamUpdate:
+    """An update with all words of several."""
+    return StreamUpdate(
+        tuple(words),
+        update.partial,
+        update.n_layers,
+        update.lag,
+        update.partial_words,
+    )

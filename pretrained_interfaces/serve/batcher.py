@@ -97,6 +97,11 @@ class Batcher:
         await asyncio.gather(*self._workers)
         self._threads.shutdown()
 
+    @property
+    def n_running(self) -> int:
+        """Batches that the model computes now."""
+        return len(self._ends)
+
     def load(self) -> Load:
         """What waits and runs now."""
         free = [job for job in self.waiting if job.n_layers is None]
@@ -181,7 +186,7 @@ class Batcher:
         """
         batch, lengths = [first], [first.seconds]
         time_there_is = PLANNED * max(slack, self.controller.target / 2)
-        n_idle = self.controller.n_workers - len(self._ends)
+        n_idle = self.controller.n_workers - self.n_running
         n_most = -(-len(self.waiting) // max(1, n_idle))
         others = [job for job in self.waiting[1:] if job.kind == first.kind]
         others.sort(key=lambda job: abs(job.seconds - first.seconds))

@@ -7,9 +7,10 @@ from typing import Any, BinaryIO
 import torch
 
 from dld_brain.audio.windows import Window
+from dld_brain.encoder.deepen import Step
 from pretrained_interfaces.asr import DynamicEncoderASR
-from pretrained_interfaces.depths.depth import Fixed
-from pretrained_interfaces.serve.job import Job
+from pretrained_interfaces.depths.depth import Fixed, Plan
+from pretrained_interfaces.serve.job import Abandoned, Job
 from pretrained_interfaces.transcription import Transcription, transcription
 from pretrained_interfaces.windowed import Stretch, run_windows
 
@@ -48,6 +49,11 @@ def transcribe_jobs(
 
     The files are laid end to end, and the windows moved with them: what is
     encoded, and with it each transcript, is that of the file alone.
+
+    Raises
+    ------
+    Abandoned
+        Between two batches of windows, if nobody waits any more.
     """
     joined = torch.cat([job.waveform for job in jobs])
     plan = Fixed(n_layers).plan(asr, sum(job.seconds for job in jobs))
@@ -59,11 +65,23 @@ def transcribe_jobs(
         for job, start in zip(jobs, starts)
         for w in job.windows
     ]
-    stretches = run_windows(asr, plan, joined, windows)
+    stretches = run_windows(asr, _while_wanted(plan, jobs), joined, windows)
     return [
         _transcription(asr, job, _own(stretches, job, start))
         for job, start in zip(jobs, starts)
     ]
+
+
+def _while_wanted(plan: Plan, jobs: Sequence[Job]) -> Plan:
+    """A plan that ends where all of its jobs are abandoned."""
+
+    def step(feats: torch.Tensor, lengths: torch.Tensor) -> Step:
+        """Encodes a batch of windows."""
+        if all(job.is_abandoned for job in jobs):
+            raise Abandoned
+        return plan(feats, lengths)
+
+    return step
 
 
 def _own(

@@ -158,6 +158,7 @@ class Server:
             waiting = self.batcher.waiting
             self.metrics.queue.set(len(waiting))
             self.metrics.queue_audio.set(sum(job.seconds for job in waiting))
+            self.metrics.running.set(self.batcher.n_running)
             self.metrics.depth.set(self.batcher.controller.current)
 
     async def stop(self) -> None:

@@ -71,11 +71,11 @@ class Batcher:
         Raises
         ------
         Busy
-            If it would come too late even at the floor, or the server stops.
+            If it would come too late at any depth, or the server stops.
         """
         if self.is_closing:
             raise Busy("the server is stopping", RETRY_WHEN_CLOSING)
-        own = self._cost(job, self.controller.floor)
+        own = self._cost(job, self.controller.fastest([job.seconds]))
         retry_after = self.controller.refusal(self.load(), own)
         if retry_after is not None:
             raise Busy("the server is busy", retry_after)

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from math import ceil, inf
 from typing import Optional
 
+from pretrained_interfaces.serve.costs import Cost, LearnedCosts
+
 #: What a batch is planned to take of the time that it has: the rest is for
 #: what is not planned, such as a batch that took longer.
 PLANNED = 0.9
@@ -16,13 +18,6 @@ PLANNED = 0.9
 DEEPER = 0.85
 #: Depths whose costs differ by less cost the same: then the deeper one runs.
 SAME = 1.05
-#: Least weight of a new batch in the mean of measured / planned cost.
-NEWEST = 0.1
-#: What that mean stays between: one stalled batch says little.
-SCALES = (0.1, 10.0)
-
-#: (n_layers, seconds of audio) -> seconds of computation of one request.
-Cost = Callable[[int, float], float]
 
 
 @dataclass(frozen=True)
@@ -106,9 +101,7 @@ class DepthController:
         self.target, self.n_workers, self.hold = target, n_workers, hold
         #: Depth of the last batch whose depth was chosen.
         self.current = self.depths[-1]
-        self._cost = cost
-        #: By depth (0: all) and size of batches: a mean, and of how many.
-        self._scales: dict[tuple[int, int], tuple[float, int]] = {}
+        self._costs = LearnedCosts(cost)
         self._deeper_at = -inf
 
     @property
@@ -118,7 +111,7 @@ class DepthController:
 
     def cost(self, n_layers: int, batch: Sequence[float]) -> float:
         """What a batch of audio of these lengths takes, s."""
-        return self._scale(n_layers, len(batch)) * self._sum(n_layers, batch)
+        return self._costs.cost(n_layers, batch)
 
     def fastest(self, batch: Sequence[float]) -> int:
         """The deepest of the depths at which a batch takes the least."""
@@ -219,45 +212,5 @@ class DepthController:
     def observe(
         self, n_layers: int, batch: Sequence[float], seconds: float
     ) -> None:
-        """Learns from what a batch took: costs are scaled by it.
-
-        Each depth, and batches of each size (1, 2 to 3, 4 to 7, ...), have a
-        scale of their own: a batch of many costs less than as many alone, and
-        speech costs depths other than noise, which they were calibrated on.
-        """
-        planned = self._sum(n_layers, batch)
-        if not batch or planned <= 0:
-            return
-        low, high = SCALES
-        found = min(high, max(low, seconds / planned))
-        size = len(batch).bit_length()
-        for depth in (n_layers, 0):
-            old = self._scale(depth, len(batch))
-            n_seen = self._scales.get((depth, size), (old, 0))[1]
-            weight = max(NEWEST, 1 / (n_seen + 2))
-            new = old + weight * (found - old)
-            self._scales[depth, size] = (new, n_seen + 1)
-
-    def _sum(self, n_layers: int, batch: Sequence[float]) -> float:
-        """What as many requests take by the calibration, s."""
-        return sum(self._cost(n_layers, seconds) for seconds in batch)
-
-    def _scale(self, depth: int, size: int) -> float:
-        """Of a depth (0: all) at batches of a size.
-
-        Of a size that it has not run yet, that of the next smaller one that it
-        has, and what batches so much larger save at any depth.
-        """
-        known = self._nearest(depth, size.bit_length())
-        if depth == 0:
-            return self._scales[0, known][0] if known else 1.0
-        overall = self._scale(0, size)
-        if not known:
-            return overall
-        there = self._scale(0, 2 ** (known - 1))
-        return self._scales[depth, known][0] * overall / there
-
-    def _nearest(self, depth: int, size: int) -> int:
-        """The size class up to one that a depth has run; 0 for none."""
-        sizes = [s for n, s in self._scales if n == depth and s <= size]
-        return max(sizes, default=0)
+        """Learns from what a batch took."""
+        self._costs.observe(n_layers, batch, seconds)

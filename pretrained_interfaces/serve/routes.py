@@ -117,7 +117,7 @@ def router(server: Server) -> APIRouter:
     @routes.get("/v1/load", tags=["state"], responses=errors(503))
     async def load() -> schemas.LoadNow:
         """What the server does now."""
-        return schemas.LoadNow(**server.now())
+        return schemas.LoadNow(**await server.now())
 
     @routes.get("/health", tags=["state"])
     async def health() -> schemas.Status:

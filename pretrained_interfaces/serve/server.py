@@ -101,6 +101,8 @@ class Server:
                 settings.source, device=settings.device
             )
         asr = self._asr
+        if settings.int8:
+            asr.quantize()
         controller = DepthController(
             asr.depths,
             asr.costs().cost,
@@ -139,7 +141,7 @@ class Server:
         self.metrics.answered(answer)
         return answer
 
-    def now(self) -> dict[str, Any]:
+    async def now(self) -> dict[str, Any]:
         """What the server does now; see `schemas.LoadNow`."""
         self.check_ready()
         controller, waiting = self.batcher.controller, self.batcher.waiting

@@ -1,94 +1,49 @@
 """Do answers stay in time under load, and what does that cost in words?
 
 > pip install -e '.[serve]'
-> python benchmarks/serve_load.py --source DIR --csv test.csv --data_root DIR
+> python benchmarks/serve_load.py --csv test.csv --data_root DIR --int8
 
 Starts a server on this machine's loopback address, measures how many requests
-a second full depth can do, and sends it requests at random (Poisson) at some
-shares of that: at fixed depths and at the controller's, one after another at
-each share. Latency counts from when a request was due, so that a server which
-falls behind cannot hide it. Bounded: `--seconds` and `--most` requests a
-row. Prints a table, writes JSON.
+a second full depth can do, one after another, and sends it requests at random
+(Poisson) at some shares of that: at fixed depths and at the controller's, in
+turn at each share. Latency counts from when a request was due, so that a server
+which falls behind cannot hide it. Bounded: `--seconds` and `--most` requests a
+row. The clients' work is this machine's, too. Prints a table, writes JSON; what
+was measured of a run that was stopped is kept beside it, and not done again.
+
+> python benchmarks/serve_load.py --csv test.csv --soak 600
+
+sends a mix of good, broken, huge and cancelled requests instead, and looks at
+the server's memory.
 """
 
 import argparse
-import http.client
-import io
 import json
 import random
 import statistics
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Optional
-from urllib.parse import urlsplit
+from typing import Any, Optional
 
 import jiwer
-import soundfile
 from load import watched
+from serve_client import N_CLIENTS, Outcome, Utterance, ask, get, read, serving
+from serve_soak import soak
 from timing import write_result
 
-from dld_brain.audio.csv_files import read_rows
-from dld_brain.audio.reader import read_audio
 from dld_brain.evaluation.tables import markdown_table
+from dld_brain.files.whole import write_text
 from dld_brain.tasks.spoken import spoken
 
 SHARES = (0.5, 0.8, 1.0, 1.5, 3.0)
-#: Requests that are under way at once; more are late before they are sent.
-N_CLIENTS = 256
 #: Requests, one after another, that full depth's capacity is measured with.
 N_ALONE = 12
-BOUNDARY = "serve-load"
-
-
-class Utterance(NamedTuple):
-    """The bytes of a file, and what is said."""
-
-    content: bytes
-    text: str
-
-
-@dataclass
-class Outcome:
-    """What came of a request; latency in s from when it was due."""
-
-    utterance: Utterance
-    status: int
-    latency: float
-    answer: dict[str, Any]
-
-
-def form(content: bytes, n_layers: Optional[int]) -> bytes:
-    """A request's body."""
-    head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="'
-    named = "" if n_layers is None else f'{head}n_layers"\r\n\r\n{n_layers}\r\n'
-    start = f'{named}{head}file"; filename="a"\r\n\r\n'
-    return start.encode() + content + f"\r\n--{BOUNDARY}--\r\n".encode()
-
-
-def ask(
-    url: str, utterance: Utterance, n_layers: Optional[int], due: float
-) -> Outcome:
-    """Sends a request and waits for its answer."""
-    where = urlsplit(url)
-    connection = http.client.HTTPConnection(
-        where.hostname, where.port, timeout=120
-    )
-    kind = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
-    body = form(utterance.content, n_layers)
-    try:
-        connection.request("POST", "/v1/audio/transcriptions", body, kind)
-        response = connection.getresponse()
-        answer = json.loads(response.read())
-    finally:
-        connection.close()
-    latency = time.perf_counter() - due
-    return Outcome(utterance, response.status, latency, answer)
+#: Options that rows of one table have in common.
+COMMON = ("source", "int8", "csv", "utterances", "target_p95", "workers")
+COMMON += ("threads", "seconds", "most")
 
 
 def arrivals(rate: float, seconds: float, most: int, seed: int) -> list[float]:
@@ -132,9 +87,12 @@ def row_of(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "refused": refused,
         "failed": len(outcomes) - len(good) - refused,
     }
+    times = sorted(1000 * o.latency for o in good) or [None]
+    row["ms"] = {"min": times[0], "median": None, "max": times[-1]}
     if len(good) < 2:
         return row
     cuts = statistics.quantiles([o.latency for o in good], n=100)
+    row["ms"]["median"] = 1000 * cuts[49]
     row |= {"p50": cuts[49], "p95": cuts[94], "p99": cuts[98]}
     row["mean_depth"] = statistics.mean(o.answer["n_layers"] for o in good)
     row["wer"] = 100 * jiwer.wer(
@@ -142,38 +100,6 @@ def row_of(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         [spoken(o.answer["text"]) for o in good],
     )
     return row
-
-
-@contextmanager
-def serving(options: argparse.Namespace) -> Iterator[str]:
-    """A server on loopback; its address."""
-    command = [sys.executable, "-m", "pretrained_interfaces", "serve"]
-    for name in ("source", "target_p95", "workers", "threads"):
-        value = getattr(options, name)
-        command += [] if value is None else [f"--{name}", str(value)]
-    command += ["--port", "0", "--max_requests", str(2 * N_CLIENTS)]
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
-    try:
-        url = process.stdout.readline().strip()
-        while get(url, "/ready")[0] != 200:
-            if process.poll() is not None:
-                raise RuntimeError("the server ended before it was ready")
-            time.sleep(0.2)
-        yield url
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def get(url: str, path: str) -> tuple[int, dict[str, Any]]:
-    """The status and JSON of a path."""
-    where = urlsplit(url)
-    connection = http.client.HTTPConnection(where.hostname, where.port)
-    connection.request("GET", path)
-    response = connection.getresponse()
-    return response.status, json.loads(response.read())
 
 
 def capacity(
@@ -188,34 +114,65 @@ def capacity(
     )
 
 
-def read(path: str, data_root: str, n_most: int) -> list[Utterance]:
-    """Utterances of a CSV file: evenly spread ones where they are too many."""
-    rows = list(read_rows(Path(path), data_root, "wrd").items.values())
-    step = max(len(rows) / n_most, 1.0)
-    found = []
-    for row in (rows[int(i * step)] for i in range(int(len(rows) / step))):
-        samples, rate = read_audio(row["wav"])
-        file = io.BytesIO()
-        part = samples[row["start"] : row["stop"], 0].numpy()
-        soundfile.write(file, part, rate, format="FLAC")
-        found.append(Utterance(file.getvalue(), row["wrd"]))
-    return found
+class Rows:
+    """The rows of a table, kept beside it until it is whole.
+
+    Arguments
+    ---------
+    common : dict
+        What all of them have in common; rows of others are not taken up.
+    """
+
+    def __init__(self, output: str, common: dict[str, Any]) -> None:
+        self.path = Path(f"{output}.part")
+        self.kept: dict[str, Any] = {"common": common, "rows": []}
+        if self.path.is_file():
+            found = json.loads(self.path.read_text())
+            if found["common"] == common:
+                self.kept = found
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """Those that there are."""
+        return self.kept["rows"]
+
+    def keep(self, **more: Any) -> None:
+        """Writes them."""
+        self.kept |= more
+        write_text(self.path, json.dumps(self.kept))
+
+    def has(self, task: str, share: str) -> bool:
+        """Whether a row was measured."""
+        return any((r["task"], r["input"]) == (task, share) for r in self.rows)
 
 
-def rows_of(
-    url: str, options: argparse.Namespace, speech: Sequence[Utterance]
-) -> list[dict[str, Any]]:
-    """Measures every share at every depth."""
+def depths_of(url: str, wanted: Sequence[int]) -> list[int]:
+    """Fixed depths, the deepest first: all, half and two, or those asked for."""
     depths = get(url, "/v1/models")[1]["data"][0]["depths"]
     full = max(depths)
     half = min(depths, key=lambda n: abs(n - full / 2))
-    fixed = options.n_layers or sorted({full, half, min(depths)})
-    rate = capacity(url, speech, full, options.workers)
-    print(f"full depth ({full}): {rate:.2f} requests a second")
-    rows = []
+    two = min(depths, key=lambda n: abs(n - 2))
+    return sorted({full, *(wanted or (half, two))}, reverse=True)
+
+
+def measure(
+    url: str,
+    options: argparse.Namespace,
+    speech: Sequence[Utterance],
+    kept: Rows,
+) -> None:
+    """Measures every share at every depth that is not there yet."""
+    fixed = depths_of(url, options.n_layers)
+    if "rate" not in kept.kept:
+        kept.keep(rate=capacity(url, speech, fixed[0], options.workers))
+    rate = kept.kept["rate"]
+    print(f"full depth ({fixed[0]}): {rate:.2f} requests a second", flush=True)
     for share in options.shares:
         dues = arrivals(share * rate, options.seconds, options.most, seed=0)
-        for n in [*sorted(fixed, reverse=True), None]:
+        for n in [*fixed, None]:
+            task = "controller" if n is None else f"n = {n}"
+            if kept.has(task, f"{share:g}"):
+                continue
 
             def send(
                 utterance: Utterance, due: float, n_layers: Optional[int] = n
@@ -223,11 +180,11 @@ def rows_of(
                 """Asks at a depth."""
                 return ask(url, utterance, n_layers, due)
 
-            depth = "controller" if n is None else str(n)
-            row = {"load": share, "depth": depth, "requests_a_second": rate}
-            rows.append(row | row_of(drive(send, speech, dues)))
-            print(json.dumps(rows[-1]), flush=True)
-    return rows
+            row = {"task": task, "input": f"{share:g}", "full_rate": rate}
+            row |= {"target_p95": options.target_p95, "data": options.data}
+            kept.rows.append(row | row_of(drive(send, speech, dues)))
+            kept.keep()
+            print(json.dumps(kept.rows[-1]), flush=True)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -236,30 +193,40 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--source", help="folder `pretrained`")
     found.add_argument("--csv", required=True, help="wav and wrd of a test set")
     found.add_argument("--data_root", default="")
+    found.add_argument("--data", default="", help="what the set is called")
     found.add_argument("--utterances", type=int, default=100)
     found.add_argument("--target_p95", type=float, default=0.5)
     found.add_argument("--workers", type=int, default=1)
     found.add_argument("--threads", type=int)
+    found.add_argument("--int8", action="store_true", help="as of `serve`")
     found.add_argument("--n_layers", type=int, nargs="*", help="fixed depths")
     found.add_argument("--shares", type=float, nargs="*", default=SHARES)
-    found.add_argument("--seconds", type=float, default=60.0)
-    found.add_argument("--most", type=int, default=2000)
-    found.add_argument("--output", default="serve_load.json")
+    found.add_argument("--seconds", type=float, default=60.0, help="of a row")
+    found.add_argument("--most", type=int, default=2000, help="of a row")
+    found.add_argument("--soak", type=float, metavar="SECONDS")
+    found.add_argument("--output")
     return found
 
 
 def main() -> int:
     """Runs the benchmark; gives the exit status."""
     options = parser().parse_args()
+    options.data = options.data or Path(options.csv).stem
     speech = read(options.csv, options.data_root, options.utterances)
-    with watched() as load, serving(options) as url:
-        rows = rows_of(url, options, speech)
-    columns = ("load", "depth", "p50", "p95", "p99", "mean_depth", "wer")
-    columns += ("refused", "failed")
-    cells = [[_cell(row.get(name)) for name in columns] for row in rows]
+    if options.soak is not None:
+        return soak(options, speech)
+    output = options.output or "serve_load.json"
+    kept = Rows(output, {name: getattr(options, name) for name in COMMON})
+    with watched() as load, serving(options) as server:
+        measure(server.url, options, speech, kept)
+    columns = ("input", "task", "p50", "p95", "p99", "mean_depth", "wer")
+    columns += ("requests", "refused", "failed")
+    cells = [[_cell(row.get(name)) for name in columns] for row in kept.rows]
     print(markdown_table(columns, cells))
     question = "Do answers stay in time under load?"
-    return write_result(options.output, question, rows, load)
+    status = write_result(output, question, kept.rows, load)
+    kept.path.unlink()
+    return status
 
 
 def _cell(value: Any) -> str:

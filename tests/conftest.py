@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
+from processes import calibrated_folder, start  # noqa: F401
 from serving import client, client_of, extra, served, served_folder  # noqa: F401
 
 from pretrained_interfaces import DynamicEncoderASR

@@ -3,13 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any, Optional
+from typing import Optional
 
-from fastapi import Depends, FastAPI
-from fastapi.security import HTTPBearer
+from fastapi import FastAPI
 
 from dld_brain import __version__
 from pretrained_interfaces.asr import DynamicEncoderASR
+from pretrained_interfaces.serve.description import describe
 from pretrained_interfaces.serve.errors import add_handlers
 from pretrained_interfaces.serve.guard import Guard
 from pretrained_interfaces.serve.live.route import stream_router
@@ -65,24 +65,10 @@ def create_app(
         redoc_url=None,
     )
     app.state.server = server
-    token = HTTPBearer(auto_error=False, description="The server's token")
-    security = [Depends(token)] if settings.token else []
-    app.include_router(router(server), dependencies=security)
+    app.include_router(router(server))
     app.include_router(stream_router(server))
     app.include_router(page_router())
     app.add_middleware(Guard, settings=settings, count=server.metrics.asked)
     add_handlers(app)
-    make = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        """The description, without the framework's own form of errors."""
-        found = make()
-        for path in found["paths"].values():
-            for operation in path.values():
-                operation["responses"].pop("422", None)
-        for name in ("HTTPValidationError", "ValidationError"):
-            found["components"]["schemas"].pop(name, None)
-        return found
-
-    app.openapi = openapi
+    describe(app, has_token=settings.token is not None)
     return app

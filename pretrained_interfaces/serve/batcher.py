@@ -71,11 +71,11 @@ class Batcher:
         Raises
         ------
         Busy
-            If it would come too late even at the floor, or the server stops.
+            If it would come too late at any depth, or the server stops.
         """
         if self.is_closing:
             raise Busy("the server is stopping", RETRY_WHEN_CLOSING)
-        own = self._cost(job, self.controller.floor)
+        own = self._cost(job, self.controller.fastest([job.seconds]))
         retry_after = self.controller.refusal(self.load(), own)
         if retry_after is not None:
             raise Busy("the server is busy", retry_after)
@@ -96,6 +96,11 @@ class Batcher:
         self._arrival.set()
         await asyncio.gather(*self._workers)
         self._threads.shutdown()
+
+    @property
+    def n_running(self) -> int:
+        """Batches that the model computes now."""
+        return len(self._ends)
 
     def load(self) -> Load:
         """What waits and runs now."""
@@ -181,7 +186,7 @@ class Batcher:
         """
         batch, lengths = [first], [first.seconds]
         time_there_is = PLANNED * max(slack, self.controller.target / 2)
-        n_idle = self.controller.n_workers - len(self._ends)
+        n_idle = self.controller.n_workers - self.n_running
         n_most = -(-len(self.waiting) // max(1, n_idle))
         others = [job for job in self.waiting[1:] if job.kind == first.kind]
         others.sort(key=lambda job: abs(job.seconds - first.seconds))

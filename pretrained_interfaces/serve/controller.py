@@ -9,18 +9,15 @@ from dataclasses import dataclass
 from math import ceil, inf
 from typing import Optional
 
+from pretrained_interfaces.serve.costs import Cost, LearnedCosts
+
 #: What a batch is planned to take of the time that it has: the rest is for
 #: what is not planned, such as a batch that took longer.
 PLANNED = 0.9
 #: A deeper depth than the last must fit into this share of that time.
 DEEPER = 0.85
-#: Weight of the newest batch in the mean of measured / planned cost.
-NEWEST = 0.1
-#: What that mean stays between: one stalled batch says little.
-SCALES = (0.1, 10.0)
-
-#: (n_layers, seconds of audio) -> seconds of computation of one request.
-Cost = Callable[[int, float], float]
+#: Depths whose costs differ by less cost the same: then the deeper one runs.
+SAME = 1.05
 
 
 @dataclass(frozen=True)
@@ -51,7 +48,9 @@ class DepthController:
     A depth fits if the batch, and what waits behind it at the same depth, end
     in time. It gets shallower at once. It gets deeper one depth at a time,
     where the next fits with room to spare, and not more often than each
-    `hold`: load that goes up and down does not make the depth flap.
+    `hold`: load that goes up and down does not make the depth flap. Where no
+    depth fits, it is the fastest, which need not be the shallowest: a Whisper
+    that hears worse may say more, and its decoder take longer.
 
     Arguments
     ---------
@@ -102,8 +101,7 @@ class DepthController:
         self.target, self.n_workers, self.hold = target, n_workers, hold
         #: Depth of the last batch whose depth was chosen.
         self.current = self.depths[-1]
-        self._cost = cost
-        self._scales: dict[int, float] = {}
+        self._costs = LearnedCosts(cost)
         self._deeper_at = -inf
 
     @property
@@ -113,7 +111,12 @@ class DepthController:
 
     def cost(self, n_layers: int, batch: Sequence[float]) -> float:
         """What a batch of audio of these lengths takes, s."""
-        return self._scale(len(batch)) * self._sum(n_layers, batch)
+        return self._costs.cost(n_layers, batch)
+
+    def fastest(self, batch: Sequence[float]) -> int:
+        """The deepest of the depths at which a batch takes the least."""
+        costs = {n: self.cost(n, batch) for n in self.depths}
+        return max(n for n in costs if costs[n] <= SAME * min(costs.values()))
 
     def choose(
         self, now: float, load: Load, batch: Sequence[float], slack: float
@@ -133,17 +136,27 @@ class DepthController:
         """
         spare = self._share_of_time(load, batch, slack)
         fitting = [n for n in self.depths if spare(n) <= PLANNED]
-        wanted = max(fitting, default=self.floor)
+        wanted = max(fitting) if fitting else self.fastest(batch)
         if wanted > self.current:
-            wanted = self._deeper(now, spare)
+            wanted = self._deeper(now, spare, batch)
         self.current = wanted
         return wanted
 
-    def _deeper(self, now: float, spare: Callable[[int], float]) -> int:
-        """The next deeper depth, if it may be and fits with room to spare."""
+    def _deeper(
+        self,
+        now: float,
+        spare: Callable[[int], float],
+        batch: Sequence[float],
+    ) -> int:
+        """The next deeper depth, if it may be.
+
+        It must fit with room to spare, or cost no more than the last.
+        """
         following = next(n for n in self.depths if n > self.current)
+        costs = [self.cost(n, batch) for n in (self.current, following)]
+        is_dearer = costs[1] > SAME * costs[0]
         is_early = now - self._deeper_at < self.hold
-        if is_early or spare(following) > PLANNED * DEEPER:
+        if is_early or is_dearer and spare(following) > PLANNED * DEEPER:
             return self.current
         self._deeper_at = now
         return following
@@ -171,14 +184,14 @@ class DepthController:
         return busy / self.n_workers
 
     def refusal(self, load: Load, own_seconds: float) -> Optional[int]:
-        """Whether a request comes too late even at the floor.
+        """Whether a request comes too late even at the fastest depth.
 
         Arguments
         ---------
         load : Load
             Without the request.
         own_seconds : float
-            What the request takes itself at the floor, s. One that takes
+            What the request takes itself at that depth, s. One that takes
             longer than the target is refused where it would wait for
             longer than that.
 
@@ -188,7 +201,9 @@ class DepthController:
             Whole seconds after which it can be tried again; None if it is
             taken.
         """
-        wait = self.backlog(self.floor, load)
+        mean = load.audio_seconds / max(load.n_requests, 1)
+        depth = self.fastest([mean] * max(load.n_requests, 1))
+        wait = self.backlog(depth, load)
         own = own_seconds if own_seconds <= self.target else 0.0
         if wait + own <= self.target:
             return None
@@ -197,24 +212,5 @@ class DepthController:
     def observe(
         self, n_layers: int, batch: Sequence[float], seconds: float
     ) -> None:
-        """Learns from what a batch took: costs are scaled by it.
-
-        Batches of each size (1, 2 to 3, 4 to 7, ...) have a scale of their
-        own: a batch of many costs less than as many alone.
-        """
-        planned = self._sum(n_layers, batch)
-        if not batch or planned <= 0:
-            return
-        low, high = SCALES
-        found = min(high, max(low, seconds / planned))
-        old = self._scale(len(batch))
-        self._scales[len(batch).bit_length()] = old + NEWEST * (found - old)
-
-    def _sum(self, n_layers: int, batch: Sequence[float]) -> float:
-        """What as many requests take by the calibration, s."""
-        return sum(self._cost(n_layers, seconds) for seconds in batch)
-
-    def _scale(self, size: int) -> float:
-        """Of batches of a size, or of the nearest smaller size known."""
-        known = [s for s in self._scales if s <= size.bit_length()]
-        return self._scales[max(known)] if known else 1.0
+        """Learns from what a batch took."""
+        self._costs.observe(n_layers, batch, seconds)

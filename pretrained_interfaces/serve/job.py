@@ -26,6 +26,10 @@ class Busy(Exception):
         self.retry_after = retry_after
 
 
+class Abandoned(Exception):
+    """Nobody waits any more for what runs."""
+
+
 @dataclass
 class Answer:
     """What a request got.
@@ -83,3 +87,8 @@ class Job:
     def kind(self) -> tuple[Optional[int], Optional[float]]:
         """What jobs of one batch have in common."""
         return self.n_layers, self.max_latency
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether whoever asked has left."""
+        return self.answer is not None and self.answer.cancelled()

@@ -55,6 +55,9 @@ class Metrics:
         self.queue_audio = Gauge(
             "dld_queue_audio_seconds", "Audio that waits", **of
         )
+        self.running = Gauge(
+            "dld_batches_running", "Batches that the model computes", **of
+        )
         self.depth = Gauge(
             "dld_depth", "Depth of the last batch whose depth was chosen", **of
         )

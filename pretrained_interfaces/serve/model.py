@@ -8,9 +8,10 @@ import torch
 
 from dld_brain.audio.window_limits import BATCH
 from dld_brain.audio.windows import Window
+from dld_brain.encoder.deepen import Step
 from pretrained_interfaces.asr import DynamicEncoderASR
-from pretrained_interfaces.depths.depth import Fixed
-from pretrained_interfaces.serve.job import Job
+from pretrained_interfaces.depths.depth import Fixed, Plan
+from pretrained_interfaces.serve.job import Abandoned, Job
 from pretrained_interfaces.transcription import Transcription, transcription
 from pretrained_interfaces.windowed import Stretch, run_windows
 
@@ -57,6 +58,11 @@ def transcribe_jobs(
     ---------
     batch_seconds : float
         Windows that are run together, padding included, s.
+
+    Raises
+    ------
+    Abandoned
+        Between two batches of windows, if nobody waits any more.
     """
     joined = torch.cat([job.waveform for job in jobs])
     plan = Fixed(n_layers).plan(asr, sum(job.seconds for job in jobs))
@@ -69,12 +75,28 @@ def transcribe_jobs(
         for w in job.windows
     ]
     stretches = run_windows(
-        asr, plan, joined, windows, batch_seconds=batch_seconds
+        asr,
+        _while_wanted(plan, jobs),
+        joined,
+        windows,
+        batch_seconds=batch_seconds,
     )
     return [
         _transcription(asr, job, _own(stretches, job, start))
         for job, start in zip(jobs, starts)
     ]
+
+
+def _while_wanted(plan: Plan, jobs: Sequence[Job]) -> Plan:
+    """A plan that ends where all of its jobs are abandoned."""
+
+    def step(feats: torch.Tensor, lengths: torch.Tensor) -> Step:
+        """Encodes a batch of windows."""
+        if all(job.is_abandoned for job in jobs):
+            raise Abandoned
+        return plan(feats, lengths)
+
+    return step
 
 
 def _own(

@@ -8,7 +8,14 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 
 from dld_brain.files.console import escaped, reason
 from pretrained_interfaces.serve import schemas
-from pretrained_interfaces.serve.answers import TIMED, check_format, respond
+from pretrained_interfaces.serve.answers import (
+    FORMATS,
+    GRANULARITIES,
+    TIMED,
+    check_format,
+    respond,
+)
+from pretrained_interfaces.serve.description import OF_TRANSCRIPTIONS, errors
 from pretrained_interfaces.serve.errors import Refusal
 from pretrained_interfaces.serve.job import Answer
 from pretrained_interfaces.serve.server import Server
@@ -16,30 +23,6 @@ from pretrained_interfaces.serve.upload import Upload
 
 #: What clients of OpenAI ask for where they are not told otherwise.
 USUAL_MODEL = "whisper-1"
-_TEXT = {"schema": {"type": "string"}}
-OF_TRANSCRIPTIONS: dict[Any, dict[str, Any]] = {
-    200: {
-        "model": schemas.VerboseTranscript | schemas.Transcript,
-        "description": "The transcript. `X-DLD-N-Layers`, "
-        "`X-DLD-Queue-Seconds` and `X-DLD-Compute-Seconds` say what it took.",
-        "content": {
-            "text/plain": _TEXT,
-            "text/vtt": _TEXT,
-            "application/x-subrip": _TEXT,
-        },
-    },
-    **{
-        status: {"model": schemas.ErrorBody, "description": text}
-        for status, text in (
-            (400, "A field or the audio is not what it must be"),
-            (401, "The token is missing or wrong"),
-            (404, "There is no such model"),
-            (408, "The request took too long to arrive"),
-            (413, "The request has too many bytes"),
-            (503, "Too busy even at the floor depth: see `Retry-After`"),
-        )
-    },
-}
 
 
 def router(server: Server) -> APIRouter:
@@ -61,13 +44,16 @@ def router(server: Server) -> APIRouter:
             str, Form(description=f"Its id, or {USUAL_MODEL}")
         ] = USUAL_MODEL,
         response_format: Annotated[
-            str, Form(description="json, text, srt, verbose_json or vtt")
+            str, Form(json_schema_extra={"enum": [*FORMATS]})
         ] = "json",
         granularities: Annotated[
             Optional[list[str]],
             Form(
                 alias="timestamp_granularities[]",
-                description="segment, word: with verbose_json",
+                description="With verbose_json",
+                json_schema_extra={
+                    "items": {"type": "string", "enum": [*GRANULARITIES]}
+                },
             ),
         ] = None,
         language: Annotated[
@@ -82,7 +68,11 @@ def router(server: Server) -> APIRouter:
         ] = 0.0,
         n_layers: Annotated[
             Optional[int],
-            Form(description="Layers that run; by the load if not given"),
+            Form(
+                description="Layers that run, up to the model's; by the load "
+                "if not given",
+                json_schema_extra={"minimum": 1},
+            ),
         ] = None,
         max_latency: Annotated[
             Optional[float],
@@ -113,7 +103,7 @@ def router(server: Server) -> APIRouter:
             return Response(status_code=499)  # as nginx has it
         return respond(answer, response_format, granularities, language)
 
-    @routes.get("/v1/models", tags=["models"])
+    @routes.get("/v1/models", tags=["models"], responses=errors(503))
     async def models() -> schemas.Models:
         """Lists the model."""
         model = schemas.Model(
@@ -124,21 +114,17 @@ def router(server: Server) -> APIRouter:
         )
         return schemas.Models(data=[model])
 
-    @routes.get("/v1/load", tags=["state"])
+    @routes.get("/v1/load", tags=["state"], responses=errors(503))
     async def load() -> schemas.LoadNow:
         """What the server does now."""
-        return schemas.LoadNow(**server.now())
+        return schemas.LoadNow(**await server.now())
 
     @routes.get("/health", tags=["state"])
     async def health() -> schemas.Status:
         """Answers while the process lives."""
         return schemas.Status(status="ok")
 
-    @routes.get(
-        "/ready",
-        tags=["state"],
-        responses={503: {"model": schemas.ErrorBody}},
-    )
+    @routes.get("/ready", tags=["state"], responses=errors(503))
     async def ready() -> schemas.Status:
         """Answers 200 once the model is loaded and warm."""
         server.check_ready()

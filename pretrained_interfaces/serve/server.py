@@ -107,6 +107,8 @@ class Server:
                 settings.source, device=settings.device, int8=settings.int8
             )
         asr = self._asr
+        if settings.int8:
+            asr.quantize()
         controller = DepthController(
             asr.depths,
             asr.costs().cost,
@@ -147,7 +149,7 @@ class Server:
         self.metrics.answered(answer)
         return answer
 
-    def now(self) -> dict[str, Any]:
+    async def now(self) -> dict[str, Any]:
         """What the server does now; see `schemas.LoadNow`."""
         self.check_ready()
         controller, waiting = self.batcher.controller, self.batcher.waiting
@@ -167,6 +169,7 @@ class Server:
             waiting = self.batcher.waiting
             self.metrics.queue.set(len(waiting))
             self.metrics.queue_audio.set(sum(job.seconds for job in waiting))
+            self.metrics.running.set(self.batcher.n_running)
             self.metrics.depth.set(self.batcher.controller.current)
 
     async def stop(self) -> None:

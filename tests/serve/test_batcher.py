@@ -12,7 +12,7 @@ import soundfile
 from pretrained_interfaces import DynamicEncoderASR
 from pretrained_interfaces.serve.batcher import Batcher
 from pretrained_interfaces.serve.controller import DepthController
-from pretrained_interfaces.serve.job import Busy, Job
+from pretrained_interfaces.serve.job import Abandoned, Busy, Job
 from pretrained_interfaces.serve.model import listen, transcribe_jobs
 
 SPEECH = sorted(Path("tests/samples/AN4/wav").rglob("*.flac"))
@@ -46,6 +46,7 @@ def batcher(model, target=100.0, n_workers=1, linger=0.0):
     controller = DepthController(
         [2, 4], lambda n, seconds: 0.01 * n * seconds, target, n_workers
     )
+    controller.observe = lambda *_: None  # of a model that takes no time
     return Batcher(model, controller, linger=linger)
 
 
@@ -168,6 +169,23 @@ def test_what_nobody_waits_for_is_not_run():
         return model.batches
 
     assert asyncio.run(run()) == [(4, [1.0]), (4, [3.0])]
+
+
+def test_what_runs_ends_once_nobody_of_its_batch_waits(golden):
+    async def run(n_gone):
+        long = np.tile(soundfile.read(SPEECH[0])[0], 60)
+        file = {"array": long, "sampling_rate": 16000}
+        jobs = [listen(golden, file, 600.0) for _ in range(2)]
+        for job in jobs:
+            job.answer = asyncio.get_running_loop().create_future()
+        for job in jobs[:n_gone]:
+            job.answer.cancel()
+        return transcribe_jobs(golden, jobs, 1)
+
+    first, second = asyncio.run(run(1))
+    assert first.text and second.text == first.text
+    with pytest.raises(Abandoned):
+        asyncio.run(run(2))
 
 
 def test_closing_answers_what_waits_and_takes_no_more():

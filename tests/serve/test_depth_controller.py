@@ -43,7 +43,9 @@ class Found:
         return quantiles(self.latencies, n=20)[-1]
 
 
-def simulate(rate, decide=None, seconds=600.0, seed=0, slowdown=1.0):
+def simulate(
+    rate, decide=None, seconds=600.0, seed=0, slowdown=1.0, costs=STEPS
+):
     """Poisson arrivals at two workers; a fixed depth if no controller."""
     rng, now, found = random.Random(seed), 0.0, Found()
     arrivals = []
@@ -71,7 +73,7 @@ def simulate(rate, decide=None, seconds=600.0, seed=0, slowdown=1.0):
                 [1.0],
                 arrived + TARGET - start,
             )
-        taken = slowdown * STEPS[depth]
+        taken = slowdown * costs[depth]
         if decide is not None:
             decide.observe(depth, [1.0], taken)
         heapq.heapreplace(free, start + taken)
@@ -89,7 +91,8 @@ def load_of(n_waiting, free, now):
 def refused(decide, queue, free, now):
     """Whether a request is turned away."""
     load = load_of(len(queue), free, now)
-    return decide.refusal(load, STEPS[2]) is not None
+    own = decide.cost(decide.fastest([1.0]), [1.0])
+    return decide.refusal(load, own) is not None
 
 
 @pytest.mark.parametrize("share", [0.95, 1.2])
@@ -132,6 +135,16 @@ def test_a_machine_slower_than_its_calibration_is_learned():
     blind = controller()
     blind.observe = lambda *_: None
     assert simulate(CAPACITY, blind, slowdown=1.5).p95 > TARGET
+
+
+def test_a_depth_that_saves_no_time_is_not_run_whatever_was_calibrated():
+    as_full = dict.fromkeys(STEPS, STEPS[12])
+    slower = {n: 0.265 if n > 6 else 0.4 for n in STEPS}
+    for costs in (as_full, slower):
+        depths = simulate(
+            1.5 * CAPACITY, controller(), seconds=200, costs=costs
+        ).depths
+        assert mean(depths[len(depths) // 2 :]) > 11
 
 
 def test_it_gets_shallower_at_once_and_deeper_step_by_step():

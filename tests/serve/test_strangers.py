@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fuzz.audio import formats, headers, places, values
-from tests.fuzz.harness import Case
+from tests.fuzz.files import broken_files
 
 SPEECH = Path("tests/samples/AN4/wav/an4test_clstk/fddd/an5-fddd-b.flac")
 PATH = "/v1/audio/transcriptions"
@@ -174,26 +173,6 @@ def test_work_is_given_up_when_its_client_leaves(extra):
 
     ended = []
     assert asyncio.run(run()) == [True]
-
-
-def broken_files(folder) -> dict[str, bytes]:
-    """By case, the files of the audio fuzzer."""
-    found = {}
-    for kind in (formats, headers, values, places):
-        for i, case in enumerate(kind(0)):
-            found |= written(case, folder / f"{kind.__name__}{i}")
-    return found
-
-
-def written(case: Case, folder: Path) -> dict[str, bytes]:
-    """The files that a case writes."""
-    folder.mkdir()
-    case.prepare(folder, random.Random(case.name))
-    return {
-        f"{case.name}, {path.name}": path.read_bytes()
-        for path in folder.iterdir()
-        if path.is_file() and path.stat().st_size < 10**6
-    }
 
 
 @pytest.mark.filterwarnings("ignore")

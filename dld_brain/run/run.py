@@ -174,6 +174,9 @@ class Run:
                 f"full depth in every step (--gates=sandwich), but "
                 f"{self.gates.name} do not"
             )
+        streaming = self.settings.losses.streaming.make(seed=0)
+        if streaming is not None:
+            streaming.check(self.gate_sampler)
         self.is_training = not (
             self.run_opts.test_only or self.settings.evaluation.export_only
         )

@@ -166,7 +166,8 @@ class DLDBrain(Loop):
     Raises
     ------
     ValueError
-        If the full depth is to teach, and the sampler does not run it.
+        If the full depth is to teach, and the sampler does not run it; or
+        chunks are to differ in depth, and it draws none.
     """
 
     def __init__(
@@ -192,6 +193,8 @@ class DLDBrain(Loop):
                 "`in_place` needs gates that run the full depth in every "
                 "step, but these do not"
             )
+        if chunk_sampler is not None:
+            chunk_sampler.check(gate_sampler)
         self.weights = weights
         self.keeping = keeping
         self.epoch_counter = epoch_counter
@@ -295,8 +298,12 @@ class DLDBrain(Loop):
     def runs(self, stage: sb.Stage) -> list[GatedRun]:
         """Runs of this batch: drawn in training, else of `valid_depths`."""
         if stage == sb.Stage.TRAIN:
-            runs = self.gate_sampler(self.optimizer_step)
-            return with_intermediate(runs, self.weights.intermediate)
+            step = self.optimizer_step
+            runs = self.gate_sampler(step)
+            runs = with_intermediate(runs, self.weights.intermediate)
+            if self.chunk_sampler is not None:
+                runs += self.chunk_sampler.mixed(step, self.gate_sampler)
+            return runs
         return self.gate_sampler.validation(
             self.optimizer_step, self.valid_depths
         )

@@ -156,9 +156,12 @@ def play(
 def changes(
     asr: DynamicEncoderASR, speech: Speech, options: argparse.Namespace
 ) -> list[dict[str, Any]]:
-    """WER by how often the depth is drawn anew, with and without refill."""
-    rows = []
-    for n in sorted(set(options.depths)):
+    """WER by how often the depth is drawn anew, with and without refill.
+
+    Beside the shallowest depth, the one in the middle, and the deepest.
+    """
+    rows, known = [], sorted(set(options.depths))
+    for n in (known[0], known[len(known) // 2], known[-1]):
         found = [play(asr, speech, options, [n], None, True, 0)]
         rows.append(averaged("fixed", f"n={n}", options, found))
     for refill in (True, False):

@@ -20,6 +20,7 @@ import yaml
 from comparison import STYLES
 from figures import ROOT, add_report, rates, read_row, row_path, write_row
 from published_tables import Spec, make_table, rows_of
+from streaming_tables import draw_lags
 
 from dld_brain.evaluation.plots import picture
 from dld_brain.files.whole import write_text
@@ -93,7 +94,11 @@ def publish(check: bool) -> list[Path]:
                 write_text(path, new)
     if not check:
         for name, spec in specs["pictures"].items():
-            draw(spec, ROOT / name)
+            if "benchmark" in spec:
+                source = ROOT / f"benchmarks/results/{spec['benchmark']}.json"
+                draw_lags(spec, source, ROOT / name)
+            else:
+                draw(spec, ROOT / name)
     return changed
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from figures import ROOT, cell, read_row, spent
+from streaming_tables import STREAMING_KINDS
 
 from dld_brain.evaluation.tables import markdown_table
 
@@ -220,6 +221,7 @@ SPEED_KINDS = {
     "speed": speed,
     "speed_by_depth": speed_by_depth,
     "peers": peers,
+    **STREAMING_KINDS,
 }
 
 

@@ -1,192 +1,248 @@
-"""What a depth that changes in mid-stream costs, and what a governor holds.
+"""What chunks, depths that change in mid-stream, and load cost a stream.
 
-> python benchmarks/streaming.py --source DIR --csv test.csv
-> python benchmarks/streaming.py --source DIR --csv test.csv --load 2
+> python benchmarks/streaming.py depths --source DIR --csv test.csv
+> python benchmarks/streaming.py changes --source DIR --csv test.csv
+> python benchmarks/streaming.py load --source DIR --csv test.csv --load 4
+> python benchmarks/streaming.py window --source DIR --csv test.csv
 
-The first: WER against how often the depth changes, between two depths of
-one mean, with and without refill. The second: the lag of a governor and of
-the full depth, while processes keep the cores busy in the middle third; the
-clock is that of the computation, and audio arrives by it in real time.
+`depths`: WER of utterances, whole and in chunks, at each depth. `changes`:
+WER of one long stream against how often its depth is drawn anew, with and
+without refill, beside fixed depths. `load`: lags of a governor and of fixed
+depths while processes keep the cores busy in the middle third. `window`: what
+is encoded, and takes time, in a stream by a sliding window.
 """
 
 import argparse
-import csv
-import json
-import multiprocessing
 import random
+import statistics
+import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Optional
 
 import jiwer
 import numpy as np
+import torch
+from load import watched
+from long import read_speech
+from streaming_load import lags, windows
+from timing import summary, write_result
 
-from dld_brain.audio.reader import read_audio
-from pretrained_interfaces import DynamicEncoderASR, Governor
+from dld_brain.audio.features import extract, samples_per_frame
+from pretrained_interfaces import DynamicEncoderASR
+from pretrained_interfaces.streams.chunk_stream import chunks_of
 
-#: Seconds from one change of depth to the next.
-PERIODS = {"never": None, "10 s": 10.0, "2 s": 2.0, "every chunk": 0.0}
-
-
-def read_speech(path: str, rate: int, n: int) -> list[tuple[np.ndarray, str]]:
-    """Samples and words of the first utterances of a CSV file of a run."""
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))[:n]
-    return [
-        (read_audio(row["wav"], to_rate=rate)[0][:, 0].numpy(), row["wrd"])
-        for row in rows
-    ]
-
-
-def transcribe(
-    stream: Any, samples: np.ndarray, depths: tuple[int, int], every: float
-) -> str:
-    """Feeds chunk by chunk; draws one of two depths every so many seconds."""
-    size = stream.front.size * stream.front.stem.stride * stream.front.hop
-    draw, words, since = random.Random(0), [], 0.0
-    stream.set_depth(draw.choice(depths))
-    for first in range(0, len(samples), size):
-        if since >= every:
-            stream.set_depth(draw.choice(depths))
-            since = 0.0
-        words += stream.feed(samples[first : first + size]).words
-        since += size / stream.rate
-    return " ".join(w.text for w in (*words, *stream.finish().words))
+#: Seconds from one draw of the depth to the next.
+PERIODS = {"10 s": 10.0, "2 s": 2.0, "every chunk": 0.0}
+#: Utterances of a batch, where they need not be streams.
+BATCH = 16
+NO_TIME = {"min": None, "median": None, "max": None}
 
 
-def changes(
-    asr: DynamicEncoderASR, speech: list, options: argparse.Namespace
-) -> list[dict[str, Any]]:
-    """WER of each period, with and without refill.
+class Speech(NamedTuple):
+    """Utterances one after another.
 
-    All utterances are one stream each; "never" draws a depth for each.
+    Arguments
+    ---------
+    waves : list of numpy.ndarray
+        [S] each.
+    samples : numpy.ndarray
+        All of them with pauses between, [S].
+    words : str
+        What is said in them.
     """
-    found = []
-    references = [words for _, words in speech]
-    for refill in (True, False):
-        for name, every in PERIODS.items():
-            answers = [
-                transcribe(
-                    asr.stream(options.chunk, options.left, refill=refill),
-                    samples,
-                    tuple(options.depths),
-                    float("inf") if every is None else every,
-                )
-                for samples, _ in speech
-            ]
-            wer = 100 * jiwer.wer(references, answers)
-            found.append({"changes": name, "refill": refill, "wer": wer})
-            print(f"| {name} | {refill} | {wer:.2f} |", flush=True)
-    return found
+
+    waves: list[np.ndarray]
+    texts: list[str]
+    samples: np.ndarray
+    words: str
 
 
-class Clock:
-    """Time of the computation, which leaps to where audio arrives."""
-
-    def __init__(self) -> None:
-        self.skipped = -time.perf_counter()
-
-    def __call__(self) -> float:
-        return time.perf_counter() + self.skipped
-
-    def wait_until(self, when: float) -> None:
-        """Leaps, if it is not that late yet."""
-        self.skipped += max(0.0, when - self())
-
-
-def _spin() -> None:
-    """Keeps a core busy."""
-    while True:
-        pass
+def joined(options: argparse.Namespace, asr: DynamicEncoderASR) -> Speech:
+    """Reads utterances until there are as many seconds as are asked for."""
+    rate = asr.hparams.sample_rate
+    waves, texts = read_speech(options.csv, options.data_root, rate)
+    gap, parts, names, n = np.zeros(round(options.pause * rate)), [], [], 0
+    for name, wave in waves.items():
+        if n >= options.seconds * rate:
+            break
+        parts += [wave, gap]
+        names.append(name)
+        n += len(wave) + len(gap)
+    samples = np.concatenate(parts).astype(np.float32)
+    said = [asr.task.scored(texts[name]) for name in names]
+    return Speech([waves[x] for x in names], said, samples, " ".join(said))
 
 
-@contextmanager
-def busy(n: int) -> Iterator[None]:
-    """So many processes that do nothing else."""
-    processes = [
-        multiprocessing.Process(target=_spin, daemon=True) for _ in range(n)
-    ]
-    for process in processes:
-        process.start()
-    try:
-        yield
-    finally:
-        for process in processes:
-            process.terminate()
-            process.join()
+def batches(waves: Sequence[np.ndarray]) -> Iterator[Any]:
+    """Padded batches, [B, S] and relative lengths [B]."""
+    for first in range(0, len(waves), BATCH):
+        part = [torch.from_numpy(w).float() for w in waves[first:][:BATCH]]
+        longest = max(map(len, part))
+        lengths = torch.tensor([len(w) / longest for w in part])
+        yield torch.nn.utils.rnn.pad_sequence(part, batch_first=True), lengths
 
 
-def lags(
+def depths(
+    asr: DynamicEncoderASR, speech: Speech, options: argparse.Namespace
+) -> list[dict[str, Any]]:
+    """WER of whole utterances and in chunks, at each depth.
+
+    A stream gives what the pass under the mask of its chunks does
+    (tests/encoder/test_chunks.py), so that batches will do.
+    """
+    frame = samples_per_frame(asr.mods) / asr.hparams.sample_rate
+    gates, rows = [asr.gates(n) for n in asr.depths], []
+    for chunk in (None, 1.28, 0.64, 0.32):
+        told = chunk and chunks_of(chunk, options.left_chunks * chunk, frame)
+        answers: list[list[str]] = [[] for _ in gates]
+        for wavs, lens in batches(speech.waves):
+            feats, lengths = extract(asr.mods, wavs, lens)
+            with torch.no_grad():
+                outs = asr.mods.model(feats, lengths, gates, told or None)
+            for found, out in zip(answers, outs):
+                found += asr.task.decode(out)
+        name = f"{chunk:.2f} s" if chunk else "whole utterances"
+        for n, found in zip(asr.depths, answers):
+            said = [asr.task.scored(text) for text in found]
+            wer = 100 * jiwer.wer(speech.texts, said)
+            row = {"task": name, "input": f"n={n}", "wer": wer, "ms": NO_TIME}
+            rows.append({**row, "source": options.title})
+            print(f"| {name} | {n} | {wer:.2f} |", flush=True)
+    return rows
+
+
+def play(
     asr: DynamicEncoderASR,
-    speech: list,
+    speech: Speech,
     options: argparse.Namespace,
-    governor: Any,
+    depths: Sequence[int],
+    every: Optional[float],
+    refill: bool,
+    draw: int,
 ) -> dict[str, Any]:
-    """Lags of one long stream, under load in the middle third."""
-    samples, clock, found = np.concatenate([s for s, _ in speech]), Clock(), []
-    stream = asr.stream(
-        options.chunk, options.left, governor=governor, clock=clock
-    )
-    size, started = round(options.chunk * stream.rate), clock()
-    words: list[Any] = []
+    """One stream; a depth is drawn anew every so many seconds.
 
-    def feed(part: np.ndarray, first: int) -> None:
-        """Feeds a third of the audio."""
-        for i in range(0, len(part), size):
-            block = part[i : i + size]
-            arrived = started + (first + i + len(block)) / stream.rate
-            clock.wait_until(arrived)
-            words.extend(stream.feed(block, arrived=arrived).words)
-            found.append(stream.update.lag)
-
-    third = len(samples) // 3
-    feed(samples[:third], 0)
-    with busy(options.load):
-        feed(samples[third : 2 * third], third)
-    feed(samples[2 * third :], 2 * third)
-    words.extend(stream.finish().words)
+    Arguments
+    ---------
+    every : float, optional
+        The first of `depths` holds if not given.
+    draw : int
+        Seed of the draws.
+    """
+    stream = asr.stream(options.chunk, options.left, depths[0], refill=refill)
+    size, rng = round(options.chunk * stream.rate), random.Random(draw)
+    seconds, words, due = [], [], 0.0
+    for first in range(0, len(speech.samples), size):
+        if every is not None and first / stream.rate >= due:
+            stream.set_depth(rng.choice(depths))
+            due += max(every, options.chunk)
+        started = time.perf_counter()
+        words += stream.feed(speech.samples[first : first + size]).words
+        seconds.append(time.perf_counter() - started)
+    words += stream.finish().words
+    said = asr.task.scored(" ".join(w.text for w in words))
+    counts = stream.record.chunks_at
+    mean = sum(n * k for n, k in counts.items()) / counts.total()
     return {
-        "governor": governor is not None,
-        "p95_lag": float(np.quantile(found, 0.95)),
-        "max_lag": max(found),
-        "chunks_at": dict(stream.record.chunks_at),
-        "dropped": len(samples) - stream.record.n_samples,
-        "wer": 100
-        * jiwer.wer(
-            " ".join(w for _, w in speech), " ".join(w.text for w in words)
-        ),
+        "wer": 100 * jiwer.wer(speech.words, said),
+        "mean_depth": mean,
+        "changes": stream.record.n_changes,
+        "ms": summary(seconds),
     }
 
 
-def main() -> None:
-    """Measures, prints and writes."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--source", help="folder `pretrained`")
-    parser.add_argument("--csv", required=True, help="utterances: wav, wrd")
-    parser.add_argument("--utterances", type=int, default=200)
-    parser.add_argument("--chunk", type=float, default=0.64)
-    parser.add_argument("--left", type=float, default=5.12)
-    parser.add_argument("--depths", type=int, nargs=2, help="low and high")
-    parser.add_argument("--load", type=int, help="processes, or WER if none")
-    parser.add_argument("--max_lag", type=float, default=0.3)
-    parser.add_argument("--out", type=Path)
-    options = parser.parse_args()
-    asr = DynamicEncoderASR.from_hparams(options.source)
-    options.depths = options.depths or [asr.depths[0], asr.depths[-1]]
-    speech = read_speech(
-        options.csv, asr.hparams.sample_rate, options.utterances
-    )
-    if options.load is None:
-        found = changes(asr, speech, options)
-    else:
-        governors = (Governor(options.max_lag), None)
-        found = [lags(asr, speech, options, each) for each in governors]
-    print(json.dumps(found, indent=1))
-    if options.out:
-        options.out.write_text(json.dumps(found, indent=1) + "\n")
+def changes(
+    asr: DynamicEncoderASR, speech: Speech, options: argparse.Namespace
+) -> list[dict[str, Any]]:
+    """WER by how often the depth is drawn anew, with and without refill.
+
+    Beside the shallowest depth, the one in the middle, and the deepest.
+    """
+    rows, known = [], sorted(set(options.depths))
+    for n in (known[0], known[len(known) // 2], known[-1]):
+        found = [play(asr, speech, options, [n], None, True, 0)]
+        rows.append(averaged("fixed", f"n={n}", options, found))
+    for refill in (True, False):
+        task = "refilled" if refill else "without refill"
+        for name, every in PERIODS.items():
+            found = [
+                play(asr, speech, options, options.depths, every, refill, draw)
+                for draw in range(options.draws)
+            ]
+            rows.append(averaged(task, name, options, found))
+    return rows
+
+
+def averaged(
+    task: str, name: str, options: argparse.Namespace, found: list[Any]
+) -> dict[str, Any]:
+    """A row of the report: the mean over the draws."""
+    wers = [each["wer"] for each in found]
+    row = {
+        "task": task,
+        "input": name,
+        "source": options.title,
+        "depths": sorted(set(options.depths)),
+        "wer": statistics.mean(wers),
+        "wers": wers,
+        "mean_depth": statistics.mean(each["mean_depth"] for each in found),
+        "changes": statistics.mean(each["changes"] for each in found),
+        "ms": found[0]["ms"],
+    }
+    print(f"| {task} | {name} | {row['mean_depth']:.2f} | {row['wer']:.2f} |")
+    sys.stdout.flush()
+    return row
+
+
+QUESTIONS = {
+    depths: "What do chunks cost, at each depth?",
+    changes: "What does a depth that changes in mid-stream cost?",
+    lags: "Does the governor hold the lag where fixed depths do not?",
+    windows: "What is encoded anew by a sliding window?",
+}
+MODES = {"depths": depths, "changes": changes, "load": lags, "window": windows}
+
+
+def parser() -> argparse.ArgumentParser:
+    """Makes the parser of the command line."""
+    root = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    root.add_argument("mode", choices=MODES)
+    root.add_argument("--source", nargs="+", help="folders `pretrained`")
+    root.add_argument("--titles", nargs="+", help="of them, in tables")
+    root.add_argument("--csv", type=Path, required=True, help="utterances")
+    root.add_argument("--data_root", default="")
+    root.add_argument("--seconds", type=float, default=600.0, help="of speech")
+    root.add_argument("--pause", type=float, default=0.5, help="between, s")
+    root.add_argument("--chunk", type=float, default=0.64)
+    root.add_argument("--left", type=float, default=2.56)
+    root.add_argument("--left_chunks", type=int, default=4, help="of `depths`")
+    root.add_argument("--depths", type=int, nargs="+", help="default: all")
+    root.add_argument("--draws", type=int, default=3, help="of `changes`")
+    root.add_argument("--load", type=int, default=4, help="busy processes")
+    root.add_argument("--max_lag", type=float, default=0.3)
+    help_ = "play so many times faster; default: full depth just holds"
+    root.add_argument("--speed", type=float, help=help_)
+    root.add_argument("--rounds", type=int, default=3, help="of `load`")
+    root.add_argument("--window", type=float, default=10.0)
+    root.add_argument("--output", required=True)
+    return root
+
+
+def main(arguments: Optional[list[str]] = None) -> int:
+    """Measures, prints and writes; gives the exit status."""
+    options = parser().parse_args(arguments)
+    measure, rows, told = MODES[options.mode], [], options.depths
+    torch.set_num_threads(1)
+    with watched() as load:
+        for i, source in enumerate(options.source):
+            asr = DynamicEncoderASR.from_hparams(source)
+            options.title = (options.titles or options.source)[i]
+            options.depths = told or asr.depths
+            rows += measure(asr, joined(options, asr), options)
+    return write_result(options.output, QUESTIONS[measure], rows, load)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -7,11 +7,12 @@ import torch
 from torch import nn
 
 from dld_brain.audio.lengths import padding_mask
+from dld_brain.encoder.chunked_gates import run_chunked
 from dld_brain.encoder.chunks import chunk_mask
 from dld_brain.encoder.output import EncoderOutput
 from dld_brain.encoder.routers.base import Decision, Router
 from dld_brain.encoder.stack import GatedLayers
-from dld_brain.gates.gates import Gates, Routed
+from dld_brain.gates.gates import ChunkedGates, Gates, Routed
 from speechbrain.utils.dynamic_chunk_training import DynChunkTrainConfig
 
 
@@ -76,7 +77,7 @@ class DynamicEncoder(nn.Module):
         self,
         feats: torch.Tensor,
         lengths: torch.Tensor,
-        gates: Optional[Sequence[Union[Gates, Routed]]] = None,
+        gates: Optional[Sequence[Union[Gates, Routed, ChunkedGates]]] = None,
         chunks: Optional[DynChunkTrainConfig] = None,
         **given: Any,
     ) -> list[EncoderOutput]:
@@ -92,9 +93,9 @@ class DynamicEncoder(nn.Module):
             Features, [B, T, F].
         lengths : torch.Tensor
             Valid frames, [B], whole numbers.
-        gates : sequence of Gates or Routed, optional
-            Of each run the gates, or that the router decides; one run with
-            all open if not given.
+        gates : sequence of Gates, Routed or ChunkedGates, optional
+            Of each run the gates, or that the router decides, or the gates
+            of each of `chunks`; one run with all open if not given.
         chunks : DynChunkTrainConfig, optional
             What a frame sees, in chunks of frames T'; the whole utterance if
             not given.
@@ -109,7 +110,7 @@ class DynamicEncoder(nn.Module):
         if gates is None:
             gates = [Gates.full(self.n_total)]
         x, lengths = self.stem(feats, lengths)
-        fixed = [g for g in gates if not isinstance(g, Routed)]
+        fixed = [g for g in gates if isinstance(g, Gates)]
         context = self.context(x, lengths, chunks)
         outputs = dict(self.layers.run_many(x, fixed, **context))
         heads = iter(
@@ -117,11 +118,27 @@ class DynamicEncoder(nn.Module):
             for run, g in enumerate(fixed)
         )
         return [
-            self.run_routed(x, lengths, g, chunks)
-            if isinstance(g, Routed)
-            else next(heads)
+            next(heads)
+            if isinstance(g, Gates)
+            else self._run_other(x, lengths, g, chunks)
             for g in gates
         ]
+
+    def _run_other(
+        self,
+        x: torch.Tensor,
+        lengths: torch.Tensor,
+        gates: Union[Routed, ChunkedGates],
+        chunks: Optional[DynChunkTrainConfig],
+    ) -> EncoderOutput:
+        """A run whose gates differ between utterances, or chunks."""
+        if isinstance(gates, Routed):
+            return self.run_routed(x, lengths, gates, chunks)
+        if chunks is None:
+            raise ValueError(
+                "`chunks` must be given where each chunk has gates of its own"
+            )
+        return run_chunked(self, x, lengths, gates, chunks)
 
     def run_routed(
         self,

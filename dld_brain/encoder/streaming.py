@@ -5,6 +5,7 @@ chunks gives (dld_brain.encoder.chunks).
 """
 
 from collections import deque
+from math import ceil
 from typing import Optional
 
 import torch
@@ -28,20 +29,22 @@ class LayerCache:
         With a left context that is bounded.
     refill : bool
         Whether the input of a closed layer is kept, and its cache made of
-        that when the layer opens: the keys and values are then those of a
-        layer that was never closed. Otherwise it begins with none: a shorter
-        left context.
+        that when the layer opens: the layer then goes on as if it had never
+        been closed. Otherwise it begins with none: a shorter left context.
     """
 
     def __init__(
         self, layer: ConformerLayer, chunks: DynChunkTrainConfig, refill: bool
     ) -> None:
         self.layer = layer
+        self.size = chunks.chunk_size
         self.n_left = chunks.left_context_size_frames()
         self.reach = layer.convolution_module.conv.kernel_size[0] // 2
-        n_kept = chunks.left_context_size if refill else 0
+        #: Chunks whose end the next one's convolution sees.
+        self.n_convolved = ceil(self.reach / self.size)
+        n_kept = chunks.left_context_size + self.n_convolved
         #: Inputs since the layer closed, [1, C, D] each.
-        self.missed: deque[torch.Tensor] = deque(maxlen=n_kept)
+        self.missed: deque[torch.Tensor] = deque(maxlen=n_kept if refill else 0)
         self.n_missed = 0
         self.refill = refill
         self.clear()
@@ -62,41 +65,75 @@ class LayerCache:
         self.n_missed += 1
 
     def step(self, x: torch.Tensor) -> torch.Tensor:
-        """The layer runs on a chunk, [1, C, D] -> [1, C, D]."""
-        if self.n_missed:
-            missed = list(self.missed)
-            if self.n_missed > len(missed):  # what is kept is no neighbour
-                self.clear()
-            self.missed.clear()
-            self.n_missed = 0
-            for each in missed:
-                self._run(each)
-        return self._run(x)
+        """The layer runs on a chunk, [1, C, D] -> [1, C, D].
 
-    def _run(self, x: torch.Tensor) -> torch.Tensor:
-        """See `ConformerLayer.forward`."""
+        See `ConformerLayer.forward`.
+        """
+        if self.n_missed:
+            self._refill()
+        layer = self.layer
+        x, q, k, v = self._project(x)
+        x = x + layer.attend(q, k, v)
+        self._keep(k, v)
+        x = x + self._convolve(x)
+        return layer.norm2(x + 0.5 * layer._feed_forward(x, layer.ffn_module2))
+
+    def _refill(self) -> None:
+        """Computes what later chunks see of those that were missed.
+
+        Keys and values of all at once; what the convolution sees of the last
+        ones alone. No more: it is one step that has to wait for it.
+        """
+        missed = list(self.missed)
+        if self.n_missed > len(missed):  # what is kept is no neighbour
+            self.clear()
+        self.missed.clear()
+        self.n_missed = 0
+        if not missed:
+            return
+        x, q, k, v = self._project(torch.cat(missed, dim=1))
+        n_before = k.shape[2] - x.shape[1]
+        starts = range(0, x.shape[1], self.size)
+        for first in starts[max(0, len(starts) - self.n_convolved) :]:
+            frames = slice(first, first + self.size)
+            end = n_before + frames.stop
+            seen = slice(max(0, end - self.size - self.n_left), end)
+            y = self.layer.attend(q[:, :, frames], k[:, :, seen], v[:, :, seen])
+            self._extend(x[:, frames] + y)
+        self._keep(k, v)
+
+    def _project(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Up to the attention, [1, T, D]; keys and values with those kept."""
         layer = self.layer
         x = x + 0.5 * layer._feed_forward(x, layer.ffn_module1)
         q, k, v = layer.project(layer.norm1(x))
         if self.keys is not None:
             k = torch.cat((self.keys, k), dim=2)
             v = torch.cat((self.values, v), dim=2)
-        x = x + layer.attend(q, k, v)
+        return x, q, k, v
+
+    def _keep(self, k: torch.Tensor, v: torch.Tensor) -> None:
+        """Keeps what the next chunk attends to, [1, H, T, D / H]."""
         self.keys, self.values = (
             kept[:, :, max(0, kept.shape[2] - self.n_left) :].clone()
             for kept in (k, v)
         )
-        x = x + self._convolve(x)
-        return layer.norm2(x + 0.5 * layer._feed_forward(x, layer.ffn_module2))
 
-    def _convolve(self, x: torch.Tensor) -> torch.Tensor:
-        """The convolution module, [1, C, D] -> [1, C, D]."""
-        module = self.layer.convolution_module
+    def _extend(self, x: torch.Tensor) -> torch.Tensor:
+        """What stands in front of the convolution, with that kept before.
+
+        [1, C, D] -> [1, reach + C, D]
+        """
         if self.convolved is None:
             self.convolved = x.new_zeros(1, self.reach, x.shape[2])
         x = torch.cat((self.convolved, self.layer.bottleneck(x)), dim=1)
         self.convolved = x[:, x.shape[1] - self.reach :].clone()
-        x = F.pad(x, (0, 0, 0, self.reach)).transpose(1, 2)
+        return x
+
+    def _convolve(self, x: torch.Tensor) -> torch.Tensor:
+        """The convolution module, [1, C, D] -> [1, C, D]."""
+        module = self.layer.convolution_module
+        x = F.pad(self._extend(x), (0, 0, 0, self.reach)).transpose(1, 2)
         x = depthwise_convolution(x, module.conv, 0)
         return module.after_conv(x.transpose(1, 2))
 

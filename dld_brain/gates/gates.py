@@ -115,6 +115,19 @@ class Routed(NamedTuple):
     threshold: float = 0.5
 
 
+class ChunkedGates(NamedTuple):
+    """Takes the place of gates: each chunk of an utterance has its own.
+
+    Arguments
+    ---------
+    of_chunks : tuple of Gates
+        Of the first chunk, the second and so on; behind the last of them
+        the first again.
+    """
+
+    of_chunks: tuple[Gates, ...]
+
+
 def whole_number(value: Any) -> Optional[int]:
     """The value as an int; None where it is none, as a bool is.
 

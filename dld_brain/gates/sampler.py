@@ -11,7 +11,7 @@ from typing import NamedTuple, Union
 
 import numpy as np
 
-from dld_brain.gates.gates import Gates, Routed
+from dld_brain.gates.gates import ChunkedGates, Gates, Routed
 from dld_brain.gates.layer_sets import evenly_spread
 
 
@@ -20,25 +20,26 @@ class GatedRun(NamedTuple):
 
     Arguments
     ---------
-    gates : Gates or Routed
-        Which layers run; or the model's router decides.
+    gates : Gates, Routed or ChunkedGates
+        Which layers run; or the model's router decides; or each chunk has
+        its own.
     is_taught : bool
         Whether it learns from teachers, beside the task.
     """
 
-    gates: Union[Gates, Routed]
+    gates: Union[Gates, Routed, ChunkedGates]
     weight: float = 1.0
     is_taught: bool = True
 
     @property
     def depth(self) -> int:
-        """Open gates; 0 where a router decides, for each utterance anew."""
-        return 0 if isinstance(self.gates, Routed) else self.gates.depth
+        """Open gates; 0 where they differ between utterances or chunks."""
+        return self.gates.depth if isinstance(self.gates, Gates) else 0
 
     @property
     def is_whole(self) -> bool:
-        """Whether all layers run; not where a router decides."""
-        return not isinstance(self.gates, Routed) and self.gates.is_whole
+        """Whether all layers run, whatever is heard."""
+        return isinstance(self.gates, Gates) and self.gates.is_whole
 
 
 class GateSampler(ABC):
@@ -215,7 +216,7 @@ def with_intermediate(
     """
     halves = []
     for run in runs if weight else ():
-        if isinstance(run.gates, Routed):
+        if not isinstance(run.gates, Gates):
             continue
         half = run.gates.layers[: run.depth // 2]
         if half:

@@ -144,7 +144,8 @@ def make_gate_sampler(settings: Settings, model: DynamicEncoder) -> GateSampler:
     Raises
     ------
     ValueError
-        If the full depth is to teach, and they do not run it.
+        If the full depth is to teach, and they do not run it; or if they do
+        not go with what a frame sees.
     """
     gates = gates_with_table(settings.losses.gates)
     sampler = gates.make(n_total=model.n_total, seed=settings.start.seed)
@@ -156,6 +157,9 @@ def make_gate_sampler(settings: Settings, model: DynamicEncoder) -> GateSampler:
             f"full depth in every step (--gates=sandwich), but "
             f"{gates.name} do not"
         )
+    chunks = settings.losses.streaming.make(seed=settings.start.seed)
+    if chunks is not None:
+        chunks.check(sampler)
     return sampler
 
 

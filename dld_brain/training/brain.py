@@ -57,7 +57,8 @@ class DLDBrain(RecordedLoop):
     Raises
     ------
     ValueError
-        If the full depth is to teach, and the sampler does not run it.
+        If the full depth is to teach, and the sampler does not run it; or
+        chunks are to differ in depth, and it draws none.
     """
 
     def __init__(
@@ -78,6 +79,8 @@ class DLDBrain(RecordedLoop):
                 "`in_place` needs gates that run the full depth in every "
                 "step, but these do not"
             )
+        if chunk_sampler is not None:
+            chunk_sampler.check(gate_sampler)
         self.weights = weights
         self.sample_rate = sample_rate
         self.augmentation = augmentation or Augmentation()
@@ -140,8 +143,12 @@ class DLDBrain(RecordedLoop):
     def runs(self, stage: sb.Stage) -> list[GatedRun]:
         """Runs of this batch: drawn in training, else of `valid_depths`."""
         if stage == sb.Stage.TRAIN:
-            runs = self.gate_sampler(self.optimizer_step)
-            return with_intermediate(runs, self.weights.intermediate)
+            step = self.optimizer_step
+            runs = self.gate_sampler(step)
+            runs = with_intermediate(runs, self.weights.intermediate)
+            if self.chunk_sampler is not None:
+                runs += self.chunk_sampler.mixed(step, self.gate_sampler)
+            return runs
         return self.gate_sampler.validation(
             self.optimizer_step, self.valid_depths
         )

@@ -1,14 +1,19 @@
-"""Which chunks a training step sees."""
+"""Which chunks a training step sees, and at which depth each runs."""
 
 from collections.abc import Sequence
 from typing import Optional
 
 import numpy as np
 
+from dld_brain.gates.by_depth import DepthSampler
+from dld_brain.gates.gates import ChunkedGates
+from dld_brain.gates.sampler import GatedRun, GateSampler
 from speechbrain.utils.dynamic_chunk_training import DynChunkTrainConfig
 
-#: Of the generator, beside the seed and the step: the gates' is another.
-KEY = 1
+#: Of the generators, beside the seed and the step: the gates' is another.
+KEY, KEY_OF_DEPTHS = 1, 2
+#: Chunks whose depth is drawn; behind them the first comes again.
+N_DRAWN = 64
 
 
 class ChunkSampler:
@@ -28,6 +33,9 @@ class ChunkSampler:
         Chunks before its own that a frame sees, of which one is drawn.
     whole_share : float
         Share of the steps that see whole utterances.
+    mixed_weight : float
+        Weight of a further run in the steps that see chunks, of which each
+        has a depth of its own; 0: there is none.
 
     Raises
     ------
@@ -47,6 +55,7 @@ class ChunkSampler:
         sizes: tuple[int, ...] = (8, 16, 32),
         left_context: tuple[int, ...] = (4, 8),
         whole_share: float = 0.4,
+        mixed_weight: float = 0.0,
     ) -> None:
         check_numbers("sizes", sizes, 1)
         check_numbers("left_context", left_context, 0)
@@ -54,6 +63,11 @@ class ChunkSampler:
             raise ValueError(
                 f"`whole_share` must be between 0 and 1, but is {whole_share}"
             )
+        if not 0 <= mixed_weight < np.inf:
+            raise ValueError(
+                f"`mixed_weight` must be 0 or more, but is {mixed_weight}"
+            )
+        self.mixed_weight = mixed_weight
         self.seed = seed
         self.sizes = tuple(sizes)
         self.left_context = tuple(left_context)
@@ -72,6 +86,38 @@ class ChunkSampler:
             return None
         size, left = rng.choice(self.sizes), rng.choice(self.left_context)
         return DynChunkTrainConfig(int(size), int(left))
+
+    def mixed(self, step: int, gate_sampler: GateSampler) -> list[GatedRun]:
+        """The run of a step whose chunks differ in depth, if there is one.
+
+        A depth is drawn uniformly for each chunk, of those that the gates
+        train, and has the layers that stand for it.
+
+        Arguments
+        ---------
+        step : int
+            The step, from 0.
+        """
+        if not self.mixed_weight or self(step) is None:
+            return []
+        rng = np.random.default_rng([self.seed, step, KEY_OF_DEPTHS])
+        drawn = rng.choice(gate_sampler.depths, N_DRAWN).tolist()
+        gates = ChunkedGates(tuple(map(gate_sampler.gates_for, drawn)))
+        return [GatedRun(gates, self.mixed_weight)]
+
+    def check(self, gate_sampler: GateSampler) -> None:
+        """Raises unless the gates have depths that chunks can be mixed of.
+
+        Raises
+        ------
+        ValueError
+            If chunks are to be mixed, and the gates draw no depth.
+        """
+        if self.mixed_weight and not isinstance(gate_sampler, DepthSampler):
+            raise ValueError(
+                "`streaming.mixed_weight` must be 0 for gates that draw no "
+                "depth: train with --gates=uniform, sandwich or every_depth"
+            )
 
 
 def check_numbers(name: str, numbers: Sequence[int], least: int) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Optional, Union
 
 import torch
 
-from dld_brain.gates.gates import Routed, layers_computed
+from dld_brain.gates.gates import Gates, layers_computed
 from dld_brain.gates.sampler import GatedRun
 from speechbrain.utils.checkpoints import (
     mark_as_loader,
@@ -68,7 +68,7 @@ def layer_passes(runs: Sequence[GatedRun], n_total: int, n_teacher: int) -> int:
     ---------
     runs : sequence of GatedRun
         The student's runs; what begins alike is computed once, and all
-        layers where a router decides.
+        layers where a router decides, or each chunk has its own.
     n_teacher : int
         Layers of the frozen teacher, 0 without one.
 
@@ -78,9 +78,9 @@ def layer_passes(runs: Sequence[GatedRun], n_total: int, n_teacher: int) -> int:
     >>> layer_passes([GatedRun(Gates((0, 2), 3))], n_total=3, n_teacher=3)
     9
     """
-    fixed = [run.gates for run in runs if not isinstance(run.gates, Routed)]
-    n_routed = n_total * (len(runs) - len(fixed))
-    return 3 * (layers_computed(fixed) + n_routed) + n_teacher
+    fixed = [run.gates for run in runs if isinstance(run.gates, Gates)]
+    n_others = n_total * (len(runs) - len(fixed))
+    return 3 * (layers_computed(fixed) + n_others) + n_teacher
 
 
 def device_name(device: Union[str, torch.device]) -> str:

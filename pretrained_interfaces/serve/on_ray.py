@@ -67,11 +67,10 @@ class Model:
 
     def facts(self) -> dict[str, Any]:
         """What the door must know of the model."""
-        asr = self.server.asr
         return {
             "name": self.server.name,
-            "depths": tuple(asr.depths),
-            "has_word_times": asr.has_word_times,
+            "depths": tuple(self.server.asr.depths),
+            "errors": self.server.errors,
         }
 
     async def transcribe(
@@ -94,8 +93,8 @@ class Model:
 class Known:
     """What routes ask of a model, without the model."""
 
-    def __init__(self, depths: tuple[int, ...], has_word_times: bool) -> None:
-        self.depths, self.has_word_times = depths, has_word_times
+    def __init__(self, depths: tuple[int, ...]) -> None:
+        self.depths = depths
 
     def gates(self, n_layers: int) -> None:
         """Raises unless there is that depth.
@@ -116,8 +115,8 @@ class Remote:
     """The replicas, as the routes see a `Server`."""
 
     def __init__(self, replicas: Any, facts: dict[str, Any]) -> None:
-        self.name, self._replicas = facts.pop("name"), replicas
-        self.asr = Known(**facts)
+        self.name, self.errors = facts["name"], facts["errors"]
+        self.asr, self._replicas = Known(facts["depths"]), replicas
         self.metrics = Metrics()
 
     def check_ready(self) -> None:

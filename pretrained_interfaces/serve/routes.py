@@ -109,7 +109,6 @@ def router(server: Server) -> APIRouter:
         model = schemas.Model(
             id=server.name,
             depths=list(server.asr.depths),
-            has_word_times=True,
             errors=server.errors,
         )
         return schemas.Models(data=[model])

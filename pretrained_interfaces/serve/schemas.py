@@ -122,7 +122,6 @@ class Model(BaseModel):
     created: int = 0
     owned_by: str = "dld_brain"
     depths: list[int] = Field(description="What `n_layers` can be")
-    has_word_times: bool = Field(description="Whether words can be timed")
     errors: Optional[Errors] = Field(None, description="None if not known")
 
 

@@ -11,8 +11,9 @@ from typing import Optional
 #: Beside its layers a chunk costs features, stem and head: as much as this
 #: many layers, assumed. Too low, a depth is expected to cost too little.
 OVERHEAD = 1.0
-#: Chunks whose dearest says what a layer costs now.
-N_REMEMBERED = 4
+#: Chunks whose dearest says what a layer costs now. Other work stalls a chunk in
+#: fifteen or so: with 4 of them, a stall was forgotten before the next.
+N_REMEMBERED = 9
 #: Of its length, what a chunk may take for good: the rest is for the unforeseen.
 SUSTAINED = 0.8
 #: How much slower a deeper chunk may be than expected, before it is tried.

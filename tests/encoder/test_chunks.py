@@ -193,7 +193,8 @@ def test_caches_are_bounded(modules):
     assert layers.caches[0].keys.shape[2] == 8
     assert layers.caches[0].keys.untyped_storage().nbytes() == 8 * 16 * 4
     assert layers.caches[0].convolved.shape[1] == 3
-    assert len(layers.caches[3].missed) == 2
+    # the left context, and what the convolution of the next chunk sees
+    assert len(layers.caches[3].missed) == 2 + 1
 
 
 def test_other_encoders_and_no_bound_are_refused(modules):

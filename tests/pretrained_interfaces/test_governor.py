@@ -1,5 +1,7 @@
 """The governor's decisions, under a clock that is told the time."""
 
+import random
+
 import pytest
 
 from pretrained_interfaces.streams.governor import Governor
@@ -82,6 +84,26 @@ def test_load_that_flickers_does_not_make_it_flicker():
         Governor(max_lag=0.3), lambda i: 0.04 if i % 2 else 0.02
     )
     assert len(set(depths[20:])) == 1
+
+
+def stalls(seed, n_chunks=2000):
+    """What a layer costs where each 15th chunk or so begins a stall of two."""
+    rng, is_stalled, costs = random.Random(seed), False, []
+    for _ in range(n_chunks):
+        if rng.random() < (1 / 2 if is_stalled else 1 / 15):
+            is_stalled = not is_stalled
+        usual = 0.012 * rng.lognormvariate(0, 0.2)
+        costs.append(usual * (6 if is_stalled else 1))
+    return costs
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_short_stalls_that_come_again_are_not_forgotten(seed):
+    costs = stalls(seed)
+    lags, depths = simulate(Governor(max_lag=0.3), costs.__getitem__, 2000)
+    fixed, _ = simulate(Governor(), costs.__getitem__, 2000, fixed=12)
+    assert p95(lags) <= 0.3 < p95(fixed)
+    assert sum(depths) / len(depths) > 4  # not by giving up
 
 
 def test_it_never_goes_below_the_floor():

@@ -7,12 +7,14 @@ import sys
 
 import numpy as np
 import pytest
+import soundfile
 
 from pretrained_interfaces import DynamicEncoderASR
 from pretrained_interfaces.streams.live import (
     Block,
     Screen,
     arrivals,
+    find_blocks,
     pcm_blocks,
     played,
     transcribe_live,
@@ -59,6 +61,34 @@ def test_a_file_is_played_in_real_time():
     assert (np.concatenate(found) == samples).all()
     ends = np.cumsum([len(block) for block in found]) / 16000
     assert times == pytest.approx(ends.tolist())
+
+
+def test_a_file_that_grows_is_played_as_it_was(asr, tmp_path, monkeypatch):
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    path = tmp_path / "growing.wav"
+    soundfile.write(path, np.full(8000, 0.25), 16000)
+    blocks = find_blocks(asr, str(path))
+    found = [next(blocks)]
+    with open(path, "ab") as file:
+        file.write(bytes(32_000))
+    found = np.concatenate([*found, *blocks])
+    assert len(found) == 8000 and (found == 0.25).all()
+    # What its header does not tell of is not heard either.
+    assert len(np.concatenate(list(find_blocks(asr, str(path))))) == 8000
+
+
+def test_a_pipe_that_grows_is_heard_to_its_end():
+    """What `tail -f` gives: a half sample now, the rest later."""
+
+    class Growing:
+        def __init__(self):
+            self.parts = [b"\1", b"\0\2\0\3", b"\0", b""]
+
+        def read1(self, size):
+            return self.parts.pop(0)
+
+    found = np.concatenate(list(pcm_blocks(Growing(), 16000)))
+    assert found.tolist() == [1, 2, 3]
 
 
 def test_a_fault_of_the_source_is_raised():

@@ -266,3 +266,52 @@ def test_the_depth_changes_from_the_next_chunk_on(asr, wav):
     stream.set_depth()
     assert stream.feed(wav[20_000:]).n_layers == asr.n_total
     assert set(stream.record.chunks_at) == {asr.depths[0], asr.n_total}
+
+
+def test_a_minute_without_samples_changes_nothing(asr, wav, slow):
+    """In the middle of a chunk: what is there waits, and nothing lags."""
+    clock, cost = slow
+    cost["layer"] = 0.001
+    expected = listen(asr.stream(CHUNK, LEFT), wav, 10_000)
+    stream = asr.stream(CHUNK, LEFT, governor=Governor(0.3), clock=clock)
+    stream.feed(wav[:7_000], arrived=clock.now)
+    depths = []
+    for first in range(7_000, len(wav), 5_000):
+        clock.now += 60.0
+        update = stream.feed(wav[first : first + 5_000], arrived=clock.now)
+        assert update.lag < 0.1
+        depths.append(update.n_layers)
+    assert depths[-1] > depths[0]  # nor is it taken for load
+    stream = asr.stream(CHUNK, LEFT, clock=clock)
+    found = list(stream.feed(wav[:7_000]).words)
+    clock.now += 60.0
+    found += listen(stream, wav[7_000:], 5_000)
+    assert found == expected
+
+
+def test_an_hour_of_silence_says_nothing_in_the_same_memory(asr):
+    stream = asr.stream(30.0, 30.0, asr.depths[0])
+    silent = asr.mods.model.head.bias.data.clone()
+    try:
+        asr.mods.model.head.bias.data[BLANK_ID] += 100.0
+        sizes = []
+        for i in range(120):
+            assert stream.feed(torch.zeros(480_000)).text == ""
+            if i in (30, 119):
+                sizes.append(n_tensor_bytes())
+        assert stream.finish().words == ()
+    finally:
+        asr.mods.model.head.bias.data = silent
+    assert sizes[0] == sizes[1]
+    assert stream.record.audio_seconds == 3600
+
+
+def test_nan_in_mid_stream_is_refused_by_a_window_stream_too(asr, wav):
+    expected = listen(asr.stream(0.5, window=2.0), wav, 16_000)
+    stream = asr.stream(0.5, window=2.0)
+    found = list(stream.feed(wav[:16_000]).words)
+    bad = wav[16_000:32_000].clone()
+    bad[7] = math.nan
+    with pytest.raises(ValueError, match="sample 7 of 16000"):
+        stream.feed(bad)
+    assert found + listen(stream, wav[16_000:], 16_000) == expected

@@ -69,6 +69,7 @@ class Session:
         """
         start = messages.read_start(await self._first())
         self._check_token(start.token)
+        self.streams.begin(self)
         self.governor = Governor(
             start.max_lag or self.settings.target_p95, start.floor
         )

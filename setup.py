@@ -32,7 +32,7 @@ SERVE = [
     "uvicorn>=0.44,<1",  # pings the clients of streams
     "python-multipart>=0.0.18,<1",
     "prometheus-client>=0.21,<1",
-    "websockets>=14,<18",
+    "websockets>=15,<18",
     "soxr>=0.5,<2",
 ]
 # 2.64 takes away how retries are told (`max_task_retries`).

@@ -82,6 +82,7 @@ class Guard:
             check_origin(headers)
         except Refusal as error:
             answer = error_response(error.status_code, error.detail)
+            del answer.headers["content-length"]  # uvicorn < 0.53: twice
             await WebSocket(scope, receive, send).send_denial_response(answer)
             return
         await self.app(scope, receive, send)

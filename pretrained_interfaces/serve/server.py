@@ -159,7 +159,7 @@ class Server:
             "target_p95": controller.target,
             "queue_requests": len(waiting),
             "queue_audio_seconds": round(sum(j.seconds for j in waiting), 3),
-            "streams": len(self.streams.sessions),
+            "streams": len(self.streams.begun),
             **self.metrics.figures(),
         }
 

@@ -211,6 +211,8 @@ def test_computing_does_not_hold_the_server_up(
         ('{"sample_rate": 16000, "max_lag": 0}', "max_lag"),
         ('{"sample_rate": 16000, "max_lag": NaN}', "max_lag"),
         ('{"sample_rate": 16000, "other": 1}', "other"),
+        ('{"sample_rate": 16000, "token": "\\ud800"}', None),
+        ('{"sample_rate": ' + "[" * 3000, None),
         ('{"sample_rate": 16000, "n_layers": 2, "max_lag": 1}', "n_layers"),
     ],
 )
@@ -273,6 +275,21 @@ def test_no_more_streams_than_were_agreed_on(talk, client_of):
     first.send_json({"type": "finish"})
     heard(first)
     assert talk({}, client).receive_json()["type"] == "ready"
+
+
+def test_a_stranger_holds_no_place(talk, client_of, monkeypatch):
+    from pretrained_interfaces.serve.live import session
+
+    client = client_of(max_streams=1, token="right")
+    monkeypatch.setattr(session, "START_SECONDS", 0.5)
+    silent = [talk(None, client) for _ in range(3)]
+    socket = talk({"token": "right"}, client)
+    assert socket.receive_json()["type"] == "ready"
+    error, code = refused(talk({"token": "right"}, client))
+    assert code == 1013
+    for each in silent:
+        error, code = refused(each)
+        assert code == 3008 and "first message" in error["message"]
 
 
 def test_silence_on_the_line_ends_it(talk, samples):

@@ -10,7 +10,7 @@ from starlette.websockets import WebSocketDisconnect, WebSocketState
 
 from pretrained_interfaces.serve.errors import Refusal, error_response
 from pretrained_interfaces.serve.job import Busy
-from pretrained_interfaces.serve.live import session as sessions
+from pretrained_interfaces.serve.live import reader
 from pretrained_interfaces.serve.live.session import Session
 from pretrained_interfaces.serve.server import Server
 
@@ -20,10 +20,10 @@ logger = logging.getLogger(__name__)
 CODES = {400: 1007, 401: 3000, 408: 3008, 413: 1009, 500: 1011, 503: 1013}
 #: And by why a stream ended whose audio is heard; with what is said of it.
 ENDS: dict[str, tuple[int, Optional[Refusal]]] = {
-    sessions.FINISHED: (1000, None),
-    sessions.STOPPED: (1001, Refusal(503, "the server is stopping")),
-    sessions.IDLE: (3008, Refusal(408, "no audio came for too long")),
-    sessions.LONG: (1008, Refusal(413, "the stream is as long as may be")),
+    reader.FINISHED: (1000, None),
+    reader.STOPPED: (1001, Refusal(503, "the server is stopping")),
+    reader.IDLE: (3008, Refusal(408, "no audio came for too long")),
+    reader.LONG: (1008, Refusal(413, "the stream is as long as may be")),
 }
 #: What saying goodbye may take, s.
 CLOSE_SECONDS = 5.0
@@ -66,7 +66,7 @@ async def _hear(socket: WebSocket, server: Server) -> str:
         return reason
     except WebSocketDisconnect:
         await _end(socket, 1001)
-        return sessions.GONE
+        return reader.GONE
     except (Refusal, Busy) as error:
         refusal = error if isinstance(error, Refusal) else None
         refusal = refusal or Refusal(503, str(error))

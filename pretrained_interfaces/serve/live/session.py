@@ -2,9 +2,7 @@
 
 import asyncio
 import hmac
-import logging
-import time
-from typing import Any, Optional, Union
+from typing import Any, Optional
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -12,27 +10,22 @@ from dld_brain.files.console import reason as why
 from pretrained_interfaces.serve.errors import Refusal
 from pretrained_interfaces.serve.live import messages
 from pretrained_interfaces.serve.live.intake import Intake
+from pretrained_interfaces.serve.live.reader import (
+    GONE,
+    STOPPED,
+    Reader,
+    receive,
+)
 from pretrained_interfaces.serve.live.streams import Streams
 from pretrained_interfaces.serve.live.waiting import Block, Waiting
 from pretrained_interfaces.streams.governor import Governor
 from pretrained_interfaces.streams.stream import Stream
 from pretrained_interfaces.streams.streamed import StreamedWord, StreamUpdate
 
-logger = logging.getLogger(__name__)
-
 #: What the first message may take to arrive, s.
 START_SECONDS = 10.0
 #: What a message may take to leave: who does not read is let go, s.
 SEND_SECONDS = 10.0
-#: Why a stream ended: by its client, who left, who was silent for too long,
-#: who said too much, and a server that stops.
-FINISHED, GONE, IDLE, LONG, STOPPED = (
-    "finished",
-    "gone",
-    "idle",
-    "too_long",
-    "stopped",
-)
 
 
 class Session:
@@ -51,7 +44,6 @@ class Session:
         self.rate, self.settings = rate, streams.settings
         self.waiting = Waiting()
         self.words: list[StreamedWord] = []
-        self.depth: Optional[messages.Depth] = None
         self.first: Optional[asyncio.Future[dict[str, Any]]] = None
 
     def stop(self) -> None:
@@ -77,6 +69,7 @@ class Session:
         """
         start = messages.read_start(await self._first())
         self._check_token(start.token)
+        self.streams.begin(self)
         self.governor = Governor(
             start.max_lag or self.settings.target_p95, start.floor
         )
@@ -87,11 +80,12 @@ class Session:
             name = "floor" if "`floor`" in str(error) else "n_layers"
             raise Refusal(400, why(error), name) from None
         await self._send(self._ready(stream))
-        reader = asyncio.create_task(self._read())
+        reader = Reader(self.socket, self.settings, self.intake, self.waiting)
+        reading = asyncio.create_task(reader.run())
         try:
-            return await self._hear(stream)
+            return await self._hear(stream, reader)
         finally:
-            reader.cancel()
+            reading.cancel()
 
     def _begin(self, start: messages.Start) -> Stream:
         """Makes the stream."""
@@ -111,7 +105,7 @@ class Session:
 
     async def _first(self) -> Optional[str]:
         """The first message; None if it is no text."""
-        waits = asyncio.wait_for(self._receive(), START_SECONDS)
+        waits = asyncio.wait_for(receive(self.socket), START_SECONDS)
         self.first = asyncio.ensure_future(waits)
         try:
             return (await self.first).get("text")
@@ -136,71 +130,14 @@ class Session:
                 401, "give the server's token as `token` of the first message"
             )
 
-    async def _receive(self) -> dict[str, Any]:
-        """The next message of the client.
-
-        Raises
-        ------
-        WebSocketDisconnect
-            If there is none.
-        """
-        found = await self.socket.receive()
-        if found["type"] == "websocket.disconnect":
-            raise WebSocketDisconnect(found.get("code", 1005))
-        return found
-
-    async def _read(self) -> None:
-        """Reads messages until there is a reason to read no more."""
-        total, opened = 0.0, time.monotonic()
-        last = opened
-        try:
-            while self.waiting.reason is None:
-                left = last + self.settings.idle_seconds - time.monotonic()
-                found = await asyncio.wait_for(self._receive(), max(0, left))
-                if found.get("text") is not None:
-                    self._told(messages.read_later(found["text"]))
-                    continue
-                total += await self._add(found.get("bytes") or b"")
-                last = time.monotonic() if found.get("bytes") else last
-                if max(total, last - opened) > self.settings.max_stream_seconds:
-                    self.waiting.end(LONG)
-        except asyncio.TimeoutError:
-            self.waiting.end(IDLE)
-        except WebSocketDisconnect as error:
-            self.waiting.end(GONE, error)
-        except ValueError as error:
-            self.waiting.end("error", Refusal(400, why(error), "audio"))
-        except Exception as error:  # whatever it is, `_hear` raises it
-            self.waiting.end("error", error)
-
-    def _told(self, message: Union[messages.Depth, messages.Finish]) -> None:
-        """Does what a message says that is no audio."""
-        if isinstance(message, messages.Finish):
-            self.waiting.end(FINISHED)
-        else:
-            self.depth = message
-
-    async def _add(self, data: bytes) -> float:
-        """Adds a frame of audio to what waits; its length, s."""
-        most = self.settings.max_frame_bytes
-        if len(data) > most:
-            raise Refusal(
-                413,
-                f"a frame must have at most {most} bytes, but has {len(data)}",
-            )
-        seconds = self.intake.seconds(data)
-        if data:
-            await self.waiting.put(Block(data, seconds, time.monotonic()))
-        return seconds
-
-    async def _hear(self, stream: Stream) -> str:
+    async def _hear(self, stream: Stream, reader: Reader) -> str:
         """Hears what waits, chunk by chunk, and sends what was said."""
         told = 0.0
         while True:
             blocks = await self.waiting.take(stream.seconds)
             if not blocks:
                 break
-            self._set_depth(stream)
+            self._set_depth(stream, reader)
             update, ran = await self._in_thread(self._feed, stream, blocks)
             self.streams.counted.took(sum(block.seconds for block in blocks))
             is_due = stream.record.audio_seconds - told >= stream.seconds
@@ -245,7 +182,7 @@ class Session:
         last = stream.finish()
         return _with(last, [*update.words, *last.words])
 
-    def _set_depth(self, stream: Stream) -> None:
+    def _set_depth(self, stream: Stream, reader: Reader) -> None:
         """Sets the depth that the client wants now.
 
         Raises
@@ -253,7 +190,7 @@ class Session:
         Refusal
             400, if it is none of the model.
         """
-        wanted, self.depth = self.depth, None
+        wanted, reader.depth = reader.depth, None
         if wanted is None:
             return
         if wanted.n_layers is None:

@@ -34,7 +34,9 @@ class Streams:
     def __init__(self, settings: Settings, registry: CollectorRegistry) -> None:
         self.settings = settings
         self.counted = Counted(registry)
+        #: All sockets, and those of them that were let in.
         self.sessions: set[Session] = set()
+        self.begun: set[Session] = set()
         self.is_closing = False
         self._make: Optional[Callable[..., Stream]] = None
         self._threads = ThreadPoolExecutor(settings.workers, "stream")
@@ -62,29 +64,40 @@ class Streams:
         return self._make(governor=governor, **options)
 
     def enter(self, session: "Session") -> None:
-        """Counts a stream.
+        """Knows of a socket, whose first message is not there yet.
 
         Raises
         ------
         Refusal
-            503, if there are too many, or the server stops.
+            503, if the server stops.
         """
-        most = self.settings.max_streams
         if self.is_closing:
             raise Refusal(503, "the server is stopping", retry_after=RETRY)
-        if len(self.sessions) >= most:
+        self.sessions.add(session)
+
+    def begin(self, session: "Session") -> None:
+        """Counts a stream: only now, so that no stranger holds its place.
+
+        Raises
+        ------
+        Refusal
+            503, if there are too many.
+        """
+        most = self.settings.max_streams
+        if len(self.begun) >= most:
             raise Refusal(
                 503,
                 f"the server has {most} streams, and takes no more",
                 retry_after=RETRY,
             )
-        self.sessions.add(session)
-        self.counted.open.set(len(self.sessions))
+        self.begun.add(session)
+        self.counted.open.set(len(self.begun))
 
     def leave(self, session: "Session") -> None:
         """Forgets a stream."""
         self.sessions.discard(session)
-        self.counted.open.set(len(self.sessions))
+        self.begun.discard(session)
+        self.counted.open.set(len(self.begun))
 
     async def run(self, work: Callable[..., Any], *args: Any) -> Any:
         """Runs work in a thread: the loop goes on."""

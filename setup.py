@@ -33,7 +33,7 @@ SERVE = [
     "prometheus-client>=0.21,<1",
 ]
 # 2.64 takes away how retries are told (`max_task_retries`).
-RAY = ["ray[data]>=2.60,<2.61"]
+RAY = ["ray[data,serve]>=2.60,<2.61"]
 # Out of `test`: Hypothesis, which it brings, fails inside a process that has
 # imported SpeechBrain. Its checks change with each minor release.
 FUZZ = ["schemathesis>=4.32.5,<4.33"]

@@ -36,7 +36,7 @@ SERVE = [
     "soxr>=0.5,<2",
 ]
 # 2.64 takes away how retries are told (`max_task_retries`).
-RAY = ["ray[data]>=2.60,<2.61"]
+RAY = ["ray[data,serve]>=2.60,<2.61"]
 # Out of `test`: Hypothesis, which it brings, fails inside a process that has
 # imported SpeechBrain. Its checks change with each minor release.
 FUZZ = ["schemathesis>=4.32.5,<4.33"]

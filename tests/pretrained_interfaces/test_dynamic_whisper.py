@@ -2,7 +2,9 @@
 
 import json
 
+import numpy as np
 import pytest
+import soundfile
 import torch
 
 from dld_brain.model_folder import load_pretrained
@@ -11,9 +13,11 @@ from dld_brain.run.hub_model import convert
 from dld_brain.run.transcripts import write_transcribed
 from pretrained_interfaces import DynamicEncoderASR, DynamicWhisperASR
 from pretrained_interfaces.__main__ import main
+from pretrained_interfaces.serve.model import listen, transcribe_jobs
 from pretrained_interfaces.times.formats import FORMATS, write
 
 SOURCE = "tests/samples/whisper"
+SPEECH = "tests/samples/AN4/wav/an4test_clstk/fddd/an5-fddd-b.flac"
 
 
 @pytest.fixture(scope="module")
@@ -25,8 +29,6 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def wav(tmp_path_factory):
-    import soundfile
-
     path = tmp_path_factory.mktemp("speech") / "a.wav"
     generator = torch.Generator().manual_seed(0)
     pulses = torch.randn(24_000, generator=generator)
@@ -140,6 +142,36 @@ def test_words_of_a_batch_are_those_of_each_alone(sharp, wav):
     assert [w.start for w in both.words] == pytest.approx(
         [start for _, start in expected], abs=1e-9
     )
+
+
+def test_a_server_times_the_words_of_requests_together(sharp, wav):
+    jobs = [listen(sharp, wav, 60.0, word_times=True) for _ in range(2)]
+    alone = sharp.transcribe(wav, 2, word_times=True).words
+    assert alone
+    for found in transcribe_jobs(sharp, jobs, 2):
+        assert [w.text for w in found.words] == [w.text for w in alone]
+        assert [w.start for w in found.words] == [w.start for w in alone]
+
+
+def test_words_move_with_the_speech():
+    """Of the model that ships, which has learned where to look."""
+    asr, (speech, rate) = (
+        DynamicWhisperASR.from_hparams(),
+        soundfile.read(SPEECH),
+    )
+    told = {"sampling_rate": rate, "word_times": True, "windowed": False}
+    text = None
+    for n in asr.depths:
+        for seconds in (0.0, 2.0):
+            silence = np.zeros(round(seconds * rate))
+            whole = np.concatenate((silence, speech))
+            text = text or asr.transcribe(speech, n, **told).text
+            found = asr.align(whole, text, n, sampling_rate=rate).words
+            starts = np.array([w.start for w in found]) - seconds
+            if not seconds:
+                expected = starts
+        assert np.median(np.abs(starts - expected)) <= 0.06
+        assert np.ptp(expected) > 0.5
 
 
 def test_long_audio_is_cut_once_and_not_said_twice(folder, wav):

@@ -1,7 +1,9 @@
 """What the command line of a server says."""
 
 import pytest
+from serving import made_up
 
+from pretrained_interfaces import DynamicEncoderASR
 from pretrained_interfaces.__main__ import parser
 from pretrained_interfaces.serve.command import settings_of
 from pretrained_interfaces.serve.server import Server
@@ -21,8 +23,9 @@ def test_what_runs_together_and_how_is_told():
         Settings(batch_seconds=0)
 
 
-def test_a_server_computes_in_int8_where_it_is_told_to():
+def test_a_server_computes_in_int8_where_it_is_told_to(monkeypatch):
     golden = "tests/samples/golden"
+    monkeypatch.setattr(DynamicEncoderASR, "costs", made_up)
     for int8 in (False, True):
         server = Server(Settings(golden, device="cpu", int8=int8))
         server._load()

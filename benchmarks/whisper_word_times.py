@@ -10,6 +10,8 @@ evenly. Prints a table, writes JSON.
 """
 
 import argparse
+import json
+import shlex
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -18,12 +20,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from load import watched
-from timing import write_result
+from timing import machine
 from tqdm import tqdm
 
 from dld_brain.evaluation.tables import markdown_table
 from dld_brain.evaluation.word_starts import distances
+from dld_brain.files.whole import write_text
 from dld_brain.run.hub_model import convert
 from dld_brain.tasks.alignment import WordSpan
 from dld_brain.tasks.spoken import spoken
@@ -70,8 +72,7 @@ def measure(
             found += distances(true, in_ms(words))
     return [
         {
-            "task": "word starts",
-            "input": n,
+            "n_layers": n,
             "words": told,
             "right": len(ms),
             "ms": {
@@ -84,8 +85,8 @@ def measure(
     ]
 
 
-def main() -> int:
-    """Measures, prints a table, writes a report; gives the exit status."""
+def main() -> None:
+    """Measures, prints a table, writes a report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--speech", type=Path, required=True)
     parser.add_argument("--original", required=True, help="the stock Whisper")
@@ -99,12 +100,11 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         convert(options.original, f"{folder}/stock", "whole_whisper")
         original = DynamicWhisperASR.from_hparams(f"{folder}/stock")
-    with watched() as load:
-        rows = measure(asr, original, speech)
+    rows = measure(asr, original, speech)
     head = ["n", "right words", "median, ms", "nine of ten within, ms"]
     table = [
         [
-            str(row["input"]),
+            str(row["n_layers"]),
             f"{row['right']} of {row['words']}",
             f"{row['ms']['median']:.0f}",
             f"{row['ms']['nine_of_ten']:.0f}",
@@ -112,12 +112,17 @@ def main() -> int:
         for row in rows
     ]
     print(markdown_table(head, table))
-    question = (
-        f"How far are word starts of a Whisper from its original's, which is "
-        f"told the text? {len(speech)} utterances"
-    )
-    return write_result(options.output, question, rows, load)
+    where = machine()
+    content = {
+        "question": f"How far are word starts of a Whisper from its "
+        f"original's, which is told the text? {len(speech)} utterances",
+        "command": shlex.join(["python", *sys.argv]),
+        "commit": where.pop("commit"),
+        "machine": where,
+        "rows": rows,
+    }
+    write_text(Path(options.output), json.dumps(content, indent=1) + "\n")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

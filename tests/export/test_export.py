@@ -288,6 +288,9 @@ def test_int8_in_torch_is_near_and_has_its_own_times(source):
     rough = asr.encode_batch(wavs, lens)
     assert 0 < float((exact - rough).abs().max()) < 2.0
     assert asr.identity != name and asr.calibration is None
+    other = DynamicEncoderASR.from_hparams(source=source, int8=True)
+    assert torch.equal(other.encode_batch(wavs, lens), rough)
+    assert other.identity == asr.identity
     names = {type(m).__name__ for m in asr.mods.model.modules()}
     linear = torch.ao.nn.quantized.dynamic.Linear
     assert any(isinstance(m, linear) for m in asr.mods.model.modules()), names

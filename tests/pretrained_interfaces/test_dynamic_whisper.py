@@ -2,7 +2,9 @@
 
 import json
 
+import numpy as np
 import pytest
+import soundfile
 import torch
 
 from dld_brain.model_folder import load_pretrained
@@ -11,6 +13,7 @@ from dld_brain.run.hub_model import convert
 from dld_brain.run.transcripts import write_transcribed
 from pretrained_interfaces import DynamicEncoderASR, DynamicWhisperASR
 from pretrained_interfaces.__main__ import main
+from pretrained_interfaces.serve.model import listen, transcribe_jobs
 from pretrained_interfaces.times.formats import FORMATS, write
 
 SOURCE = "tests/samples/whisper"
@@ -25,8 +28,6 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def wav(tmp_path_factory):
-    import soundfile
-
     path = tmp_path_factory.mktemp("speech") / "a.wav"
     generator = torch.Generator().manual_seed(0)
     pulses = torch.randn(24_000, generator=generator)
@@ -140,6 +141,33 @@ def test_words_of_a_batch_are_those_of_each_alone(sharp, wav):
     assert [w.start for w in both.words] == pytest.approx(
         [start for _, start in expected], abs=1e-9
     )
+
+
+def test_a_server_times_the_words_of_requests_together(sharp, wav):
+    jobs = [listen(sharp, wav, 60.0, word_times=True) for _ in range(2)]
+    alone = sharp.transcribe(wav, 2, word_times=True).words
+    assert alone
+    for found in transcribe_jobs(sharp, jobs, 2):
+        assert [w.text for w in found.words] == [w.text for w in alone]
+        assert [w.start for w in found.words] == [w.start for w in alone]
+
+
+def test_words_move_with_the_speech(real_speech):
+    """Of the model that ships, which has learned where to look."""
+    root = real_speech / "librispeech/LibriSpeech/test-clean"
+    text, *_ = min(root.rglob("*.trans.txt")).read_text().splitlines()
+    name, text = text.split(" ", 1)
+    (path,) = root.rglob(f"{name}.flac")
+    speech, rate = soundfile.read(path)
+    asr = DynamicWhisperASR.from_hparams()
+    for n in asr.depths:
+        starts = []
+        for seconds in (0.0, 2.0):
+            whole = np.concatenate((np.zeros(round(seconds * rate)), speech))
+            found = asr.align(whole, text.lower(), n, sampling_rate=rate)
+            starts.append([w.start - seconds for w in found.words])
+        moved = np.abs(np.subtract(*starts))[1:]  # silence is the first word's
+        assert np.median(moved) <= 0.04 and np.ptp(starts[0]) > 1.0
 
 
 def test_long_audio_is_cut_once_and_not_said_twice(folder, wav):

@@ -37,7 +37,9 @@ def spoken(tmp_path_factory):
     return path
 
 
-@pytest.fixture(scope="session")
+# Playwright's loop runs in this thread as long as it is there: no other test
+# of the session could run one.
+@pytest.fixture(scope="module")
 def chromium(spoken):
     """A headless Chromium whose microphone plays speech, again and again."""
     reason = "needs `pip install 'dld-brain[browser]'` and a Chromium"

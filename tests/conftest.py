@@ -15,6 +15,8 @@ from pretrained_interfaces import DynamicEncoderASR
 from pretrained_interfaces.depths.calibration import Calibration, machine
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+#: Loaded by Schemathesis (extra `fuzz`), in a process of its own.
+collect_ignore = ["fuzz/api_hooks.py"]
 #: Folder with an4/, librispeech/, tedlium3/ and fluent_speech_commands/: real
 #: speech, not part of the repository.
 SPEECH_VARIABLE = "DLD_SPEECH_DATA"

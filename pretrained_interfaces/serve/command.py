@@ -68,11 +68,6 @@ def add_command(
         command.add_argument(
             f"--{name}", type=kind, default=argparse.SUPPRESS, help=text
         )
-    command.add_argument(
-        "--int8",
-        action="store_true",
-        help="linear layers in int8, on a CPU: faster, about as right",
-    )
     command.set_defaults(run=serve)
     return command
 

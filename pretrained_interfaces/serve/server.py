@@ -107,8 +107,6 @@ class Server:
                 settings.source, device=settings.device, int8=settings.int8
             )
         asr = self._asr
-        if settings.int8:
-            asr.quantize()
         controller = DepthController(
             asr.depths,
             asr.costs().cost,

@@ -46,8 +46,6 @@ class Settings:
     threads : int, optional
         Threads of torch for each batch; the cores, shared by the workers,
         if not given.
-    int8 : bool
-        Whether the linear layers run in int8; for the CPU.
     max_bytes : int
         Of a request's body.
     max_seconds : float
@@ -86,7 +84,6 @@ class Settings:
     floor: Optional[int] = None
     workers: int = 1
     threads: Optional[int] = None
-    int8: bool = False
     max_bytes: int = 64 * MIB
     max_seconds: float = 600.0
     batch_seconds: float = BATCH

@@ -8,19 +8,18 @@ from pathlib import Path
 import pytest
 import soundfile
 from serving import save_costs
-from test_serve_process import start as serve_as  # noqa: F401
 
 SPEECH = Path("tests/samples/AN4/wav/an4test_clstk/fddd/an5-fddd-b.flac")
 
 
 @pytest.fixture
-def connect(serve_as, served_folder):  # noqa: F811
+def connect(start, served_folder):
     """Starts a server, and gives what connects to it."""
     client = pytest.importorskip("websockets.sync.client")
     save_costs(served_folder)
 
     def started(*arguments):
-        process = serve_as("--source", str(served_folder), *arguments).ready()
+        process = start("--source", str(served_folder), *arguments).ready()
         url = process.url.replace("http", "ws") + "/v1/stream"
         return process, lambda **options: client.connect(url, **options)
 

@@ -20,7 +20,8 @@ from dld_brain.audio.text import CASES, normalise
 from dld_brain.audio.text_files import read_lines
 from dld_brain.files.console import STATUSES, Parser, guarded, say
 from dld_brain.files.whole import whole_file
-from dld_brain.tasks.sphinx_lm import pruned, read_sphinx
+from dld_brain.tasks.ngram_pruning import pruned
+from dld_brain.tasks.sphinx_lm import read_sphinx
 
 BEGIN, END, UNKNOWN = "<s>", "</s>", "<unk>"
 NGram = tuple[str, ...]

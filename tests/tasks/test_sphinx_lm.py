@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from dld_brain.tasks.ngram import main
-from dld_brain.tasks.sphinx_lm import BASE, pruned, read_sphinx
+from dld_brain.tasks.ngram_pruning import pruned
+from dld_brain.tasks.sphinx_lm import BASE, read_sphinx
 
 WORDS = ["</s>", "<s>", "go", "on", "stop"]
 #: Log10, and back-off: n-grams as they are read.

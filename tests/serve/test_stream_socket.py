@@ -314,7 +314,7 @@ def test_a_stream_that_is_too_long_ends_with_what_was_said(
     assert error["error"]["code"] == "too_large"
 
 
-@pytest.mark.parametrize("given", [None, "wrong", "righ", "é"])
+@pytest.mark.parametrize("given", [None, "wrong", "rights", "é"])
 def test_a_stream_needs_the_token(talk, given, monkeypatch):
     import hmac
 

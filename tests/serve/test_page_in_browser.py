@@ -6,6 +6,7 @@ import re
 import pytest
 from browser import chromium, hosts, serving, spoken, visit  # noqa: F401
 
+pytestmark = pytest.mark.slow
 DROP = """([name, text]) => {
   const bytes = Uint8Array.from(atob(text), c => c.charCodeAt(0));
   const data = new DataTransfer();

@@ -8,8 +8,9 @@ a second full depth can do, one after another, and sends it requests at random
 (Poisson) at some shares of that: at fixed depths and at the controller's, in
 turn at each share. Latency counts from when a request was due, so that a server
 which falls behind cannot hide it. Bounded: `--seconds` and `--most` requests a
-row. The clients' work is this machine's, too. Prints a table, writes JSON and a picture; what
-was measured of a run that was stopped is kept beside it, and not done again.
+row. The clients' work is this machine's, too. Prints a table, writes JSON and a
+picture; what was measured of a run that was stopped is kept beside it, and not
+done again.
 
 > python benchmarks/serve_load.py --csv test.csv --soak 600
 

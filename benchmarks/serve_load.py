@@ -8,8 +8,9 @@ a second full depth can do, one after another, and sends it requests at random
 (Poisson) at some shares of that: at fixed depths and at the controller's, in
 turn at each share. Latency counts from when a request was due, so that a server
 which falls behind cannot hide it. Bounded: `--seconds` and `--most` requests a
-row. The clients' work is this machine's, too. Prints a table, writes JSON; what
-was measured of a run that was stopped is kept beside it, and not done again.
+row. The clients' work is this machine's, too. Prints a table, writes JSON and a
+picture; what was measured of a run that was stopped is kept beside it, and not
+done again.
 
 > python benchmarks/serve_load.py --csv test.csv --soak 600
 
@@ -34,6 +35,7 @@ from serve_client import N_CLIENTS, Outcome, Utterance, ask, get, read, serving
 from serve_soak import soak
 from timing import write_result
 
+from dld_brain.evaluation.plots import STYLES, picture
 from dld_brain.evaluation.tables import markdown_table
 from dld_brain.files.whole import write_text
 from dld_brain.tasks.spoken import spoken
@@ -187,6 +189,23 @@ def measure(
             print(json.dumps(kept.rows[-1]), flush=True)
 
 
+def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
+    """Draws p95 against load, a line a depth; beside each point its WER."""
+    title = f"Answers under load ({rows[0]['data']})"
+    labels = {"xlabel": "load / capacity of full depth", "title": title}
+    with picture(path, ylabel="p95, s, log scale", **labels) as axes:
+        for i, task in enumerate(dict.fromkeys(row["task"] for row in rows)):
+            own = [r for r in rows if r["task"] == task and "p95" in r]
+            x, y = [float(r["input"]) for r in own], [r["p95"] for r in own]
+            axes.plot(x, y, STYLES[i % len(STYLES)], label=task)
+            for row, *place in zip(own, x, y):
+                text = f"{row['wer']:.0f} %"
+                axes.annotate(text, place, fontsize="x-small")
+        axes.axhline(rows[0]["target_p95"], linestyle=":", label="target")
+        axes.set_yscale("log")
+        axes.legend(fontsize="x-small")
+
+
 def parser() -> argparse.ArgumentParser:
     """Makes the parser of the command line."""
     found = argparse.ArgumentParser(description=__doc__)
@@ -225,6 +244,7 @@ def main() -> int:
     print(markdown_table(columns, cells))
     question = "Do answers stay in time under load?"
     status = write_result(output, question, kept.rows, load)
+    draw(kept.rows, Path(output).with_suffix(".png"))
     kept.path.unlink()
     return status
 

@@ -54,6 +54,14 @@ def test_what_was_measured_is_not_measured_again(tmp_path):
     assert json.loads((tmp_path / "load.json.part").read_text())["rows"]
 
 
+def test_rows_are_drawn_also_where_one_has_no_answer(tmp_path):
+    of = {"data": "test", "target_p95": 1.0}
+    rows = [{"task": "n = 4", "input": "0.5", "p95": 0.4, "wer": 12.0, **of}]
+    rows += [{"task": "n = 4", "input": "3", **of}]
+    serve_load.draw(rows, tmp_path / "load.png")
+    assert (tmp_path / "load.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_a_soak_sees_wrong_answers_and_memory_that_grows():
     memory = [(t, 100 + t / 60) for t in range(0, 600, 10)]
     seen = Counter({("good", 200): 9, ("huge", 413): 2, ("cancelled", 0): 1})

@@ -19,6 +19,7 @@ URL = f"http://127.0.0.1:{PORT}/v1/audio/transcriptions"
 def replicas(extra, calibrated_folder, monkeypatch):
     """The application on a Ray of this machine, with two tiny replicas."""
     monkeypatch.setenv("RAY_raylet_start_wait_time_s", "300")  # a busy machine
+    monkeypatch.setenv("RAY_agent_register_timeout_ms", "300000")
     from pretrained_interfaces.serve.on_ray import Arguments, app
 
     paths = os.pathsep.join([os.getcwd(), os.environ.get("PYTHONPATH", "")])

@@ -1,0 +1,71 @@
+"""The door of Ray Serve, in front of replicas that a test makes up."""
+
+import asyncio
+import io
+
+import pytest
+
+pytest.importorskip("fastapi")
+exceptions = pytest.importorskip("ray.exceptions")
+pytest.importorskip("ray.serve")
+
+from pretrained_interfaces.serve import on_ray  # noqa: E402
+from pretrained_interfaces.serve.job import Busy  # noqa: E402
+
+FACTS = {"name": "golden", "depths": (1, 2, 3), "has_word_times": True}
+
+
+class Replicas:
+    """A handle whose calls end as a test says, one after another."""
+
+    def __init__(self, *ends):
+        self.ends, self.asked = [*ends], []
+        self.transcribe = self
+
+    def remote(self, content, wanted):
+        self.asked.append((content, wanted))
+
+        async def response():
+            end = self.ends.pop(0)
+            if isinstance(end, Exception):
+                raise end
+            return end
+
+        return response()
+
+
+def ask(monkeypatch, *ends):
+    """What comes of a request, and what replicas were asked."""
+    monkeypatch.setattr(on_ray, "PAUSE", 0.0)
+    replicas = Replicas(*ends)
+    remote = on_ray.Remote(replicas, dict(FACTS))
+    remote.metrics.answered = lambda answer: None
+    work = remote.transcribe(io.BytesIO(b"audio"), n_layers=2)
+    try:
+        return asyncio.run(work), replicas.asked
+    except (Busy, ValueError) as error:
+        return error, replicas.asked
+
+
+def test_what_a_replica_had_that_died_goes_to_another(monkeypatch):
+    died = exceptions.RayActorError()
+    found, asked = ask(monkeypatch, died, died, ("answer", "text"))
+    assert found == "text"
+    assert asked == [(b"audio", {"n_layers": 2})] * 3
+    found, asked = ask(monkeypatch, *[died] * 9)
+    assert isinstance(found, Busy) and len(asked) == on_ray.N_TRIES
+
+
+def test_refusals_of_a_replica_are_the_servers_own(monkeypatch):
+    found, asked = ask(monkeypatch, ("busy", ("the server is busy", 7)))
+    assert isinstance(found, Busy) and found.retry_after == 7
+    found, asked = ask(monkeypatch, ("refused", "no audio"))
+    assert isinstance(found, ValueError) and str(found) == "no audio"
+    assert len(asked) == 1
+
+
+def test_a_depth_that_is_not_there_is_refused_at_the_door():
+    known = on_ray.Known((1, 2, 3), True)
+    known.gates(3)
+    with pytest.raises(ValueError, match="one of 1, 2, 3, but is 4"):
+        known.gates(4)

@@ -49,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
     root = Parser(prog="python -m pretrained_interfaces", epilog=STATUSES)
     commands = root.add_subparsers(dest="command", required=True)
     shared = flags.of_model()
-    classify.add_command(commands, shared)
+    classify.add_command(commands, flags.of_model(has_int8=False))
     transcribe.add_command(commands, shared)
     calibrate.add_command(commands, shared)
     align.add_command(commands, shared).set_defaults(model=flags.ASR)
@@ -77,9 +77,8 @@ def _run(options: argparse.Namespace) -> int:
         return options.run(options)
     module, name = options.model
     kind = getattr(importlib.import_module(module), name)
-    model = kind.from_hparams(
-        options.source, device=options.device, int8=options.int8
-    )
+    how = {"int8": options.int8} if "int8" in options else {}
+    model = kind.from_hparams(options.source, device=options.device, **how)
     return options.run(model, options)
 
 

@@ -24,6 +24,7 @@ from dld_brain.run.hub_model import settings_of_model
 from dld_brain.run.language_model import with_language_model
 from dld_brain.run.record import command_of, training_speech
 from dld_brain.run.scoring import Scoring
+from dld_brain.run.teaching import teaching
 from dld_brain.tasks import Task, find_task
 from dld_brain.training.brain import DLDBrain
 from dld_brain.training.clock import read_training
@@ -268,7 +269,7 @@ class Run:
             self.run_opts,
             task=self.task,
             gate_sampler=self.gate_sampler,
-            teacher=start.teaching(
+            teacher=teaching(
                 self.settings, teacher, self.folders.get("teacher", "")
             ),
             longest=heard["longest_utterance"] or inf,

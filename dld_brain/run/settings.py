@@ -31,13 +31,6 @@ from dld_brain.search.choose import check_splits
 from dld_brain.search.strategies import check_strategy
 from dld_brain.tasks import TASKS, Seq2SeqTask
 
-#: Settings of data that make what a teacher hears another in each epoch.
-CHANGES_SPEECH = (
-    "speed_perturb",
-    "feature_drops",
-    "no_speech",
-    "no_speech_around",
-)
 #: Type of each setting, by key.
 KINDS: dict[str, Any] = {
     key: kind
@@ -178,13 +171,6 @@ class Settings:
                     f"Whisper with its decoder (hparams/"
                     f"whisper_any_depth.yaml), but is"
                 )
-        changes = [key for key in CHANGES_SPEECH if getattr(self.data, key)]
-        if keeps_answers and changes:
-            raise ValueError(
-                f"`distillation.keep_answers` must be False with `{changes[0]}`"
-                f", which makes other speech in each epoch, but is True: give "
-                f"--distillation.keep_answers=False"
-            )
 
     def check_depths(self, n_total: int) -> None:
         """Raises where a depth is asked for that the model has not."""

@@ -18,14 +18,12 @@ from dld_brain.model_folder import (
     check_pretrained,
     copy_weights,
     load_pretrained,
-    weights_hash,
 )
 from dld_brain.model_folder.save import TRAINING
 from dld_brain.run.choices import Block
 from dld_brain.run.config import Composed, compose
 from dld_brain.run.sections import Data, Start
 from dld_brain.run.settings import Settings
-from dld_brain.training.kept_answers import KeptAnswers
 from speechbrain.utils.distributed import if_main_process
 
 #: What a student's run has in common with the run of its teacher, beside
@@ -257,27 +255,6 @@ def layers_to_start_from(
             f"model has, but has {list(init_layers)}"
         )
     return gates
-
-
-def teaching(
-    settings: Settings, teacher: Optional[PretrainedModel], folder: str
-) -> Optional[Mapping[str, Any]]:
-    """Modules of the teacher, as the brain gets them.
-
-    Arguments
-    ---------
-    folder : str
-        The teacher's, beside which its answers are kept if they are to be.
-    """
-    if teacher is None:
-        return None
-    modules = teacher.modules
-    if not settings.losses.distillation["keep_answers"]:
-        return modules
-    answers = Path(folder).resolve().with_name("answers")
-    whisper = modules["model"]
-    kept = KeptAnswers(whisper, weights_hash(whisper), answers)
-    return {**modules, "model": kept}
 
 
 def keep_teacher_report(folder: str, save_folder: str) -> None:

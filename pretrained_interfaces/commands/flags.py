@@ -17,8 +17,14 @@ CLASSIFIER = ("pretrained_interfaces.classifier", "DynamicEncoderClassifier")
 BATCH_SIZE = 16
 
 
-def of_model() -> argparse.ArgumentParser:
-    """Makes what all commands have: the model, the device."""
+def of_model(has_int8: bool = True) -> argparse.ArgumentParser:
+    """Makes what all commands have: the model, the device.
+
+    Arguments
+    ---------
+    has_int8 : bool
+        Whether its models can compute in int8.
+    """
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument(
         "--source",
@@ -26,11 +32,12 @@ def of_model() -> argparse.ArgumentParser:
         "(default: the model that ships with this package)",
     )
     shared.add_argument("--device", default="auto", help="auto, cpu, cuda, ...")
-    shared.add_argument(
-        "--int8",
-        action="store_true",
-        help="compute linear layers in int8, on the CPU alone",
-    )
+    if has_int8:
+        shared.add_argument(
+            "--int8",
+            action="store_true",
+            help="compute linear layers in int8, on the CPU alone",
+        )
     return shared
 
 

@@ -409,12 +409,3 @@ def test_data_must_be_named():
 
 def test_small_numbers_reach_the_optimizer_as_numbers():
     assert tree("--lr=1e-5")["lr"] == 1e-5
-
-
-def test_answers_are_not_kept_of_speech_that_changes():
-    file = "hparams/whisper_any_depth.yaml"
-    given = {"data_folder": "x", "feature_drops": True}
-    with pytest.raises(ValueError, match="must be False with `feature_drops`"):
-        compose(file, given).settings()
-    given["distillation"] = {"keep_answers": False}
-    compose(file, given).settings()

@@ -78,15 +78,27 @@ def words_of(
     >>> words_of(parts, [5, 9, 20, 30], torch.tensor([0.5, 0.25, 1.0]))[0]
     WordSpan(text='Hi,', start=5, end=9, confidence=0.5)
     """
+    return [_word(group, first, sure) for group in grouped(parts)]
+
+
+def grouped(parts: Sequence[Part]) -> list[list[Part]]:
+    """The parts of each word: a space begins one.
+
+    Example
+    -------
+    >>> parts = [Part(" a", 0, 1), Part("b", 1, 2), Part(" ", 2, 3)]
+    >>> [text_of(group) for group in grouped(parts)]
+    ['ab']
+    """
     groups: list[list[Part]] = []
     for part in parts:
         if part.text[:1].isspace() or not groups:
             groups.append([])
         groups[-1].append(part)
-    return [_word(group, first, sure) for group in groups if _text(group)]
+    return [group for group in groups if text_of(group)]
 
 
-def _text(group: Sequence[Part]) -> str:
+def text_of(group: Sequence[Part]) -> str:
     """The word that some parts spell."""
     return "".join(part.text for part in group).strip()
 
@@ -98,4 +110,4 @@ def _word(
     said = [part for part in group if not part.is_mark] or group
     start, end = said[0].start, said[-1].end
     confidence = float(sure[start:end].mean())
-    return WordSpan(_text(group), first[start], first[end], confidence)
+    return WordSpan(text_of(group), first[start], first[end], confidence)

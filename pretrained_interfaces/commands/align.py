@@ -10,7 +10,6 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dld_brain.audio.checks import LONGEST
 from dld_brain.files.console import (
     FAULTS,
     SOME_FAILED,
@@ -20,6 +19,7 @@ from dld_brain.files.console import (
     say,
 )
 from dld_brain.files.whole import write_text
+from pretrained_interfaces.commands import flags
 from pretrained_interfaces.times.formats import FORMATS, write
 
 if TYPE_CHECKING:  # torch takes seconds
@@ -38,7 +38,7 @@ def add_command(
     """
     command = commands.add_parser(
         "align",
-        parents=[shared],
+        parents=[shared, flags.of_audio()],
         help="when the words of a text were said",
         epilog=STATUSES,
     )
@@ -46,25 +46,10 @@ def add_command(
     text.add_argument("--text", help="what is said in the file")
     text.add_argument("--text_file", type=Path, help="a UTF-8 file of it")
     command.add_argument(
-        "--n_layers", type=int, help="layers that run (default: all)"
-    )
-    command.add_argument(
         "--format", choices=list(FORMATS), default="ctm", help="default: ctm"
     )
     command.add_argument(
         "-o", "--output", type=Path, help="the file to write (default: stdout)"
-    )
-    command.add_argument(
-        "--vad",
-        default="energy",
-        choices=["energy", "silero", "none"],
-        help="what decides where there is speech (default: energy)",
-    )
-    command.add_argument(
-        "--max_audio_seconds",
-        type=float,
-        default=LONGEST,
-        help="a longer file is refused (default: 4 h)",
     )
     command.add_argument(
         "file", help="an audio file, http(s) URL, or hub:owner/name/file"
@@ -92,8 +77,7 @@ def align(asr: "DynamicEncoderASR", options: argparse.Namespace) -> int:
             options.file,
             text,
             options.n_layers,
-            vad=None if options.vad == "none" else options.vad,
-            max_audio_seconds=options.max_audio_seconds,
+            **flags.listening(options),
         )
     except FAULTS as error:
         complain(fault_of(options.file, error))

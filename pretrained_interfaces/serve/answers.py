@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from pretrained_interfaces.serve.errors import Refusal
 from pretrained_interfaces.serve.job import Answer
 from pretrained_interfaces.times import formats
-from pretrained_interfaces.times.timed import Segment, Word
+from pretrained_interfaces.times.timed import Segment
 
 FORMATS = ("json", "text", "srt", "verbose_json", "vtt")
 TIMED = ("srt", "verbose_json", "vtt")
@@ -104,7 +104,7 @@ def _verbose(
             for i, segment in enumerate(found.segments)
         ]
     if "word" in granularities:
-        content["words"] = [*map(_word, found.words)]
+        content["words"] = [*map(formats.json_word, found.words)]
     return content
 
 
@@ -123,14 +123,4 @@ def _segment(i: int, segment: Segment, confidence: float) -> dict[str, Any]:
         "avg_logprob": sum(math.log(max(s, 1e-10)) for s in sure) / len(sure),
         "compression_ratio": len(raw) / len(zlib.compress(raw)),
         "no_speech_prob": 0.0,
-    }
-
-
-def _word(word: Word) -> dict[str, Any]:
-    """A word."""
-    return {
-        "word": word.text,
-        "start": round(word.start, 3),
-        "end": round(word.end, 3),
-        "probability": round(word.confidence, 4),
     }

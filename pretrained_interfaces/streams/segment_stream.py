@@ -15,6 +15,8 @@ import torch
 from dld_brain.audio.vad import LONG_PAUSE, find_speech
 from dld_brain.audio.windows import quietest
 from dld_brain.encoder.encoder import EncoderOutput
+from dld_brain.tasks.seq2seq import END
+from dld_brain.tasks.token_words import grouped, parts_of, text_of
 from pretrained_interfaces.streams.governor import Governor
 from pretrained_interfaces.streams.stream import Stream
 from pretrained_interfaces.streams.streamed import StreamedWord
@@ -28,8 +30,6 @@ KEPT = 0.5
 #: What is shorter is heard with its pause alone, s: of less speech a Whisper
 #: makes words up.
 EARLIEST = 0.5
-#: What begins a word, in the tokens of a Whisper: the byte of a space.
-SPACE = "\u0120"
 
 
 class Piece(NamedTuple):
@@ -212,26 +212,20 @@ def words_of(out: EncoderOutput, vocabulary: Any) -> list[StreamedWord]:
     out : EncoderOutput
         Log-probabilities of tokens, [1, U, V].
     vocabulary : tokenizers.Tokenizer
-        A Whisper's; a token that begins a word has a space in front.
+        A Whisper's.
 
     Returns
     -------
     list of StreamedWord
         Their confidence is the mean probability of their tokens.
     """
-    n_tokens = int(out.lengths[0])
-    best = out.log_probs[0, :n_tokens].max(-1)
-    end = vocabulary.token_to_id("<|endoftext|>")
-    groups: list[tuple[list[int], list[float]]] = []
-    for token, log_prob in zip(best.indices.tolist(), best.values.tolist()):
-        if token >= end:
-            continue
-        if not groups or vocabulary.id_to_token(token).startswith(SPACE):
-            groups.append(([], []))
-        groups[-1][0].append(token)
-        groups[-1][1].append(math.exp(log_prob))
-    found = [
-        StreamedWord(vocabulary.decode(ids).strip(), confidence=sum(p) / len(p))
-        for ids, p in groups
+    best = out.log_probs[0, : int(out.lengths[0])].max(-1)
+    is_said = best.indices < vocabulary.token_to_id(END)
+    tokens, sure = best.indices[is_said].tolist(), best.values[is_said].exp()
+    return [
+        StreamedWord(
+            text_of(group),
+            confidence=float(sure[group[0].start : group[-1].end].mean()),
+        )
+        for group in grouped(parts_of(tokens, vocabulary.decode))
     ]
-    return [word for word in found if word.text]

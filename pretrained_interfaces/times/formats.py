@@ -45,7 +45,7 @@ def json_text(found: "Transcription", name: str) -> str:
             **(
                 {}
                 if segment.words is None
-                else {"words": [*map(_json_word, segment.words)]}
+                else {"words": [*map(json_word, segment.words)]}
             ),
         }
         for i, segment in enumerate(found.segments)
@@ -237,7 +237,7 @@ def _shared(word: Word, parts: list[str]) -> Iterator[Word]:
         yield Word(part, start, word.start + seen * step, word.confidence)
 
 
-def _json_word(word: Word) -> dict[str, object]:
+def json_word(word: Word) -> dict[str, object]:
     """A word as openai-whisper writes it."""
     return {
         "word": word.text,

@@ -47,7 +47,7 @@ class Loop(sb.Brain):
     lr_factors : mapping of str to float, optional
         Learning rates of parts of the model, relative to that of the rest,
         by the name of a module of `modules.model`. A part of 0 is frozen: it
-        has no gradient, which takes a fifth of a Whisper's step.
+        has no gradient.
     freeze_body_steps : int
         Steps at the beginning in which the head learns alone.
     progress : Progress, optional

@@ -125,14 +125,23 @@ def serve(connection: Connection, how: How, threads: int) -> None:
     torch.set_num_threads(threads)
     warnings.formatwarning = told_on_one_line
     try:
+        with contextlib.suppress(EOFError, OSError):  # the parent is gone
+            _answer_all(connection, how)
+    finally:
+        # It leaves: told so while Python ends, it would show a traceback.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def _answer_all(connection: Connection, how: How) -> None:
+    """Loads the model, and answers groups."""
+    try:
         transcriber = Transcriber(how)
     except FAULTS as error:
         connection.send(reason(error))
         return
     connection.send([])
-    with contextlib.suppress(EOFError, OSError):
-        while True:
-            connection.send(_answered(transcriber, connection.recv()))
+    while True:
+        connection.send(_answered(transcriber, connection.recv()))
 
 
 def _leave(number: int, frame: Any) -> None:

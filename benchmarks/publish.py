@@ -20,11 +20,14 @@ import yaml
 from comparison import STYLES
 from figures import ROOT, add_report, rates, read_row, row_path, write_row
 from published_tables import Spec, make_table, rows_of
+from serving_tables import draw_latencies
 from streaming_tables import draw_lags
 
 from dld_brain.evaluation.plots import picture
 from dld_brain.files.whole import write_text
 
+#: How a picture of a benchmark's rows is drawn, by its kind.
+BENCHMARKS = {"lags": draw_lags, "latencies": draw_latencies}
 MARKED = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -96,7 +99,7 @@ def publish(check: bool) -> list[Path]:
         for name, spec in specs["pictures"].items():
             if "benchmark" in spec:
                 source = ROOT / f"benchmarks/results/{spec['benchmark']}.json"
-                draw_lags(spec, source, ROOT / name)
+                BENCHMARKS[spec["kind"]](spec, source, ROOT / name)
             else:
                 draw(spec, ROOT / name)
     return changed

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from figures import ROOT, cell, read_row, spent
+from serving_tables import SERVING_KINDS
 from streaming_tables import STREAMING_KINDS
 
 from dld_brain.evaluation.tables import markdown_table
@@ -222,6 +223,7 @@ SPEED_KINDS = {
     "speed_by_depth": speed_by_depth,
     "peers": peers,
     **STREAMING_KINDS,
+    **SERVING_KINDS,
 }
 
 

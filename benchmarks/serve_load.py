@@ -33,9 +33,9 @@ import jiwer
 from load import watched
 from serve_client import N_CLIENTS, Outcome, Utterance, ask, get, read, serving
 from serve_soak import soak
+from serving_tables import CONTROLLER, draw_latencies
 from timing import write_result
 
-from dld_brain.evaluation.plots import STYLES, picture
 from dld_brain.evaluation.tables import markdown_table
 from dld_brain.files.whole import write_text
 from dld_brain.tasks.spoken import spoken
@@ -172,7 +172,7 @@ def measure(
     for share in options.shares:
         dues = arrivals(share * rate, options.seconds, options.most, seed=0)
         for n in [*fixed, None]:
-            task = "controller" if n is None else f"n = {n}"
+            task = CONTROLLER if n is None else f"n = {n}"
             if kept.has(task, f"{share:g}"):
                 continue
 
@@ -187,23 +187,6 @@ def measure(
             kept.rows.append(row | row_of(drive(send, speech, dues)))
             kept.keep()
             print(json.dumps(kept.rows[-1]), flush=True)
-
-
-def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
-    """Draws p95 against load, a line a depth; beside each point its WER."""
-    title = f"Answers under load ({rows[0]['data']})"
-    labels = {"xlabel": "load / capacity of full depth", "title": title}
-    with picture(path, ylabel="p95, s, log scale", **labels) as axes:
-        for i, task in enumerate(dict.fromkeys(row["task"] for row in rows)):
-            own = [r for r in rows if r["task"] == task and "p95" in r]
-            x, y = [float(r["input"]) for r in own], [r["p95"] for r in own]
-            axes.plot(x, y, STYLES[i % len(STYLES)], label=task)
-            for row, *place in zip(own, x, y):
-                text = f"{row['wer']:.0f} %"
-                axes.annotate(text, place, fontsize="x-small")
-        axes.axhline(rows[0]["target_p95"], linestyle=":", label="target")
-        axes.set_yscale("log")
-        axes.legend(fontsize="x-small")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -244,7 +227,9 @@ def main() -> int:
     print(markdown_table(columns, cells))
     question = "Do answers stay in time under load?"
     status = write_result(output, question, kept.rows, load)
-    draw(kept.rows, Path(output).with_suffix(".png"))
+    title = f"Answers under load ({options.data})"
+    image = Path(output).with_suffix(".png")
+    draw_latencies({"title": title}, Path(output), image)
     kept.path.unlink()
     return status
 

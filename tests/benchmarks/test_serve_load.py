@@ -11,6 +11,7 @@ sys.path.insert(0, str(REPOSITORY / "benchmarks"))
 
 import serve_load  # noqa: E402
 import serve_soak  # noqa: E402
+import serving_tables  # noqa: E402
 from serve_client import Outcome, Utterance  # noqa: E402
 
 SAID = Utterance(b"", "one two")
@@ -54,12 +55,34 @@ def test_what_was_measured_is_not_measured_again(tmp_path):
     assert json.loads((tmp_path / "load.json.part").read_text())["rows"]
 
 
+def measured():
+    """A table of two loads; of the second, one depth answers nobody."""
+    of = {"data": "test", "target_p95": 1.0, "requests": 50, "refused": 0}
+    good = {"p95": 0.4, "wer": 12.0, "mean_depth": 3.5}
+    return [
+        {"task": "n = 4", "input": "0.5", **of, **good},
+        {"task": "controller", "input": "0.5", **of, **good},
+        {"task": "n = 4", "input": "3", **of},
+        {"task": "controller", "input": "3", **of, **good, "refused": 10},
+    ]
+
+
 def test_rows_are_drawn_also_where_one_has_no_answer(tmp_path):
-    of = {"data": "test", "target_p95": 1.0}
-    rows = [{"task": "n = 4", "input": "0.5", "p95": 0.4, "wer": 12.0, **of}]
-    rows += [{"task": "n = 4", "input": "3", **of}]
-    serve_load.draw(rows, tmp_path / "load.png")
-    assert (tmp_path / "load.png").read_bytes().startswith(b"\x89PNG")
+    source = tmp_path / "load.json"
+    source.write_text(json.dumps({"rows": measured()}))
+    picture = tmp_path / "load.png"
+    serving_tables.draw_latencies({"title": "load"}, source, picture)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_published_table_has_a_line_a_load():
+    table = serving_tables.by_share({}, {"rows": measured()})
+    lines = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in table.splitlines()
+    ]
+    assert lines[2] == ["0.5", *["0.40", "12.0"] * 2, "3.5", "0"]
+    assert lines[3] == ["3", "", "", "0.40", "12.0", "3.5", "20"]
 
 
 def test_a_soak_sees_wrong_answers_and_memory_that_grows():

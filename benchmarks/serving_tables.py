@@ -10,33 +10,24 @@ from dld_brain.evaluation.tables import markdown_table
 Spec = dict[str, Any]
 #: What a row calls the depth that the load decides.
 CONTROLLER = "controller"
+TITLES = {CONTROLLER: "by the load"}
 
 
 def by_share(spec: Spec, found: Spec) -> str:
-    """A line a load: p95 and WER of each depth; what the controller did."""
-    rows = {(row["input"], row["task"]): row for row in found["rows"]}
-    shares = list(dict.fromkeys(row["input"] for row in found["rows"]))
-    tasks = list(dict.fromkeys(row["task"] for row in found["rows"]))
-    head = ["load / capacity"]
-    for task in tasks:
-        head += [f"{task}: p95, s", "WER %"]
-    lines = []
-    for share in shares:
-        cells = [share]
-        for task in tasks:
-            cells += _answers(rows[share, task])
-        controlled = rows[share, CONTROLLER]
-        cells += [
-            _figure(controlled.get("mean_depth"), 1),
-            f"{100 * controlled['refused'] / controlled['requests']:.0f}",
-        ]
-        lines.append(cells)
-    return markdown_table([*head, "mean depth", "refused %"], lines)
-
-
-def _answers(row: Spec) -> list[str]:
-    """p95 and WER of the answers of a row."""
-    return [_figure(row.get("p95"), 2), _figure(row.get("wer"), 1)]
+    """A line a load and a depth: latencies, depth, words, refusals."""
+    head = ["load / capacity", "depth", "p50, s", "p95", "p99"]
+    head += ["mean depth", "WER %", "refused %", "requests"]
+    lines, last = [], None
+    for row in found["rows"]:
+        name = TITLES.get(row["task"], row["task"])
+        share = "" if row["input"] == last else row["input"]
+        last = row["input"]
+        cells = [share, name]
+        cells += [_figure(row.get(key), 2) for key in ("p50", "p95", "p99")]
+        cells += [_figure(row.get(key), 1) for key in ("mean_depth", "wer")]
+        refused = 100 * row["refused"] / row["requests"]
+        lines.append([*cells, f"{refused:.0f}", str(row["requests"])])
+    return markdown_table(head, lines)
 
 
 def _figure(value: Optional[float], decimals: int) -> str:
@@ -55,7 +46,8 @@ def draw_latencies(spec: Spec, source: Path, path: Path) -> None:
         for i, task in enumerate(dict.fromkeys(row["task"] for row in rows)):
             own = [r for r in rows if r["task"] == task and "p95" in r]
             x, y = [float(r["input"]) for r in own], [r["p95"] for r in own]
-            axes.plot(x, y, STYLES[i % len(STYLES)], label=task)
+            label = TITLES.get(task, task)
+            axes.plot(x, y, STYLES[i % len(STYLES)], label=label)
             for row, *place in zip(own, x, y):
                 text = f"{row['wer']:.0f} %"
                 axes.annotate(text, place, fontsize="x-small")

@@ -58,11 +58,11 @@ def test_what_was_measured_is_not_measured_again(tmp_path):
 def measured():
     """A table of two loads; of the second, one depth answers nobody."""
     of = {"data": "test", "target_p95": 1.0, "requests": 50, "refused": 0}
-    good = {"p95": 0.4, "wer": 12.0, "mean_depth": 3.5}
+    good = {"p50": 0.2, "p95": 0.4, "p99": 0.6, "wer": 12.0, "mean_depth": 3.5}
     return [
         {"task": "n = 4", "input": "0.5", **of, **good},
         {"task": "controller", "input": "0.5", **of, **good},
-        {"task": "n = 4", "input": "3", **of},
+        {"task": "n = 4", "input": "3", **of, "refused": 50},
         {"task": "controller", "input": "3", **of, **good, "refused": 10},
     ]
 
@@ -75,14 +75,17 @@ def test_rows_are_drawn_also_where_one_has_no_answer(tmp_path):
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_published_table_has_a_line_a_load():
+def test_a_published_table_has_a_line_a_load_and_depth():
     table = serving_tables.by_share({}, {"rows": measured()})
     lines = [
         [cell.strip() for cell in line.strip("|").split("|")]
         for line in table.splitlines()
     ]
-    assert lines[2] == ["0.5", *["0.40", "12.0"] * 2, "3.5", "0"]
-    assert lines[3] == ["3", "", "", "0.40", "12.0", "3.5", "20"]
+    full = ["0.20", "0.40", "0.60", "3.5", "12.0"]
+    assert lines[2] == ["0.5", "n = 4", *full, "0", "50"]
+    assert lines[3] == ["", "by the load", *full, "0", "50"]
+    assert lines[4] == ["3", "n = 4", *[""] * 5, "100", "50"]
+    assert lines[5] == ["", "by the load", *full, "20", "50"]
 
 
 def test_a_soak_sees_wrong_answers_and_memory_that_grows():

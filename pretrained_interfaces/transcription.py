@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Optional
 
 from dld_brain.audio.interrupted import keeping
+from dld_brain.encoder.encoder import EncoderOutput
 from dld_brain.tasks import Task
 from dld_brain.tasks.alignment import WordSpan
 from dld_brain.tasks.confidence import mean_confidence, mean_entropy
@@ -101,11 +102,9 @@ class Clock(NamedTuple):
     step: int
     audio_seconds: float
 
-    def starts(self, stretch: Stretch) -> list[float]:
-        """When each frame of a stretch starts, s."""
-        out = stretch.out
+    def starts(self, out: EncoderOutput, first: int) -> list[float]:
+        """When each frame starts, s, of an output for samples from there on."""
         n_frames = int(out.lengths if out.frames is None else out.frames)
-        first = int(stretch.start)
         return [(first + k * self.step) / self.rate for k in range(n_frames)]
 
     def words(
@@ -192,4 +191,5 @@ def _segments(
     if spans is None:
         start, stop = stretch.start / clock.rate, stretch.stop / clock.rate
         return [Segment(text, start, stop)]
-    return [*segments(clock.words(spans[0], clock.starts(stretch)))]
+    starts = clock.starts(stretch.out, stretch.start)
+    return [*segments(clock.words(spans[0], starts))]

@@ -179,5 +179,6 @@ class DynamicWhisperASR(DynamicEncoderASR):
         found = Transcription("", 0, (), seconds, 0.0, 0.0, 0.0, 0)
         add_stretch(found, stretch, 0.0)
         (spans,) = self.task.words(stretch.out, [text])
-        words = clock.words(as_written(spans, text), clock.starts(stretch))
+        starts = clock.starts(stretch.out, stretch.start)
+        words = clock.words(as_written(spans, text), starts)
         return with_words(found, words)

@@ -166,7 +166,8 @@ def _loud_spans(
     hop = round(HOP * rate)
     is_loud = levels > _gate(levels)
     edges = np.flatnonzero(np.diff(is_loud, prepend=False, append=False))
-    loud = edges.reshape(-1, 2)  # first frame of each run, one behind it
+    # First frame of each run, one behind it: Python's integers, as are times.
+    loud = edges.reshape(-1, 2).tolist()
     tail = round(FRAME / HOP) - 1  # frames that reach into the pause
     spans, end = [], 0
     for first, last in [*loud, (len(levels), len(levels))]:

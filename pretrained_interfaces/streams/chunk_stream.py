@@ -12,7 +12,8 @@ from dld_brain.encoder.streamed_front import StreamedFront
 from dld_brain.encoder.streaming import StreamedLayers
 from pretrained_interfaces.streams.governor import Governor
 from pretrained_interfaces.streams.stream import Stream
-from pretrained_interfaces.streams.streamed import StreamedWord, StreamedWords
+from pretrained_interfaces.streams.streamed import StreamedWords
+from pretrained_interfaces.times.timed import Word
 from speechbrain.utils.dynamic_chunk_training import DynChunkTrainConfig
 
 if TYPE_CHECKING:
@@ -56,11 +57,11 @@ class ChunkStream(Stream):
         self.restart = round((asr.longest_utterance or RESTART) / frame_seconds)
 
     @property
-    def partial_words(self) -> tuple[StreamedWord, ...]:
+    def partial_words(self) -> tuple[Word, ...]:
         """See `Stream.partial_words`."""
         return self.words.partial_words
 
-    def run_chunk(self, x: torch.Tensor) -> list[StreamedWord]:
+    def run_chunk(self, x: torch.Tensor) -> list[Word]:
         """Runs the layers on the stem's output, [1, C, D]."""
         with self.context:
             out = self.layers.step(x, self.gates)
@@ -69,7 +70,7 @@ class ChunkStream(Stream):
             self.front.first = 0
         return self.words.add(out.log_probs[0])
 
-    def last_words(self) -> list[StreamedWord]:
+    def last_words(self) -> list[Word]:
         """See `Stream.last_words`."""
         return self.words.finish()
 

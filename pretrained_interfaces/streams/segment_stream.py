@@ -1,26 +1,23 @@
 """A stream of a Whisper with its decoder: speech between pauses, heard anew.
 
 What is said since the last pause is heard anew with each step, and may change
-until the next pause, with which it is final. Words have no times: a decoder
-says what was said, and not when.
+until the next pause, with which it is final.
 """
 
 import math
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple, Optional
+from typing import TYPE_CHECKING, NamedTuple, Optional
 
 import torch
 
 from dld_brain.audio.vad import LONG_PAUSE, find_speech
 from dld_brain.audio.windows import quietest
-from dld_brain.encoder.encoder import EncoderOutput
-from dld_brain.tasks.seq2seq import END
-from dld_brain.tasks.token_words import grouped, parts_of, text_of
 from pretrained_interfaces.streams.governor import Governor
 from pretrained_interfaces.streams.stream import Stream
-from pretrained_interfaces.streams.streamed import StreamedWord
 from pretrained_interfaces.streams.window_stream import check_window
+from pretrained_interfaces.times.timed import Word
+from pretrained_interfaces.transcription import Clock
 
 if TYPE_CHECKING:
     from pretrained_interfaces.asr import DynamicEncoderASR
@@ -41,10 +38,13 @@ class Piece(NamedTuple):
         [S]; none where nobody speaks.
     is_final : bool
         Whether a pause is behind it, or it is as long as may be.
+    first : int
+        Which sample of the stream it begins with.
     """
 
     samples: torch.Tensor
     is_final: bool
+    first: int
 
 
 class Segments:
@@ -74,6 +74,8 @@ class Segments:
         self.rate, self.step, self.longest = rate, step, longest
         #: Since the last pause, and not taken yet.
         self.samples = torch.zeros(0)
+        #: Which sample of the stream they begin with.
+        self.first = 0
         self.parts: list[torch.Tensor] = []
         self.n_waiting = 0
 
@@ -104,21 +106,21 @@ class Segments:
         """Takes what is final from the samples; gives that, and the rest."""
         samples, done, opened = self.samples, 0, len(self.samples)
         spans = find_speech(samples.numpy(), self.rate, pause=LONG_PAUSE)
-        for i, span in enumerate(spans):
-            start, stop = int(span.start), int(span.stop)  # not NumPy's
+        for i, (start, stop) in enumerate(spans):
             for cut in self._cuts(start, stop):
-                yield Piece(samples[start:cut], True)
+                yield Piece(samples[start:cut], True, self.first + start)
                 start = done = cut
             is_over = i + 1 < len(spans) or stop < len(samples) or is_last
-            yield Piece(samples[start:stop], is_over)
+            yield Piece(samples[start:stop], is_over, self.first + start)
             if is_over:
                 done = stop
             else:
                 opened = start
         if opened == len(samples):
-            yield Piece(samples[:0], False)
-        first = max(done, opened - round(KEPT * self.rate))
-        self.samples = samples[first:].clone()
+            yield Piece(samples[:0], False, self.first)
+        n_out = max(done, opened - round(KEPT * self.rate))
+        self.samples = samples[n_out:].clone()
+        self.first += n_out
 
     def _cuts(self, start: int, stop: int) -> Iterator[int]:
         """Where speech is parted that is longer than the longest."""
@@ -164,68 +166,44 @@ class SegmentStream(Stream):
         front = Segments(rate, round(step * rate), round(longest * rate))
         super().__init__(asr, front, step, n_layers, governor, clock)
         self.asr, self.shortest = asr, limits.shortest
-        self.heard: tuple[StreamedWord, ...] = ()
+        self.heard: tuple[Word, ...] = ()
         #: By the clock, when what is said now may be heard again.
         self.again = -math.inf
 
     @property
-    def partial_words(self) -> tuple[StreamedWord, ...]:
+    def partial_words(self) -> tuple[Word, ...]:
         """See `Stream.partial_words`."""
         return self.heard
 
-    def run_chunk(self, x: Piece) -> Optional[list[StreamedWord]]:
+    def run_chunk(self, x: Piece) -> Optional[list[Word]]:
         """Hears a piece; nothing is computed where nobody speaks."""
         if not len(x.samples):
             self.heard = ()
             return None
         if x.is_final:
             self.heard = ()
-            return self._words(x.samples)
+            return self._words(x)
         is_early = len(x.samples) < EARLIEST * self.rate
         started = self.clock()
         if is_early or self.waited > self.seconds or started < self.again:
             return None
-        self.heard = tuple(self._words(x.samples))
+        self.heard = tuple(self._words(x))
         now = self.clock()
         self.again = now + (now - started)
         return []
 
-    def last_words(self) -> list[StreamedWord]:
+    def last_words(self) -> list[Word]:
         """None: the front has made all of it final."""
         self.heard = ()
         return []
 
     @torch.no_grad()
-    def _words(self, samples: torch.Tensor) -> list[StreamedWord]:
-        """The words of a piece, [S]."""
-        missing = max(0, self.shortest - len(samples))
-        wavs = torch.nn.functional.pad(samples, (0, missing)).unsqueeze(0)
-        out = self.asr.encode(wavs, torch.ones(1), self.gates.depth)
-        return words_of(out, self.asr.task.vocabulary)
-
-
-def words_of(out: EncoderOutput, vocabulary: Any) -> list[StreamedWord]:
-    """The words of a decoder's output, without times.
-
-    Arguments
-    ---------
-    out : EncoderOutput
-        Log-probabilities of tokens, [1, U, V].
-    vocabulary : tokenizers.Tokenizer
-        A Whisper's.
-
-    Returns
-    -------
-    list of StreamedWord
-        Their confidence is the mean probability of their tokens.
-    """
-    best = out.log_probs[0, : int(out.lengths[0])].max(-1)
-    is_said = best.indices < vocabulary.token_to_id(END)
-    tokens, sure = best.indices[is_said].tolist(), best.values[is_said].exp()
-    return [
-        StreamedWord(
-            text_of(group),
-            confidence=float(sure[group[0].start : group[-1].end].mean()),
-        )
-        for group in grouped(parts_of(tokens, vocabulary.decode))
-    ]
+    def _words(self, piece: Piece) -> list[Word]:
+        """The words of a piece, timed by what the decoder looked at."""
+        missing = max(0, self.shortest - len(piece.samples))
+        wavs = torch.nn.functional.pad(piece.samples, (0, missing))
+        out = self.asr.encode(wavs[None], torch.ones(1), self.gates.depth)
+        (spans,) = self.asr.task.words(out, self.asr.task.decode(out))
+        end = (piece.first + len(piece.samples)) / self.rate
+        clock = Clock(self.rate, self.asr.window_limits.step, end)
+        return clock.words(spans, clock.starts(out, piece.first))

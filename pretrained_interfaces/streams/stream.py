@@ -9,11 +9,8 @@ import torch
 
 from dld_brain.gates.gates import Gates
 from pretrained_interfaces.streams.governor import Governor
-from pretrained_interfaces.streams.streamed import (
-    StreamedWord,
-    StreamRecord,
-    StreamUpdate,
-)
+from pretrained_interfaces.streams.streamed import StreamRecord, StreamUpdate
+from pretrained_interfaces.times.timed import Word
 
 if TYPE_CHECKING:
     from pretrained_interfaces.asr import DynamicEncoderASR
@@ -72,7 +69,7 @@ class Stream(ABC):
 
     @property
     @abstractmethod
-    def partial_words(self) -> tuple[StreamedWord, ...]:
+    def partial_words(self) -> tuple[Word, ...]:
         """What is said, and may change yet."""
 
     @property
@@ -81,17 +78,17 @@ class Stream(ABC):
         return " ".join(word.text for word in self.partial_words)
 
     @abstractmethod
-    def run_chunk(self, x: Any) -> Optional[list[StreamedWord]]:
+    def run_chunk(self, x: Any) -> Optional[list[Word]]:
         """Computes what the front gives.
 
         Returns
         -------
-        list of StreamedWord
+        list of Word
             Words that are final; None where nothing was to be computed.
         """
 
     @abstractmethod
-    def last_words(self) -> list[StreamedWord]:
+    def last_words(self) -> list[Word]:
         """What is final because nothing follows."""
 
     def set_depth(self, n_layers: Optional[int] = None) -> None:
@@ -167,7 +164,7 @@ class Stream(ABC):
     ) -> StreamUpdate:
         """Computes the chunks that there are."""
         arrived = self.clock() if arrived is None else arrived
-        words: list[StreamedWord] = []
+        words: list[Word] = []
         n_layers, lag = self.update.n_layers, self.update.lag
         chunks = iter(chunks)
         while True:

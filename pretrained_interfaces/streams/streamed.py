@@ -3,33 +3,15 @@
 from collections import Counter
 from dataclasses import dataclass, field
 from math import exp
-from typing import Any, Optional
+from typing import Any
 
 import torch
 
 from dld_brain.losses import BLANK_ID
+from pretrained_interfaces.times.timed import Word
 
 #: What begins a word, in SentencePiece's pieces.
 SPACE = "\u2581"
-
-
-@dataclass(frozen=True)
-class StreamedWord:
-    """A word that will not change.
-
-    Arguments
-    ---------
-    start, end : float, optional
-        First and last frame of its tokens in the stream, s; None of a model
-        that times no words.
-    confidence : float, optional
-        Mean probability of its tokens over their frames, in (0, 1].
-    """
-
-    text: str
-    start: Optional[float] = None
-    end: Optional[float] = None
-    confidence: Optional[float] = None
 
 
 @dataclass(frozen=True)
@@ -38,7 +20,7 @@ class StreamUpdate:
 
     Arguments
     ---------
-    words : tuple of StreamedWord
+    words : tuple of Word
         Words that are final now, and were not before.
     partial : str
         The word that is being said, so far.
@@ -46,15 +28,15 @@ class StreamUpdate:
         Depth of the last chunk; 0 where none was computed yet.
     lag : float
         From the arrival of the last chunk's last sample to its text, s.
-    partial_words : tuple of StreamedWord
+    partial_words : tuple of Word
         The words of `partial`, as they are heard by now.
     """
 
-    words: tuple[StreamedWord, ...] = ()
+    words: tuple[Word, ...] = ()
     partial: str = ""
     n_layers: int = 0
     lag: float = 0.0
-    partial_words: tuple[StreamedWord, ...] = ()
+    partial_words: tuple[Word, ...] = ()
 
     @property
     def text(self) -> str:
@@ -116,16 +98,16 @@ class StreamedWords:
         return self.tokenizer.decode_ids(self.ids).strip()
 
     @property
-    def partial_words(self) -> tuple[StreamedWord, ...]:
+    def partial_words(self) -> tuple[Word, ...]:
         """The word that is being said, if there is one."""
         text = self.partial
         if not self.ids or not text:
             return ()
         times = self.first * self.frame_seconds, self.end * self.frame_seconds
         sure = sum(self.sure) / len(self.sure)
-        return (StreamedWord(text, *times, sure),)
+        return (Word(text, *times, sure),)
 
-    def add(self, log_probs: torch.Tensor) -> list[StreamedWord]:
+    def add(self, log_probs: torch.Tensor) -> list[Word]:
         """Takes frames, [C, V]; gives the words that end before another."""
         found = []
         best = log_probs.max(-1)
@@ -143,7 +125,7 @@ class StreamedWords:
             self.n_frames += 1
         return found
 
-    def finish(self) -> list[StreamedWord]:
+    def finish(self) -> list[Word]:
         """Ends the word that is being said, if there is one."""
         found = self.partial_words
         self.ids, self.sure = [], []

@@ -17,7 +17,8 @@ from dld_brain.audio.features import samples_per_frame
 from dld_brain.audio.vad import find_speech
 from pretrained_interfaces.streams.governor import Governor
 from pretrained_interfaces.streams.stream import Stream
-from pretrained_interfaces.streams.streamed import StreamedWord, StreamedWords
+from pretrained_interfaces.streams.streamed import StreamedWords
+from pretrained_interfaces.times.timed import Word
 
 if TYPE_CHECKING:
     from pretrained_interfaces.asr import DynamicEncoderASR
@@ -83,13 +84,11 @@ class Agreement:
     """Makes words final on which two steps agree; LocalAgreement-2."""
 
     def __init__(self) -> None:
-        self.before: list[StreamedWord] = []
+        self.before: list[Word] = []
         #: Where the last final word ends, s.
         self.end = 0.0
 
-    def add(
-        self, words: list[StreamedWord], first: float
-    ) -> list[StreamedWord]:
+    def add(self, words: list[Word], first: float) -> list[Word]:
         """Takes the words of a window; gives those that are final now.
 
         Arguments
@@ -115,7 +114,7 @@ class Agreement:
         self.before = words[n_agreed:]
         return found
 
-    def finish(self) -> list[StreamedWord]:
+    def finish(self) -> list[Word]:
         """What is left is final."""
         found, self.before = self.before, []
         return found
@@ -155,21 +154,21 @@ class WindowStream(Stream):
         self.agreement = Agreement()
 
     @property
-    def partial_words(self) -> tuple[StreamedWord, ...]:
+    def partial_words(self) -> tuple[Word, ...]:
         """See `Stream.partial_words`."""
         return tuple(self.agreement.before)
 
-    def run_chunk(self, x: torch.Tensor) -> list[StreamedWord]:
+    def run_chunk(self, x: torch.Tensor) -> list[Word]:
         """Encodes the window, [S]."""
         first = self.front.first / self.rate
         return self.agreement.add(self._heard(x, first), first)
 
-    def last_words(self) -> list[StreamedWord]:
+    def last_words(self) -> list[Word]:
         """See `Stream.last_words`."""
         return self.agreement.finish()
 
     @torch.no_grad()
-    def _heard(self, samples: torch.Tensor, first: float) -> list[StreamedWord]:
+    def _heard(self, samples: torch.Tensor, first: float) -> list[Word]:
         """The words of a window that begins there, s."""
         is_long = len(samples) >= self.asr.window_limits.shortest
         if not is_long or not find_speech(samples.numpy(), self.rate):

@@ -176,7 +176,8 @@ def aligned(
         pause = torch.full_like(log_probs[:1], NEVER)
         pause[:, BLANK_ID] = 0.0
         parts += [log_probs, pause]
-        starts += [*clock.starts(stretch), stretch.stop / clock.rate]
+        starts += clock.starts(stretch.out, stretch.start)
+        starts.append(stretch.stop / clock.rate)
     spans = words_of(align_tokens(torch.cat(parts[:-1]), ids), tokenizer)
     words = clock.words(as_written(spans, text), starts)
     return with_words(found, words)

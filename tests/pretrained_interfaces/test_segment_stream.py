@@ -1,11 +1,13 @@
 """A stream of a Whisper with its decoder: segments that pauses make final."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from dld_brain.run.hub_model import convert
 from pretrained_interfaces import DynamicEncoderASR, Governor
-from pretrained_interfaces.streams.segment_stream import Segments, words_of
+from pretrained_interfaces.streams.segment_stream import Segments
 
 RATE = 16_000
 
@@ -53,6 +55,9 @@ def test_pieces_do_not_depend_on_how_they_are_fed(wav, n_fed):
     for a, b in zip(pieces(wav, n_fed), pieces(wav, 4000), strict=True):
         assert a.is_final == b.is_final
         torch.testing.assert_close(a.samples, b.samples)
+        torch.testing.assert_close(
+            a.samples, wav[a.first : a.first + len(a.samples)]
+        )
 
 
 def test_pauses_make_speech_final_once(wav):
@@ -89,17 +94,30 @@ def test_what_is_said_is_final_after_a_pause(asr, wav):
         updates = [stream.feed(part) for part in wav.split(4000)]
         updates.append(stream.finish())
         words = [word for u in updates for word in u.words]
-        spoken = [p.samples for p in pieces(wav, 800) if p.is_final]
-        texts = [
-            asr.transcribe_batch(s[None], torch.ones(1), n_layers)[0][0]
-            for s in spoken
-        ]
-        assert " ".join(texts).split() == [
-            piece for word in words for piece in word.text.split()
-        ]
+        expected = []
+        for piece in pieces(wav, 4000):
+            if piece.is_final:
+                told = asr.transcribe(
+                    piece.samples.numpy(),
+                    n_layers,
+                    sampling_rate=RATE,
+                    vad=None,
+                    word_times=True,
+                )
+                first = piece.first / RATE
+                expected += [
+                    replace(w, start=w.start + first, end=w.end + first)
+                    for w in told.words
+                ]
+        assert [w.text for w in words] == [w.text for w in expected]
+        for one in ("start", "end", "confidence"):
+            assert [getattr(w, one) for w in words] == pytest.approx(
+                [getattr(w, one) for w in expected], abs=1e-3
+            )
         assert any(u.partial for u in updates) and words
         assert not updates[-1].partial and stream.partial == ""
-        assert {(w.start, w.end) for w in words} == {(None, None)}
+        partial = [word for u in updates for word in u.partial_words]
+        assert all(0 <= w.start <= w.end <= len(wav) / RATE for w in partial)
         assert all(0 < w.confidence <= 1 for w in words)
         assert set(stream.record.chunks_at) == {n_layers}
 
@@ -161,20 +179,6 @@ def test_a_governor_comes_and_goes_in_mid_stream(asr, wav):
     stream.set_depth(asr.depths[-1])
     stream.feed(noise(1.0))
     assert stream.update.n_layers == asr.depths[-1]
-
-
-def test_words_are_cut_where_tokens_begin_with_a_space(asr):
-    vocabulary = asr.task.vocabulary
-    ids = vocabulary.encode(" turn on the light", add_special_tokens=False).ids
-    size = vocabulary.get_vocab_size()
-    probs = torch.full((1, len(ids) + 1, size), 0.2 / size)
-    for i, token in enumerate([*ids, asr.task.end]):
-        probs[0, i, token] = 0.8
-    out = type("Out", (), {})()
-    out.log_probs, out.lengths = probs.log(), torch.tensor([len(ids) + 1])
-    found = words_of(out, vocabulary)
-    assert [w.text for w in found] == ["turn", "on", "the", "light"]
-    assert all(abs(w.confidence - 0.8) < 1e-6 for w in found)
 
 
 @pytest.mark.parametrize(

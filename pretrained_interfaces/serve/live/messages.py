@@ -5,11 +5,8 @@ from typing import Annotated, Any, Literal, Optional, Union
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from pretrained_interfaces.serve.errors import Refusal
-from pretrained_interfaces.streams.streamed import (
-    StreamedWord,
-    StreamRecord,
-    StreamUpdate,
-)
+from pretrained_interfaces.streams.streamed import StreamRecord, StreamUpdate
+from pretrained_interfaces.times.timed import Word
 
 #: Characters of a message that is no audio.
 LONGEST = 4096
@@ -131,19 +128,19 @@ def _read(validate: Any, text: str) -> Any:
         raise Refusal(400, said, param) from None
 
 
-def word(found: StreamedWord) -> dict[str, Any]:
-    """A word; times and confidence where the model has them.
+def word(found: Word) -> dict[str, Any]:
+    """A word, its times in s from the start of the stream.
 
     Example
     -------
-    >>> word(StreamedWord("turn", confidence=0.98765))
-    {'word': 'turn', 'start': None, 'end': None, 'probability': 0.9877}
+    >>> word(Word("turn", 0.5, 0.72, confidence=0.98765))
+    {'word': 'turn', 'start': 0.5, 'end': 0.72, 'probability': 0.9877}
     """
     return {
         "word": found.text,
-        "start": _rounded(found.start, 3),
-        "end": _rounded(found.end, 3),
-        "probability": _rounded(found.confidence, 4),
+        "start": round(found.start, 3),
+        "end": round(found.end, 3),
+        "probability": round(found.confidence, 4),
     }
 
 
@@ -167,7 +164,7 @@ def taken(record: StreamRecord) -> dict[str, Any]:
 
 
 def done(
-    found: list[StreamedWord], record: StreamRecord, reason: str
+    found: list[Word], record: StreamRecord, reason: str
 ) -> dict[str, Any]:
     """The whole transcript.
 
@@ -186,8 +183,3 @@ def done(
         "n_changes": record.n_changes,
         **taken(record),
     }
-
-
-def _rounded(value: Optional[float], digits: int) -> Optional[float]:
-    """A number, shorter."""
-    return None if value is None else round(value, digits)

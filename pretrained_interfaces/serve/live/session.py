@@ -20,7 +20,8 @@ from pretrained_interfaces.serve.live.streams import Streams
 from pretrained_interfaces.serve.live.waiting import Block, Waiting
 from pretrained_interfaces.streams.governor import Governor
 from pretrained_interfaces.streams.stream import Stream
-from pretrained_interfaces.streams.streamed import StreamedWord, StreamUpdate
+from pretrained_interfaces.streams.streamed import StreamUpdate
+from pretrained_interfaces.times.timed import Word
 
 #: What the first message may take to arrive, s.
 START_SECONDS = 10.0
@@ -43,7 +44,7 @@ class Session:
         self.socket, self.streams, self.model = socket, streams, model
         self.rate, self.settings = rate, streams.settings
         self.waiting = Waiting()
-        self.words: list[StreamedWord] = []
+        self.words: list[Word] = []
         self.first: Optional[asyncio.Future[dict[str, Any]]] = None
 
     def stop(self) -> None:
@@ -169,7 +170,7 @@ class Session:
 
     def _feed(self, stream: Stream, blocks: list[Block]) -> StreamUpdate:
         """Feeds blocks; of all of them together, the words."""
-        words: list[StreamedWord] = []
+        words: list[Word] = []
         for block in blocks:
             samples = self.intake.samples(block.data)
             update = stream.feed(samples, arrived=block.arrived)
@@ -213,7 +214,7 @@ class Session:
             ) from None
 
 
-def _with(update: StreamUpdate, words: list[StreamedWord]) -> StreamUpdate:
+def _with(update: StreamUpdate, words: list[Word]) -> StreamUpdate:
     """An update with all words of several."""
     return StreamUpdate(
         tuple(words),

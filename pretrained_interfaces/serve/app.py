@@ -9,12 +9,11 @@ from fastapi import FastAPI
 
 from dld_brain import __version__
 from pretrained_interfaces.asr import DynamicEncoderASR
+from pretrained_interfaces.serve import page, routes
 from pretrained_interfaces.serve.description import describe
 from pretrained_interfaces.serve.errors import add_handlers
 from pretrained_interfaces.serve.guard import Guard
-from pretrained_interfaces.serve.live.route import stream_router
-from pretrained_interfaces.serve.page import page_router
-from pretrained_interfaces.serve.routes import router
+from pretrained_interfaces.serve.live import route
 from pretrained_interfaces.serve.server import Server
 from pretrained_interfaces.serve.settings import Settings
 
@@ -65,9 +64,8 @@ def create_app(
         redoc_url=None,
     )
     app.state.server = server
-    app.include_router(router(server))
-    app.include_router(stream_router(server))
-    app.include_router(page_router())
+    for module in (routes, route, page):
+        app.include_router(module.routes)
     app.add_middleware(Guard, settings=settings, count=server.metrics.asked)
     add_handlers(app)
     describe(app, has_token=settings.token is not None)

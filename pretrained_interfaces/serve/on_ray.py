@@ -26,7 +26,7 @@ from pretrained_interfaces.serve.errors import add_handlers
 from pretrained_interfaces.serve.guard import Guard
 from pretrained_interfaces.serve.job import Answer, Busy
 from pretrained_interfaces.serve.metrics import Metrics
-from pretrained_interfaces.serve.routes import router
+from pretrained_interfaces.serve.routes import routes
 from pretrained_interfaces.serve.server import Server
 from pretrained_interfaces.serve.settings import TOKEN_VARIABLE, Settings
 
@@ -179,7 +179,8 @@ class Door:
             redoc_url=None,
         )
         count = self.remote.metrics.asked
-        found.include_router(router(self.remote))
+        found.state.server = self.remote
+        found.include_router(routes)
         found.add_middleware(Guard, settings=self.settings, count=count)
         add_handlers(found)
         describe(found, has_token=self.settings.token is not None)

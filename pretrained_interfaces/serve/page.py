@@ -44,20 +44,17 @@ def _hashes(tag: str, text: str) -> str:
     return " ".join(names) or "'none'"
 
 
-def page_router() -> APIRouter:
-    """The path of the page."""
-    routes = APIRouter()
-    text = (resources.files(__package__) / "page.html").read_text("utf-8")
-    headers = {
-        "Content-Security-Policy": policy(text),
-        "Referrer-Policy": "no-referrer",
-        "X-Content-Type-Options": "nosniff",
-        "Permissions-Policy": "microphone=(self)",
-    }
+TEXT = (resources.files(__package__) / "page.html").read_text("utf-8")
+HEADERS = {
+    "Content-Security-Policy": policy(TEXT),
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Permissions-Policy": "microphone=(self)",
+}
+routes = APIRouter()
 
-    @routes.get("/", include_in_schema=False)
-    async def page() -> HTMLResponse:
-        """A page to speak to, or to drop audio on, at a depth that it sets."""
-        return HTMLResponse(text, headers=headers)
 
-    return routes
+@routes.get("/", include_in_schema=False)
+async def page() -> HTMLResponse:
+    """A page to speak to, or to drop audio on, at a depth that it sets."""
+    return HTMLResponse(TEXT, headers=HEADERS)

@@ -3,8 +3,17 @@
 import asyncio
 from typing import Annotated, Any, Optional
 
-from fastapi import APIRouter, File, Form, Request, Response, UploadFile
+from fastapi import (
+    APIRouter,
+    Depends,
+    File,
+    Form,
+    Request,
+    Response,
+    UploadFile,
+)
 from fastapi.responses import JSONResponse, PlainTextResponse
+from starlette.requests import HTTPConnection
 
 from dld_brain.files.console import escaped, reason
 from pretrained_interfaces.serve import schemas
@@ -25,118 +34,124 @@ from pretrained_interfaces.serve.upload import Upload
 USUAL_MODEL = "whisper-1"
 
 
-def router(server: Server) -> APIRouter:
-    """The paths of a server."""
-    routes = APIRouter()
+def server_of(connection: HTTPConnection) -> Server:
+    """The server of the application that was asked."""
+    return connection.app.state.server
 
-    @routes.post(
-        "/v1/audio/transcriptions",
-        tags=["audio"],
-        response_class=JSONResponse,
-        responses=OF_TRANSCRIPTIONS,
+
+#: An argument that FastAPI fills.
+Asked = Annotated[Server, Depends(server_of)]
+routes = APIRouter()
+
+
+@routes.post(
+    "/v1/audio/transcriptions",
+    tags=["audio"],
+    response_class=JSONResponse,
+    responses=OF_TRANSCRIPTIONS,
+)
+async def transcriptions(
+    request: Request,
+    server: Asked,
+    file: Annotated[UploadFile, File(description="wav, flac, ogg, mp3, ...")],
+    model: Annotated[
+        str, Form(description=f"Its id, or {USUAL_MODEL}")
+    ] = USUAL_MODEL,
+    response_format: Annotated[
+        str, Form(json_schema_extra={"enum": [*FORMATS]})
+    ] = "json",
+    granularities: Annotated[
+        Optional[list[str]],
+        Form(
+            alias="timestamp_granularities[]",
+            description="With verbose_json",
+            json_schema_extra={
+                "items": {"type": "string", "enum": [*GRANULARITIES]}
+            },
+        ),
+    ] = None,
+    language: Annotated[
+        Optional[str],
+        Form(description="Has no effect", max_length=64),
+    ] = None,
+    prompt: Annotated[Optional[str], Form(description="Has no effect")] = None,
+    temperature: Annotated[
+        float, Form(description="Has no effect", ge=0, le=1)
+    ] = 0.0,
+    n_layers: Annotated[
+        Optional[int],
+        Form(
+            description="Layers that run, up to the model's; by the load "
+            "if not given",
+            json_schema_extra={"minimum": 1},
+        ),
+    ] = None,
+    max_latency: Annotated[
+        Optional[float],
+        Form(
+            description="When the answer is wanted, s: the depth is what "
+            "fits; the server's target if not given",
+            gt=0,
+            allow_inf_nan=False,
+        ),
+    ] = None,
+) -> Response:
+    """Transcribes audio, as OpenAI's API does.
+
+    Without `n_layers`, the depth follows the load: answers get shallower
+    before they get later.
+    """
+    _check(server, model, n_layers, max_latency)
+    granularities = granularities or []
+    check_format(response_format, granularities)
+    work = server.transcribe(
+        Upload(file.file),
+        n_layers=n_layers,
+        max_latency=max_latency,
+        word_times=response_format in TIMED,
     )
-    async def transcriptions(
-        request: Request,
-        file: Annotated[
-            UploadFile, File(description="wav, flac, ogg, mp3, ...")
-        ],
-        model: Annotated[
-            str, Form(description=f"Its id, or {USUAL_MODEL}")
-        ] = USUAL_MODEL,
-        response_format: Annotated[
-            str, Form(json_schema_extra={"enum": [*FORMATS]})
-        ] = "json",
-        granularities: Annotated[
-            Optional[list[str]],
-            Form(
-                alias="timestamp_granularities[]",
-                description="With verbose_json",
-                json_schema_extra={
-                    "items": {"type": "string", "enum": [*GRANULARITIES]}
-                },
-            ),
-        ] = None,
-        language: Annotated[
-            Optional[str],
-            Form(description="Has no effect", max_length=64),
-        ] = None,
-        prompt: Annotated[
-            Optional[str], Form(description="Has no effect")
-        ] = None,
-        temperature: Annotated[
-            float, Form(description="Has no effect", ge=0, le=1)
-        ] = 0.0,
-        n_layers: Annotated[
-            Optional[int],
-            Form(
-                description="Layers that run, up to the model's; by the load "
-                "if not given",
-                json_schema_extra={"minimum": 1},
-            ),
-        ] = None,
-        max_latency: Annotated[
-            Optional[float],
-            Form(
-                description="When the answer is wanted, s: the depth is what "
-                "fits; the server's target if not given",
-                gt=0,
-                allow_inf_nan=False,
-            ),
-        ] = None,
-    ) -> Response:
-        """Transcribes audio, as OpenAI's API does.
+    answer = await _unless_gone(request, work)
+    if answer is None:
+        return Response(status_code=499)  # as nginx has it
+    return respond(answer, response_format, granularities, language)
 
-        Without `n_layers`, the depth follows the load: answers get shallower
-        before they get later.
-        """
-        _check(server, model, n_layers, max_latency)
-        granularities = granularities or []
-        check_format(response_format, granularities)
-        work = server.transcribe(
-            Upload(file.file),
-            n_layers=n_layers,
-            max_latency=max_latency,
-            word_times=response_format in TIMED,
-        )
-        answer = await _unless_gone(request, work)
-        if answer is None:
-            return Response(status_code=499)  # as nginx has it
-        return respond(answer, response_format, granularities, language)
 
-    @routes.get("/v1/models", tags=["models"], responses=errors(503))
-    async def models() -> schemas.Models:
-        """Lists the model."""
-        model = schemas.Model(
-            id=server.name,
-            depths=list(server.asr.depths),
-            errors=server.errors,
-        )
-        return schemas.Models(data=[model])
+@routes.get("/v1/models", tags=["models"], responses=errors(503))
+async def models(server: Asked) -> schemas.Models:
+    """Lists the model."""
+    model = schemas.Model(
+        id=server.name,
+        depths=list(server.asr.depths),
+        errors=server.errors,
+    )
+    return schemas.Models(data=[model])
 
-    @routes.get("/v1/load", tags=["state"], responses=errors(503))
-    async def load() -> schemas.LoadNow:
-        """What the server does now."""
-        return schemas.LoadNow(**await server.now())
 
-    @routes.get("/health", tags=["state"])
-    async def health() -> schemas.Status:
-        """Answers while the process lives."""
-        return schemas.Status(status="ok")
+@routes.get("/v1/load", tags=["state"], responses=errors(503))
+async def load(server: Asked) -> schemas.LoadNow:
+    """What the server does now."""
+    return schemas.LoadNow(**await server.now())
 
-    @routes.get("/ready", tags=["state"], responses=errors(503))
-    async def ready() -> schemas.Status:
-        """Answers 200 once the model is loaded and warm."""
-        server.check_ready()
-        return schemas.Status(status="ok")
 
-    @routes.get("/metrics", tags=["state"], response_class=PlainTextResponse)
-    async def metrics() -> Response:
-        """Counters, for Prometheus."""
-        server.observe()
-        kind = "text/plain; version=0.0.4; charset=utf-8"
-        return Response(server.metrics.text(), media_type=kind)
+@routes.get("/health", tags=["state"])
+async def health() -> schemas.Status:
+    """Answers while the process lives."""
+    return schemas.Status(status="ok")
 
-    return routes
+
+@routes.get("/ready", tags=["state"], responses=errors(503))
+async def ready(server: Asked) -> schemas.Status:
+    """Answers 200 once the model is loaded and warm."""
+    server.check_ready()
+    return schemas.Status(status="ok")
+
+
+@routes.get("/metrics", tags=["state"], response_class=PlainTextResponse)
+async def metrics(server: Asked) -> Response:
+    """Counters, for Prometheus."""
+    server.observe()
+    kind = "text/plain; version=0.0.4; charset=utf-8"
+    return Response(server.metrics.text(), media_type=kind)
 
 
 def _check(

@@ -12,7 +12,7 @@ pytest.importorskip("ray.serve")
 from pretrained_interfaces.serve import on_ray  # noqa: E402
 from pretrained_interfaces.serve.job import Busy  # noqa: E402
 
-FACTS = {"name": "golden", "depths": (1, 2, 3), "has_word_times": True}
+FACTS = {"name": "golden", "depths": (1, 2, 3), "errors": None}
 
 
 class Replicas:
@@ -65,7 +65,7 @@ def test_refusals_of_a_replica_are_the_servers_own(monkeypatch):
 
 
 def test_a_depth_that_is_not_there_is_refused_at_the_door():
-    known = on_ray.Known((1, 2, 3), True)
+    known = on_ray.Known((1, 2, 3))
     known.gates(3)
     with pytest.raises(ValueError, match="one of 1, 2, 3, but is 4"):
         known.gates(4)

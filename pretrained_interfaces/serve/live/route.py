@@ -12,6 +12,7 @@ from pretrained_interfaces.serve.errors import Refusal, error_response
 from pretrained_interfaces.serve.job import Busy
 from pretrained_interfaces.serve.live import reader
 from pretrained_interfaces.serve.live.session import Session
+from pretrained_interfaces.serve.routes import Asked
 from pretrained_interfaces.serve.server import Server
 
 logger = logging.getLogger(__name__)
@@ -31,18 +32,15 @@ CLOSE_SECONDS = 5.0
 REASON = 120
 
 
-def stream_router(server: Server) -> APIRouter:
-    """The path of live audio."""
-    routes = APIRouter()
+routes = APIRouter()
 
-    @routes.websocket("/v1/stream")
-    async def stream(socket: WebSocket) -> None:
-        """Transcribes audio as it comes; see docs/serving.md."""
-        await socket.accept()
-        reason = await _hear(socket, server)
-        server.streams.counted.ended(reason)
 
-    return routes
+@routes.websocket("/v1/stream")
+async def stream(socket: WebSocket, server: Asked) -> None:
+    """Transcribes audio as it comes; see docs/serving.md."""
+    await socket.accept()
+    reason = await _hear(socket, server)
+    server.streams.counted.ended(reason)
 
 
 async def _hear(socket: WebSocket, server: Server) -> str:

@@ -77,7 +77,7 @@ def _run(options: argparse.Namespace) -> int:
         return options.run(options)
     module, name = options.model
     kind = getattr(importlib.import_module(module), name)
-    how = {"int8": options.int8} if "int8" in options else {}
+    how = flags.loading(options)
     model = kind.from_hparams(options.source, device=options.device, **how)
     return options.run(model, options)
 

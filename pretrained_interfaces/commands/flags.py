@@ -147,8 +147,8 @@ def loading(options: argparse.Namespace) -> dict[str, Any]:
     ValueError
         If it has weights of no language model.
     """
-    found = language_model(options)
-    return {**found, "int8": True} if options.int8 else found
+    found = language_model(options) if "lm" in options else {}
+    return {**found, "int8": True} if getattr(options, "int8", False) else found
 
 
 def language_model(options: argparse.Namespace) -> dict[str, Any]:

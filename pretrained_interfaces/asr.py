@@ -8,7 +8,6 @@ from typing import Any, Optional, Union
 import torch
 
 from dld_brain.audio.checks import LONGEST
-from dld_brain.audio.features import samples_per_frame
 from dld_brain.audio.lengths import absolute_lengths
 from dld_brain.audio.reader import Audio
 from dld_brain.audio.vad import check_vad, find_speech
@@ -21,7 +20,7 @@ from pretrained_interfaces.depths.choose import choose_depth
 from pretrained_interfaces.depths.depth import Depth, Escalate, Routed
 from pretrained_interfaces.dynamic import DynamicDepth
 from pretrained_interfaces.inputs import is_batch
-from pretrained_interfaces.streams.chunk_stream import ChunkStream, chunks_of
+from pretrained_interfaces.streams.chunk_stream import ChunkStream
 from pretrained_interfaces.streams.governor import Governor
 from pretrained_interfaces.streams.segment_stream import SegmentStream
 from pretrained_interfaces.streams.stream import Stream
@@ -265,7 +264,8 @@ class DynamicEncoderASR(Aligning, Calibrated, DynamicDepth, EncoderASR):
 
         Decodes greedily, and equals the pass of the whole audio under the
         mask of the same chunks. For a model that was trained in chunks
-        (hparams/conformer_streaming_*.yaml); others make more errors. A
+        (hparams/conformer_streaming_*.yaml); others make more errors, and
+        warn of it. A
         model of whole utterances streams by a `window`; a Whisper with its
         decoder hears what is said since the last pause anew with each chunk.
 
@@ -302,10 +302,7 @@ class DynamicEncoderASR(Aligning, Calibrated, DynamicDepth, EncoderASR):
             return SegmentStream(self, chunk, window, n_layers, governor, clock)
         if window is not None:
             return WindowStream(self, chunk, window, n_layers, governor, clock)
-        self.mods.model.check_chunks()
-        frame = samples_per_frame(self.mods) / self.hparams.sample_rate
-        chunks = chunks_of(chunk, left, frame)
-        return ChunkStream(self, chunks, n_layers, governor, refill, clock)
+        return ChunkStream(self, chunk, left, n_layers, governor, refill, clock)
 
     def find_windows(
         self,

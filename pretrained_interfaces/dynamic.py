@@ -15,7 +15,7 @@ from dld_brain.gates.gates import Gates
 from dld_brain.gates.layer_sets import check_n_layers
 from dld_brain.model_folder.loader import INTERFACES
 from dld_brain.model_folder.read import HPARAMS, load_pretrained
-from dld_brain.model_folder.training import longest_utterance
+from dld_brain.model_folder.training import longest_utterance, trained_in_chunks
 from pretrained_interfaces.inputs import check_batch, find_audio
 from pretrained_interfaces.sources import find_folder, run_options
 from speechbrain.inference.interfaces import Pretrained
@@ -47,6 +47,8 @@ class DynamicDepth(Pretrained):
         self.folder: Optional[str] = None
         #: Longest utterance of its training, s, if that is known.
         self.longest_utterance: Optional[float] = None
+        #: Whether training has seen chunks, if that is known.
+        self.trained_in_chunks: Optional[bool] = None
 
     @classmethod
     def from_hparams(
@@ -123,6 +125,7 @@ class DynamicDepth(Pretrained):
         found = kind(modules=model.modules, hparams=hparams, **kwargs)
         found.folder = source if folder == source else None
         found.longest_utterance = longest_utterance(folder)
+        found.trained_in_chunks = trained_in_chunks(folder)
         return found
 
     @property

@@ -37,7 +37,7 @@ def training_speech(settings: Settings, csv_folder: str) -> dict[str, Any]:
     -------
     dict
         Of plain values; `hours`, and the `longest_utterance` in s, are those
-        that training has seen.
+        that training has seen; `in_chunks`, whether it has seen chunks.
     """
     told, seconds = settings.data, []
     for split in told.train_splits:
@@ -52,6 +52,7 @@ def training_speech(settings: Settings, csv_folder: str) -> dict[str, Any]:
         "test_splits": list(told.test_splits),
         "hours": round(sum(seconds) / 3600, 6),
         "longest_utterance": max(seconds, default=None),
+        "in_chunks": settings.losses.streaming.name != "none",
         "language": told.language,
         "seed": settings.start.seed,
         "recipe": settings.title,

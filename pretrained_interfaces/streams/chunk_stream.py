@@ -1,6 +1,7 @@
 """A stream of a model that was trained in chunks: caches, nothing twice."""
 
 import time
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Optional
 
@@ -33,20 +34,30 @@ class ChunkStream(Stream):
 
     Arguments
     ---------
-    chunks : DynChunkTrainConfig
-        Frames of a chunk, and how many chunks before it are seen.
+    chunk, left : float
+        What is computed at once, and seen before it, s; see `chunks_of`.
+
+    Raises
+    ------
+    ValueError
+        If there are no such chunks, or the model does not run in any.
     """
 
     def __init__(
         self,
         asr: "DynamicEncoderASR",
-        chunks: DynChunkTrainConfig,
+        chunk: float,
+        left: float,
         n_layers: Optional[int] = None,
         governor: Optional[Governor] = None,
         refill: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        asr.mods.model.check_chunks()
+        if asr.trained_in_chunks is False:
+            _warn_of_whole()
         frame_seconds = samples_per_frame(asr.mods) / asr.hparams.sample_rate
+        chunks = chunks_of(chunk, left, frame_seconds)
         front = StreamedFront(asr.mods, chunks.chunk_size)
         seconds = chunks.chunk_size * frame_seconds
         super().__init__(asr, front, seconds, n_layers, governor, clock)
@@ -114,3 +125,13 @@ def chunks_of(chunk: float, left: float, frame: float) -> DynChunkTrainConfig:
         )
     n_left = int(np.ceil(round(left / chunk, 6)))
     return DynChunkTrainConfig(size, n_left)
+
+
+def _warn_of_whole() -> None:
+    """Warns of a model whose training has seen no chunks."""
+    warnings.warn(
+        "this model's training saw whole utterances: in chunks it makes more "
+        "errors; give `window=10` (--window 10), or train it by hparams/"
+        "conformer_streaming_*.yaml",
+        stacklevel=4,
+    )

@@ -1,7 +1,9 @@
 """A stream of a model: words as they are said, whatever comes."""
 
 import gc
+import json
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ import torch
 
 from dld_brain.audio.features import extract
 from dld_brain.losses import BLANK_ID
+from dld_brain.model_folder.training import trained_in_chunks
 from dld_brain.tasks.alignment import align_tokens, words_of
 from pretrained_interfaces import DynamicEncoderASR, Governor
 from pretrained_interfaces.streams.chunk_stream import RESTART
@@ -315,3 +318,23 @@ def test_nan_in_mid_stream_is_refused_by_a_window_stream_too(asr, wav):
     with pytest.raises(ValueError, match="sample 7 of 16000"):
         stream.feed(bad)
     assert found + listen(stream, wav[16_000:], 16_000) == expected
+
+
+@pytest.mark.parametrize("is_chunked", [None, True, False])
+def test_a_model_of_whole_utterances_warns(asr, monkeypatch, is_chunked):
+    monkeypatch.setattr(asr, "trained_in_chunks", is_chunked)
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        asr.stream(CHUNK, LEFT)
+        asr.stream(1.0, window=10.0)
+    assert len(found) == (is_chunked is False)
+    assert all("window=10" in str(w.message) for w in found)
+    assert all(w.filename == __file__ for w in found)
+
+
+def test_a_folder_says_whether_training_saw_chunks(tmp_path):
+    assert trained_in_chunks(tmp_path) is None
+    for told in (True, False, None, "no"):
+        (tmp_path / "training.json").write_text(json.dumps({"in_chunks": told}))
+        known = told if isinstance(told, bool) else None
+        assert trained_in_chunks(tmp_path) is known

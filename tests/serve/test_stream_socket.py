@@ -459,6 +459,21 @@ def test_a_model_of_whole_utterances_streams_by_a_window(
     assert set(made) == {(1.0, 10.0)}
 
 
+def test_a_model_of_whole_utterances_is_heard_by_a_window(
+    served, extra, monkeypatch
+):
+    from pretrained_interfaces.serve.live.streams import maker
+    from pretrained_interfaces.serve.settings import Settings
+
+    for is_chunked, way in (
+        (None, {"chunk": 0.64}),
+        (True, {"chunk": 0.64}),
+        (False, {"chunk": 1.0, "window": 10.0}),
+    ):
+        monkeypatch.setattr(served, "trained_in_chunks", is_chunked)
+        assert maker(served, Settings()).keywords == way
+
+
 def test_a_window_that_cannot_be_is_told_when_the_server_starts(served, extra):
     from pretrained_interfaces.serve.live.streams import maker
     from pretrained_interfaces.serve.settings import Settings

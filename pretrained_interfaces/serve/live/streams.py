@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from prometheus_client import CollectorRegistry
 
+from dld_brain.tasks import TranscriptionTask
 from pretrained_interfaces.asr import DynamicEncoderASR
 from pretrained_interfaces.serve.errors import Refusal
 from pretrained_interfaces.serve.job import Busy
@@ -121,11 +122,17 @@ class Streams:
 def maker(asr: DynamicEncoderASR, settings: Settings) -> Callable[..., Stream]:
     """What makes streams of a model, in the best way that it has."""
     chunk, window = settings.stream_chunk, settings.stream_window
-    ways: list[dict[str, float]] = [{"chunk": chunk}]
+    ways: list[dict[str, float]] = [
+        {"chunk": chunk},
+        {"chunk": max(chunk, STEP), "window": WINDOW},
+    ]
     if window is not None:
         ways = [{"chunk": chunk, "window": window}]
-    else:
-        ways.append({"chunk": max(chunk, STEP), "window": WINDOW})
+    elif (
+        asr.trained_in_chunks is False
+        and asr.task.name == TranscriptionTask.name
+    ):
+        ways = ways[1:]
     for way in ways:
         try:
             asr.stream(**way)

@@ -21,6 +21,7 @@ the server's memory.
 import argparse
 import json
 import random
+import signal
 import statistics
 import sys
 import time
@@ -213,6 +214,7 @@ def parser() -> argparse.ArgumentParser:
 def main() -> int:
     """Runs the benchmark; gives the exit status."""
     options = parser().parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # ends the server
     options.data = options.data or Path(options.csv).stem
     speech = read(options.csv, options.data_root, options.utterances)
     if options.soak is not None:

@@ -25,12 +25,12 @@ import numpy as np
 import soundfile
 import torch
 from load import watched
+from long_tables import by_length
 from timing import machine, summary, write_result
 from tqdm import tqdm
 
 from dld_brain.audio.csv_files import read_rows
 from dld_brain.audio.reader import read_audio
-from dld_brain.evaluation.tables import markdown_table
 from dld_brain.files.manifest import read_json
 from dld_brain.files.whole import write_text
 from dld_brain.tasks import Task
@@ -39,8 +39,6 @@ from pretrained_interfaces.depths.calibration import peak_memory
 
 #: What real-time factors are compared with, s.
 SHORT = 60.0
-HEAD = ["n", "audio, s", "WER %", "alone, %", "RTF", "to that of 60 s"]
-HEAD += ["peak MiB", "windows", "times said"]
 
 
 class Joined(NamedTuple):
@@ -177,7 +175,7 @@ def measure(options: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
                     "pause": options.pause,
                 }
             )
-            show(rows[-1:])
+            tqdm.write(by_length({}, {"rows": rows[-1:]}))
     return rows
 
 
@@ -205,22 +203,6 @@ def word_error_rates(
 def rtf(found: dict[str, Any]) -> float:
     """Real-time factor of the fastest round."""
     return min(found["seconds"]) / found["audio_seconds"]
-
-
-def show(rows: list[dict[str, Any]]) -> None:
-    """Prints rows as a table."""
-    lines = []
-    for row in rows:
-        ratio = row["rtf"] / row["rtf_60"]
-        cells = [
-            *row["input"].removeprefix("n=").removesuffix(" s").split(", ")
-        ]
-        cells += [f"{row[key]:.2f}" for key in ("wer", "wer_alone")]
-        cells += [f"{row['rtf']:.4f}", f"{ratio:.2f}"]
-        mib = row["mib"]
-        cells += ["" if mib is None else f"{mib:.0f}", str(row["windows"])]
-        lines.append([*cells, f"{row['times_said']:.1f}"])
-    tqdm.write(markdown_table(HEAD, lines))
 
 
 def parser() -> argparse.ArgumentParser:
@@ -254,7 +236,7 @@ def main(arguments: Optional[list[str]] = None) -> int:
     print(machine())
     with tempfile.TemporaryDirectory() as name, watched() as load:
         rows = measure(options, Path(name))
-    show(rows)
+    print(by_length({}, {"rows": rows}))
     question = "Is an hour heard as its utterances are, and what does it cost?"
     return write_result(options.output, question, rows, load)
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from figures import ROOT, cell, read_row, spent
+from long_tables import LONG_KINDS
 from serving_tables import SERVING_KINDS
 from streaming_tables import STREAMING_KINDS
 
@@ -224,6 +225,7 @@ SPEED_KINDS = {
     "peers": peers,
     **STREAMING_KINDS,
     **SERVING_KINDS,
+    **LONG_KINDS,
 }
 
 

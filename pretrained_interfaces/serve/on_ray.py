@@ -24,6 +24,7 @@ from pretrained_interfaces.serve.app import ABOUT
 from pretrained_interfaces.serve.description import describe
 from pretrained_interfaces.serve.errors import add_handlers
 from pretrained_interfaces.serve.guard import Guard
+from pretrained_interfaces.serve.heap import give_back
 from pretrained_interfaces.serve.job import Answer, Busy
 from pretrained_interfaces.serve.metrics import Metrics
 from pretrained_interfaces.serve.routes import routes
@@ -62,6 +63,7 @@ class Model:
     """A replica: the model, its queue, its depth controller."""
 
     async def __init__(self, settings: Settings) -> None:
+        give_back()
         self.server = Server(settings)
         await self.server.start()
 

@@ -11,6 +11,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from dld_brain.files.console import say
 from pretrained_interfaces.serve.app import create_app
+from pretrained_interfaces.serve.heap import give_back
 from pretrained_interfaces.serve.server import Server
 from pretrained_interfaces.serve.settings import Settings
 
@@ -92,6 +93,7 @@ def run(
     BaseException
         Why the model could not be loaded; None if it was.
     """
+    give_back()
     failed: list[BaseException] = []
 
     def fail(error: BaseException) -> None:

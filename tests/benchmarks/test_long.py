@@ -51,5 +51,5 @@ def test_a_report_is_written(tmp_path, capfd):
     for row in rows:
         assert row["rtf"] > 0 and row["rtf_60"] > 0 and row["windows"] >= 1
         assert row["wer"] == pytest.approx(row["wer_alone"], abs=50)
-    assert "| n | audio, s | WER % |" in capfd.readouterr().out
+    assert "| n | audio, s | windows | WER % |" in capfd.readouterr().out
     assert not list(Path(tmp_path).glob("*.wav"))

@@ -1,0 +1,47 @@
+"""What is freed between what is kept goes back to the system."""
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+#: Blocks of 8 MiB, each with a little behind it that stays; then they go.
+CHURN = """
+import gc, sys
+from pathlib import Path
+from pretrained_interfaces.serve import heap
+
+def resident():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    line = next(x for x in lines if x.startswith("RssAnon"))
+    return int(line.split()[1]) / 1024
+
+if sys.argv[1] == "given back":
+    assert heap.give_back()
+first = bytearray(16 << 20)
+del first  # glibc takes blocks up to this size from its heap from now on
+before = resident()
+pairs = [(bytearray(b"a") * (8 << 20), bytearray(99_000)) for _ in range(20)]
+kept = [small for _, small in pairs]
+del pairs
+gc.collect()
+print(resident() - before)
+"""
+
+
+def mib_kept(how):
+    found = subprocess.run(
+        [sys.executable, "-c", CHURN, how],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return float(found.stdout)
+
+
+def test_freed_blocks_go_back():
+    if platform.libc_ver()[0] != "glibc":
+        pytest.skip("no glibc here")
+    assert mib_kept("given back") < 20
+    assert mib_kept("as it is") > 100  # or else there is nothing to do

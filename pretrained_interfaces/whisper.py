@@ -19,6 +19,8 @@ from pretrained_interfaces.windowed import Stretch
 
 #: What a Whisper has positions for, s.
 HEARS = float(MAX_SECONDS)
+#: Longer pauses part what it hears, s: in long silence it makes words up.
+OVER = 2.0
 
 
 class DynamicWhisperASR(DynamicEncoderASR):
@@ -102,13 +104,18 @@ class DynamicWhisperASR(DynamicEncoderASR):
         window_seconds: Optional[float] = None,
         overlap_seconds: Optional[float] = None,
     ) -> Limits:
-        """Limits of windows; none is longer than a Whisper hears."""
+        """Limits of windows; none is longer than a Whisper hears.
+
+        A decoder writes what follows from what it has written: speech is
+        heard together over pauses that are not long.
+        """
         if isinstance(window_seconds, (int, float)) and window_seconds > HEARS:
             raise ValueError(
                 f"`window_seconds` must be at most {HEARS:g}, which a Whisper "
                 f"has positions for, but is {window_seconds:g}"
             )
-        return super().limits(window_seconds, overlap_seconds)
+        found = super().limits(window_seconds, overlap_seconds)
+        return found._replace(over=round(OVER * self.hparams.sample_rate))
 
     def find_windows(
         self, waveform: torch.Tensor, *args: Any, **options: Any

@@ -31,6 +31,8 @@ class Limits(NamedTuple):
     is_asked : bool
         Whether the caller chose the window: nothing is said of audio that is
         longer.
+    over : int
+        Shorter pauses part nothing that one window takes whole.
     """
 
     whole: int
@@ -39,6 +41,7 @@ class Limits(NamedTuple):
     context: int
     step: int
     is_asked: bool = False
+    over: int = 0
 
 
 def limits(

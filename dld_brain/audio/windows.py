@@ -70,9 +70,10 @@ def find_windows(
     if not windowed:
         return [Window(0, n_samples, True)]
     if n_samples <= limits.whole:
-        return cut(speech, n_samples, limits._replace(longest=limits.whole))
+        limits = limits._replace(longest=limits.whole)
+    speech = together(speech, limits.longest, limits.over)
     windows = cut(speech, n_samples, limits)
-    if limits.is_asked:
+    if n_samples <= limits.whole or limits.is_asked:
         return windows
     warn(
         f"{name}: its {n_samples / rate:.1f} s are longer than what the model "
@@ -80,6 +81,27 @@ def find_windows(
         f"{len(windows)} windows of {len(speech)} stretches of speech"
     )
     return windows
+
+
+def together(
+    stretches: Iterable[tuple[int, int]], longest: int, pause: int
+) -> list[tuple[int, int]]:
+    """Joins stretches that a window takes whole, over short pauses.
+
+    Example
+    -------
+    >>> together([(0, 4), (5, 8), (9, 12), (30, 31)], longest=10, pause=2)
+    [(0, 8), (9, 12), (30, 31)]
+    """
+    found: list[tuple[int, int]] = []
+    for start, stop in stretches:
+        if found and start - found[-1][1] < pause:
+            first = found[-1][0]
+            if stop - first <= longest:
+                found[-1] = (first, stop)
+                continue
+        found.append((start, stop))
+    return found
 
 
 def cut(
@@ -147,7 +169,7 @@ def quietest(samples: np.ndarray, rate: int) -> int:
 
 def _starts(length: int, limits: Limits) -> list[int]:
     """Where the windows of a stretch begin, evenly, from its start."""
-    _, longest, _, context, step, _ = limits
+    longest, context, step = limits.longest, limits.context, limits.step
     if length <= longest:
         return [0]
     rest = length - longest + step - 1  # the last begins on a step, too

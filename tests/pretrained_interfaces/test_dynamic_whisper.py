@@ -205,6 +205,31 @@ def test_speech_without_a_pause_is_cut_where_it_is_softest(folder):
         asr.transcribe("nowhere.wav", window_seconds=31)
 
 
+@pytest.mark.parametrize(
+    "pauses, stretches",
+    [
+        ((0.8, 1.5), 1),  # heard together
+        ((0.8, 2.6), 2),  # a long pause parts them
+        ((0.8, 0.8, 0.8), 2),  # and what no window takes
+    ],
+)
+def test_speech_is_heard_together_over_short_pauses(folder, pauses, stretches):
+    asr = DynamicWhisperASR.from_hparams(folder)
+    asr.longest_utterance = 15.0
+    generator = torch.Generator().manual_seed(0)
+    speech = 0.1 * torch.randn(4 * 16_000, generator=generator)
+    speech *= torch.linspace(0, 40, len(speech)).sin().abs()
+    parts = [torch.zeros(16_000), speech]
+    for pause in pauses:
+        parts += [torch.zeros(round(16_000 * pause)), speech]
+    found = asr.find_windows(torch.cat([*parts, torch.zeros(16_000)]), "a")
+    assert len(found) == stretches
+    assert all(w.stop - w.start <= 15 * 16_000 for w in found)
+    assert all(a.stop <= b.start for a, b in zip(found, found[1:]))
+    heard = sum(w.stop - w.start for w in found) / 16_000
+    assert heard > 4 * (len(pauses) + 1)
+
+
 def test_the_shell_transcribes(folder, wav, capsys):
     assert main(["transcribe", "--source", folder, "--n_layers", "1", wav]) == 0
     assert capsys.readouterr().out.startswith(f"{wav}\t")

@@ -2,7 +2,7 @@
 
 > pip install faster-whisper moonshine-voice==0.0.49
 > python benchmarks/peers.py --csv test.csv --data_root DIR \
->     --ours student=DIR --n_layers 2 3 4 --int8 \
+>     --ours student=DIR --n_layers 2 3 4 --dtypes float32 int8 \
 >     --faster_whisper tiny.en=DIR --moonshine tiny-en=
 
 Every file goes to each recogniser in turn, on one core; what is counted is
@@ -72,14 +72,13 @@ def mib_of(folder: Path) -> float:
 
 
 def ours(
-    name: str, folder: str, depths: list[int], is_int8: bool = False
+    name: str, folder: str, depths: list[int], dtype: str
 ) -> Iterable[Recogniser]:
     """One model of this package, a recogniser a depth."""
     asr = DynamicEncoderASR.from_hparams(folder, device="cpu")
     depths = [n for n in depths if n <= asr.n_total]
-    if is_int8:
+    if dtype == "int8":
         asr.quantize()
-        name = f"{name}, int8"
     for n in depths:
 
         def run(samples: np.ndarray, n_layers: int = n) -> str:
@@ -90,7 +89,10 @@ def ours(
             return found.text
 
         yield Recogniser(
-            name, f"{n} of {asr.n_total}", run, mib_of(Path(folder))
+            f"{name}, {dtype}",
+            f"{n} of {asr.n_total}",
+            run,
+            mib_of(Path(folder)),
         )
 
 
@@ -191,7 +193,8 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--data_root", default="")
     found.add_argument("--ours", **pair)
     found.add_argument("--n_layers", type=int, nargs="+", default=[])
-    found.add_argument("--int8", action="store_true", help="ours in int8")
+    dtypes = ["float32", "int8"]
+    found.add_argument("--dtypes", nargs="+", choices=dtypes, default=dtypes)
     found.add_argument("--faster_whisper", **pair)
     found.add_argument("--compute_types", nargs="+", default=["int8"])
     found.add_argument("--moonshine", **pair)
@@ -205,7 +208,8 @@ def recognisers(options: argparse.Namespace) -> list[Recogniser]:
     found: list[Recogniser] = []
     for pair in options.ours:
         name, folder = pair.split("=", 1)
-        found += ours(name, folder, options.n_layers, options.int8)
+        for dtype in options.dtypes:
+            found += ours(name, folder, options.n_layers, dtype)
     for pair in options.faster_whisper:
         make = partial(faster_whisper, *pair.split("=", 1))
         found += [make(kind) for kind in options.compute_types]

@@ -20,14 +20,14 @@ import yaml
 from comparison import STYLES
 from figures import ROOT, add_report, rates, read_row, row_path, write_row
 from published_tables import Spec, make_table, rows_of
-from serving_tables import draw_latencies
+from serving_tables import draw_refusals
 from streaming_tables import draw_lags
 
 from dld_brain.evaluation.plots import picture
 from dld_brain.files.whole import write_text
 
 #: How a picture of a benchmark's rows is drawn, by its kind.
-BENCHMARKS = {"lags": draw_lags, "latencies": draw_latencies}
+BENCHMARKS = {"lags": draw_lags, "refusals": draw_refusals}
 MARKED = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 

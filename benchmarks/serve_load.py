@@ -34,7 +34,7 @@ import jiwer
 from load import watched
 from serve_client import N_CLIENTS, Outcome, Utterance, ask, get, read, serving
 from serve_soak import soak
-from serving_tables import CONTROLLER, draw_latencies
+from serving_tables import CONTROLLER, draw_refusals
 from timing import write_result
 
 from dld_brain.evaluation.tables import markdown_table
@@ -231,7 +231,7 @@ def main() -> int:
     status = write_result(output, question, kept.rows, load)
     title = f"Answers under load ({options.data})"
     image = Path(output).with_suffix(".png")
-    draw_latencies({"title": title}, Path(output), image)
+    draw_refusals({"title": title}, Path(output), image)
     kept.path.unlink()
     return status
 

@@ -38,19 +38,24 @@ def _figure(value: Optional[float], decimals: int) -> str:
 SERVING_KINDS = {"by_share": by_share}
 
 
-def draw_latencies(spec: Spec, source: Path, path: Path) -> None:
-    """Draws p95 against load, a line a depth; beside each point its WER."""
+def draw_refusals(spec: Spec, source: Path, path: Path) -> None:
+    """Draws what is refused against load, a line a depth.
+
+    Latency tells little by itself: who would be answered too late is refused.
+    Beside the last point stands the WER of what is answered.
+    """
     rows = json.loads(source.read_text())["rows"]
     labels = {"xlabel": "load / capacity of full depth", "title": spec["title"]}
-    with picture(path, ylabel="p95, s, log scale", **labels) as axes:
+    with picture(path, ylabel="refused, % of requests", **labels) as axes:
         for i, task in enumerate(dict.fromkeys(row["task"] for row in rows)):
-            own = [r for r in rows if r["task"] == task and "p95" in r]
-            x, y = [float(r["input"]) for r in own], [r["p95"] for r in own]
+            own = [r for r in rows if r["task"] == task]
+            x = [float(r["input"]) for r in own]
+            y = [100 * r["refused"] / r["requests"] for r in own]
             label = TITLES.get(task, task)
             axes.plot(x, y, STYLES[i % len(STYLES)], label=label)
-            for row, *place in zip(own, x, y):
-                text = f"{row['wer']:.0f} %"
-                axes.annotate(text, place, fontsize="x-small")
-        axes.axhline(rows[0]["target_p95"], linestyle=":", label="target")
-        axes.set_yscale("log")
+            last = own[-1]
+            if "wer" in last:
+                text = f"  WER {last['wer']:.0f} %"
+                axes.annotate(text, (x[-1], y[-1]), fontsize="x-small")
+        axes.set_xlim(right=1.25 * max(float(row["input"]) for row in rows))
         axes.legend(fontsize="x-small")

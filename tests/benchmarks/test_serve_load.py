@@ -71,7 +71,7 @@ def test_rows_are_drawn_also_where_one_has_no_answer(tmp_path):
     source = tmp_path / "load.json"
     source.write_text(json.dumps({"rows": measured()}))
     picture = tmp_path / "load.png"
-    serving_tables.draw_latencies({"title": "load"}, source, picture)
+    serving_tables.draw_refusals({"title": "load"}, source, picture)
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 

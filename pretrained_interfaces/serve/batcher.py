@@ -6,18 +6,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Optional
 
-from pretrained_interfaces.serve.controller import (
-    PLANNED,
-    DepthController,
-    Load,
-)
+from pretrained_interfaces.serve.controller import DepthController
 from pretrained_interfaces.serve.job import Answer, Busy, Job
+from pretrained_interfaces.serve.queue import RequestQueue
 from pretrained_interfaces.transcription import Transcription
 
 #: How long a request waits for others to share its batch, s.
 LINGER = 0.004
-#: Audio of a batch, padding included, s.
-BATCH_SECONDS = 60.0
 #: After what a client of a server that stops tries again, s.
 RETRY_WHEN_CLOSING = 5
 
@@ -53,10 +48,9 @@ class Batcher:
         linger: float = LINGER,
     ) -> None:
         self.controller = controller
-        self.waiting: list[Job] = []
+        self._queue = RequestQueue(controller)
         self._run, self._watch, self._clock = run, watch, clock
         self._linger = linger
-        self._ends: dict[int, float] = {}  # by worker, when it should be done
         self._arrival = asyncio.Event()
         self.is_closing = False
         n_workers = controller.n_workers
@@ -75,20 +69,13 @@ class Batcher:
         """
         if self.is_closing:
             raise Busy("the server is stopping", RETRY_WHEN_CLOSING)
-        own = self._cost(job, self.controller.fastest([job.seconds]))
-        retry_after = self.controller.refusal(self.load(), own)
-        if retry_after is not None:
-            raise Busy("the server is busy", retry_after)
-        if job.arrived is None:
-            job.arrived = self._clock()
+        self._queue.add(job, self._clock())
         job.answer = asyncio.get_running_loop().create_future()
-        self.waiting.append(job)
         self._arrival.set()
         try:
             return await job.answer
         finally:
-            if job in self.waiting:
-                self.waiting.remove(job)
+            self._queue.leave(job)
 
     async def close(self) -> None:
         """Answers what waits, and ends."""
@@ -98,26 +85,14 @@ class Batcher:
         self._threads.shutdown()
 
     @property
+    def waiting(self) -> list[Job]:
+        """Those that no batch has yet, the first first."""
+        return self._queue.waiting
+
+    @property
     def n_running(self) -> int:
         """Batches that the model computes now."""
-        return len(self._ends)
-
-    def load(self) -> Load:
-        """What waits and runs now."""
-        free = [job for job in self.waiting if job.n_layers is None]
-        named = [job for job in self.waiting if job.n_layers is not None]
-        now = self._clock()
-        return Load(
-            len(free),
-            sum(job.seconds for job in free),
-            sum(self._cost(job, job.n_layers) for job in named),
-            sum(max(0.0, end - now) for end in self._ends.values()),
-        )
-
-    def _cost(self, job: Job, n_layers: int) -> float:
-        """What a job takes by itself, s."""
-        n_layers = n_layers if job.n_layers is None else job.n_layers
-        return self.controller.cost(n_layers, [job.seconds])
+        return self._queue.n_running
 
     async def _work(self, worker: int) -> None:
         """Runs one batch after another until the queue is closed and empty."""
@@ -134,11 +109,8 @@ class Batcher:
 
     async def _run_batch(self, worker: int) -> None:
         """Takes a batch from the queue, and answers it."""
-        jobs, n_layers = self._next_batch()
-        lengths = [job.seconds for job in jobs]
         started = self._clock()
-        planned = self.controller.cost(n_layers, lengths)
-        self._ends[worker] = started + planned
+        jobs, n_layers = self._queue.next_batch(worker, started)
         loop = asyncio.get_running_loop()
         try:
             found = await loop.run_in_executor(
@@ -150,8 +122,9 @@ class Batcher:
                     job.answer.set_exception(error)
             return
         finally:
-            del self._ends[worker]
+            self._queue.done(worker)
         taken = self._clock() - started
+        lengths = [job.seconds for job in jobs]
         self.controller.observe(n_layers, lengths, taken)
         if self._watch is not None:
             self._watch(jobs, n_layers, taken)
@@ -161,40 +134,3 @@ class Batcher:
                 job.answer.set_result(
                     Answer(transcription, n_layers, waited, taken, len(jobs))
                 )
-
-    def _next_batch(self) -> tuple[list[Job], int]:
-        """The first of the queue and those that go with it, and their depth."""
-        now, first = self._clock(), self.waiting[0]
-        limit = first.max_latency or self.controller.target
-        slack = first.arrived + limit - now
-        n_layers = first.n_layers
-        if n_layers is None:
-            n_layers = self.controller.choose(
-                now, self.load(), [first.seconds], slack
-            )
-        batch = self._with_others(first, n_layers, slack)
-        self.waiting = [job for job in self.waiting if job not in batch]
-        return batch, n_layers
-
-    def _with_others(
-        self, first: Job, n_layers: int, slack: float
-    ) -> list[Job]:
-        """The first of the queue and what goes with it, the likest first.
-
-        One that is late waits a little more, so that the queue gets shorter;
-        what workers without a batch can take is left to them.
-        """
-        batch, lengths = [first], [first.seconds]
-        time_there_is = PLANNED * max(slack, self.controller.target / 2)
-        n_idle = self.controller.n_workers - self.n_running
-        n_most = -(-len(self.waiting) // max(1, n_idle))
-        others = [job for job in self.waiting[1:] if job.kind == first.kind]
-        others.sort(key=lambda job: abs(job.seconds - first.seconds))
-        for job in others[: n_most - 1]:
-            wider = [*lengths, job.seconds]
-            is_late = self.controller.cost(n_layers, wider) > time_there_is
-            if is_late or max(wider) * len(wider) > BATCH_SECONDS:
-                break
-            batch.append(job)
-            lengths = wider
-        return batch

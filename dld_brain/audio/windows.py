@@ -75,10 +75,11 @@ def find_windows(
     windows = cut(speech, n_samples, limits)
     if n_samples <= limits.whole or limits.is_asked:
         return windows
+    n_pieces = f"{len(windows)} window{'s' if len(windows) > 1 else ''}"
     warn(
         f"{name}: its {n_samples / rate:.1f} s are longer than what the model "
-        f"was trained on ({limits.whole / rate:.1f} s): encoded in "
-        f"{len(windows)} windows of {len(speech)} stretches of speech"
+        f"was trained on ({limits.whole / rate:.1f} s): encoded in {n_pieces}, "
+        "parted at pauses where there are any"
     )
     return windows
 

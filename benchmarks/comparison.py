@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dld_brain.evaluation.plots import picture
+from dld_brain.evaluation.plots import DEPTHS, log_scale, picture
 from dld_brain.evaluation.tables import markdown_table, mean_and_deviation
 from dld_brain.training.clock import COUNTS
 
@@ -171,7 +171,7 @@ def draw(rows: list[Row], path: Path, title: str) -> None:
     """Draws the methods against depth."""
     with picture(
         path,
-        xlabel="layers that run, n",
+        xlabel=DEPTHS,
         ylabel=f"{rows[0].metric}, %, log scale",
         title=title,
     ) as axes:
@@ -191,5 +191,5 @@ def draw(rows: list[Row], path: Path, title: str) -> None:
                 depths, rates = zip(*row.curve)
                 label = f"{row.title}, by threshold"
                 axes.plot(depths, rates, "x-", color=f"C{i}", label=label)
-        axes.set_yscale("log")
+        log_scale(axes)
         axes.legend(fontsize="x-small")

@@ -23,7 +23,7 @@ from published_tables import Spec, make_table, rows_of
 from serving_tables import draw_refusals
 from streaming_tables import draw_lags
 
-from dld_brain.evaluation.plots import picture
+from dld_brain.evaluation.plots import DEPTHS, log_scale, picture
 from dld_brain.files.whole import write_text
 
 #: How a picture of a benchmark's rows is drawn, by its kind.
@@ -61,7 +61,7 @@ def draw(spec: Spec, path: Path) -> None:
     """Draws rows against depth; the same rows give the same picture."""
     rows = rows_of(spec)
     x = spec.get("x")
-    labels = {"xlabel": x or "layers that run, n", "title": spec["title"]}
+    labels = {"xlabel": x or DEPTHS, "title": spec["title"]}
     log = spec.get("scale") == "log"
     scale = ", log scale" if log else ""
     with picture(
@@ -74,7 +74,8 @@ def draw(spec: Spec, path: Path) -> None:
             label = row["title"]
             where = [scores_at(row, n)[x] for n in found] if x else found
             axes.errorbar(list(where), middle, spread, label=label, **style)
-        axes.set_yscale("log" if log else "linear")
+        if log:
+            log_scale(axes)
         axes.legend(fontsize="x-small")
 
 

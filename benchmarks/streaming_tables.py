@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from dld_brain.evaluation.plots import picture
+from dld_brain.evaluation.plots import log_scale, picture
 from dld_brain.evaluation.tables import markdown_table
 
 Spec = dict[str, Any]
@@ -95,5 +95,5 @@ def draw_lags(spec: Spec, source: Path, path: Path) -> None:
             axes.plot(ends, seconds, label=row["task"].replace("=", " = "))
         axes.axhline(rows[0]["max_lag"], color="black", lw=0.8, ls="--")
         axes.axvspan(ends[-1] / 3, 2 * ends[-1] / 3, color="grey", alpha=0.2)
-        axes.set_yscale("log")
+        log_scale(axes)
         axes.legend(fontsize="x-small")

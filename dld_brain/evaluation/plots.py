@@ -13,6 +13,8 @@ from dld_brain.files.whole import whole_file
 
 #: One for each way of choosing layers.
 STYLES = ("o-", "s--", "^:", "d-.", "v-", "P--", "*:")
+#: The name of the axis of depths, which are whole numbers.
+DEPTHS = "layers that run, n"
 
 
 @contextmanager
@@ -30,9 +32,21 @@ def picture(path: Path, **labels: Any) -> Iterator[Any]:
     axes = figure.subplots()
     yield axes
     axes.set(**labels)
+    if labels.get("xlabel") == DEPTHS:
+        axes.xaxis.get_major_locator().set_params(integer=True)
     axes.grid(alpha=0.3)
     with whole_file(path) as file:
         figure.savefig(file, dpi=120)
+
+
+def log_scale(axes: Any) -> None:
+    """A logarithmic y axis with plain numbers at 1, 2, 5, 10, 20, ..."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def plot_depth(
@@ -50,7 +64,7 @@ def plot_depth(
         By test set, the teacher's at full depth, %: a line across.
     """
     with picture(
-        path, xlabel="layers that run, n", ylabel=f"{metric}, %", title=title
+        path, xlabel=DEPTHS, ylabel=f"{metric}, %", title=title
     ) as axes:
         for i, (name, scores) in enumerate(sets.items()):
             selections = dict.fromkeys(row.selection for row in scores)

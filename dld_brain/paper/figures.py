@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dld_brain.evaluation.plots import picture
+from dld_brain.evaluation.plots import DEPTHS, picture
 from dld_brain.paper.finished_runs import Measured, Run, of_the_table
 from dld_brain.paper.published import Published
 
@@ -19,7 +19,7 @@ def draw_depth(
     """Draws a metric against depth."""
     paper = Published.of(part)
     labels = {
-        "xlabel": "layers that run, n",
+        "xlabel": DEPTHS,
         "ylabel": f"{spec['metric']}, %",
         "title": f"{spec['title']}\n{part['corpus']}, {part['name']}",
     }

@@ -20,11 +20,11 @@ from ray.exceptions import RayActorError
 from ray.serve.exceptions import RayServeException
 
 from dld_brain import __version__
+from pretrained_interfaces.heap import give_back
 from pretrained_interfaces.serve.app import ABOUT
 from pretrained_interfaces.serve.description import describe
 from pretrained_interfaces.serve.errors import add_handlers
 from pretrained_interfaces.serve.guard import Guard
-from pretrained_interfaces.serve.heap import give_back
 from pretrained_interfaces.serve.job import Answer, Busy
 from pretrained_interfaces.serve.metrics import Metrics
 from pretrained_interfaces.serve.routes import routes

@@ -10,8 +10,8 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from dld_brain.files.console import say
+from pretrained_interfaces.heap import give_back
 from pretrained_interfaces.serve.app import create_app
-from pretrained_interfaces.serve.heap import give_back
 from pretrained_interfaces.serve.server import Server
 from pretrained_interfaces.serve.settings import Settings
 

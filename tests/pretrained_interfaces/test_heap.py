@@ -4,13 +4,16 @@ import platform
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+
+from pretrained_interfaces import DynamicEncoderASR, windowed
 
 #: Blocks of 8 MiB, each with a little behind it that stays; then they go.
 CHURN = """
 import gc, sys
 from pathlib import Path
-from pretrained_interfaces.serve import heap
+from pretrained_interfaces import heap
 
 def resident():
     lines = Path("/proc/self/status").read_text().splitlines()
@@ -26,6 +29,8 @@ pairs = [(bytearray(b"a") * (8 << 20), bytearray(99_000)) for _ in range(20)]
 kept = [small for _, small in pairs]
 del pairs
 gc.collect()
+if sys.argv[1] == "trimmed":
+    assert heap.trim()
 print(resident() - before)
 """
 
@@ -44,4 +49,19 @@ def test_freed_blocks_go_back():
     if platform.libc_ver()[0] != "glibc":
         pytest.skip("no glibc here")
     assert mib_kept("given back") < 20
+    assert mib_kept("trimmed") < 20
     assert mib_kept("as it is") > 100  # or else there is nothing to do
+
+
+def test_long_audio_gives_back_now_and_then(monkeypatch):
+    times = []
+    monkeypatch.setattr(windowed, "trim", lambda: times.append(1))
+    monkeypatch.setattr(windowed, "TRIM_EVERY", 2.0)
+    asr = DynamicEncoderASR.from_hparams("tests/samples/golden")
+    noise = np.random.default_rng(0).standard_normal(10 * 16000)
+    options = {"sampling_rate": 16000, "vad": None, "window_seconds": 1.0}
+    asr.transcribe(0.1 * noise, 1, batch_seconds=1.0, **options)
+    assert 4 <= len(times) <= 8  # windows overlap: 10 s are more
+    times.clear()
+    asr.transcribe(0.1 * noise[:16000], 1, **options)
+    assert not times

@@ -14,13 +14,10 @@ from dld_brain.gates.gates import Gates
 from dld_brain.losses import BLANK_ID
 from pretrained_interfaces.depths.depth import Plan
 from pretrained_interfaces.dynamic import DynamicDepth
-from pretrained_interfaces.heap import trim
+from pretrained_interfaces.heap import Trimmer
 
 #: Audio that is longer has a bar, s.
 BAR_FROM = 60.0
-#: After so much audio the memory that batches left free goes back, s: an hour
-#: kept 0.7 GB of it, and more often costs time.
-TRIM_EVERY = 600.0
 
 
 class Stretch(NamedTuple):
@@ -55,7 +52,7 @@ def run_windows(
     """Encodes windows in batches, and joins those of each stretch.
 
     No more is held than a batch of windows, and the log-probabilities of one
-    stretch; what batches of many sizes leave free goes back now and then.
+    stretch; what batches of many sizes leave free goes back; see `Trimmer`.
 
     Arguments
     ---------
@@ -74,7 +71,7 @@ def run_windows(
     if one_by_one:
         groups = ([w] for w in windows)
     held: list[tuple[Window, Stretch]] = []
-    n_samples, n_since = len(waveform), 0
+    n_samples, trimmer = len(waveform), Trimmer()
     for group in with_progress(groups, n_samples, rate, progress):
         parts = [waveform[w.start : w.stop] for w in group]
         for window, found in zip(group, _encode(model, plan, group, parts)):
@@ -82,10 +79,7 @@ def run_windows(
             if window.is_last:
                 yield _joined(held, step)
                 held = []
-        n_since += sum(w.stop - w.start for w in group)
-        if n_since > TRIM_EVERY * rate:
-            trim()
-            n_since = 0
+        trimmer.check()
 
 
 def with_progress(

@@ -15,7 +15,8 @@ from dld_brain.gates.gates import Gates
 from dld_brain.gates.layer_sets import check_n_layers
 from dld_brain.model_folder.loader import INTERFACES
 from dld_brain.model_folder.read import HPARAMS, load_pretrained
-from dld_brain.model_folder.training import longest_utterance, trained_in_chunks
+from dld_brain.model_folder.training import trained_on
+from pretrained_interfaces.heap import Trimmer
 from pretrained_interfaces.inputs import check_batch, find_audio
 from pretrained_interfaces.sources import find_folder, run_options
 from speechbrain.inference.interfaces import Pretrained
@@ -49,6 +50,8 @@ class DynamicDepth(Pretrained):
         self.longest_utterance: Optional[float] = None
         #: Whether training has seen chunks, if that is known.
         self.trained_in_chunks: Optional[bool] = None
+        #: Looks at this process's memory after each batch of windows.
+        self.trimmer = Trimmer()
 
     @classmethod
     def from_hparams(
@@ -124,8 +127,9 @@ class DynamicDepth(Pretrained):
         hparams = {**model.hparams, "savedir": savedir}
         found = kind(modules=model.modules, hparams=hparams, **kwargs)
         found.folder = source if folder == source else None
-        found.longest_utterance = longest_utterance(folder)
-        found.trained_in_chunks = trained_in_chunks(folder)
+        heard = trained_on(folder)
+        found.longest_utterance = heard.longest_utterance
+        found.trained_in_chunks = heard.in_chunks
         return found
 
     @property

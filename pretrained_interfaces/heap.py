@@ -1,6 +1,6 @@
 """What a process frees goes back to the system, so that its memory is flat.
 
-Only glibc (Linux) has to be told; elsewhere nothing is done.
+glibc (Linux) keeps it for later; elsewhere nothing is done.
 """
 
 import ctypes
@@ -8,42 +8,22 @@ import mmap
 from pathlib import Path
 from typing import Optional
 
-#: Parameters of mallopt(3), as malloc.h of glibc has them.
-M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8
-#: Larger blocks, bytes, are mapped each by itself, and unmapped when they are
-#: freed: tensors, not words. glibc would raise this to the largest block that
-#: was ever freed (up to 32 MiB), and keep what lies between blocks in use.
-MAPPED = 2**20
-#: Heaps that threads share; glibc would have eight for each core.
-N_HEAPS = 2
 #: What a process may grow by until what is free goes back, bytes. Batches of
 #: an hour's windows left 0.7 GB of it; each time costs some 10 ms, and the
 #: pages that the next batch asks for again.
 ROOM = 192 * 2**20
 
 
-def give_back() -> bool:
-    """Has a process do so from now on; call it before other threads begin.
-
-    For processes that run for days: each large tensor is mapped anew.
-
-    Returns
-    -------
-    bool
-        Whether it does.
-    """
-    libc = _glibc()
-    wanted = ((M_MMAP_THRESHOLD, MAPPED), (M_ARENA_MAX, N_HEAPS))
-    return libc is not None and all(libc.mallopt(*pair) for pair in wanted)
-
-
 class Trimmer:
     """Gives back what is free whenever a process has grown.
+
+    Threads may share one: at worst two of them give back at once.
 
     Arguments
     ---------
     room : int
-        By so much, bytes.
+        By so much above the least that it held since it last gave back,
+        bytes.
     """
 
     def __init__(self, room: int = ROOM) -> None:
@@ -51,7 +31,9 @@ class Trimmer:
 
     def check(self) -> bool:
         """Looks at the process's memory; says whether it gave some back."""
-        if _resident() - self._floor <= self._room:
+        resident = _resident()
+        self._floor = min(self._floor, resident)
+        if resident - self._floor <= self._room:
             return False
         libc = _glibc()
         if libc is not None:

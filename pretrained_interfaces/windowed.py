@@ -14,7 +14,6 @@ from dld_brain.gates.gates import Gates
 from dld_brain.losses import BLANK_ID
 from pretrained_interfaces.depths.depth import Plan
 from pretrained_interfaces.dynamic import DynamicDepth
-from pretrained_interfaces.heap import Trimmer
 
 #: Audio that is longer has a bar, s.
 BAR_FROM = 60.0
@@ -71,7 +70,7 @@ def run_windows(
     if one_by_one:
         groups = ([w] for w in windows)
     held: list[tuple[Window, Stretch]] = []
-    n_samples, trimmer = len(waveform), Trimmer()
+    n_samples = len(waveform)
     for group in with_progress(groups, n_samples, rate, progress):
         parts = [waveform[w.start : w.stop] for w in group]
         for window, found in zip(group, _encode(model, plan, group, parts)):
@@ -79,7 +78,7 @@ def run_windows(
             if window.is_last:
                 yield _joined(held, step)
                 held = []
-        trimmer.check()
+        model.trimmer.check()
 
 
 def with_progress(

@@ -30,7 +30,7 @@ from dld_brain.files.manifest import ONNX, write_manifest
 from dld_brain.files.whole import whole_folder
 from dld_brain.losses import BLANK_ID
 from dld_brain.model_folder import PretrainedModel
-from dld_brain.model_folder.training import longest_utterance
+from dld_brain.model_folder.training import trained_on
 from speechbrain.inference.ASR import EncoderASR
 
 
@@ -104,7 +104,7 @@ def write_companions(
         sample_rate=model.sample_rate,
         min_samples=min_samples(model.modules),
         samples_per_frame=samples_per_frame(model.modules),
-        longest_utterance=longest_utterance(source),
+        longest_utterance=trained_on(source).longest_utterance,
         blank_id=BLANK_ID,
         depths=depths,
         layers={str(n): list(model.table.layers(n)) for n in depths},

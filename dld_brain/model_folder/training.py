@@ -2,39 +2,40 @@
 
 import math
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any, NamedTuple, Optional, Union
 
 from dld_brain.files.manifest import read_json
 from dld_brain.model_folder.save import TRAINING
 
 
-def longest_utterance(folder: Union[str, Path]) -> Optional[float]:
-    """Length of the longest utterance of a model's training, s.
+class Trained(NamedTuple):
+    """The speech of a model's training; None where training.json is silent.
 
-    Returns
-    -------
-    float
-        None where training.json does not say.
+    Arguments
+    ---------
+    longest_utterance : float, optional
+        Its length, s.
+    in_chunks : bool, optional
+        Whether training has seen chunks (docs/streaming.md).
     """
-    found = _told(folder).get("longest_utterance")
-    is_number = isinstance(found, (int, float)) and not isinstance(found, bool)
-    return float(found) if is_number and 0 < found < math.inf else None
+
+    longest_utterance: Optional[float] = None
+    in_chunks: Optional[bool] = None
 
 
-def trained_in_chunks(folder: Union[str, Path]) -> Optional[bool]:
-    """Whether a model's training has seen chunks (docs/streaming.md).
-
-    Returns
-    -------
-    bool
-        None where training.json does not say.
-    """
-    found = _told(folder).get("in_chunks")
-    return found if isinstance(found, bool) else None
-
-
-def _told(folder: Union[str, Path]) -> dict[str, Any]:
-    """What training.json says, where there is one."""
+def trained_on(folder: Union[str, Path]) -> Trained:
+    """Reads training.json, where there is one."""
     path = Path(folder, TRAINING)
     told = read_json(path) if path.is_file() else {}
-    return told if isinstance(told, dict) else {}
+    told = told if isinstance(told, dict) else {}
+    in_chunks = told.get("in_chunks")
+    return Trained(
+        _positive(told.get("longest_utterance")),
+        in_chunks if isinstance(in_chunks, bool) else None,
+    )
+
+
+def _positive(found: Any) -> Optional[float]:
+    """A finite number above 0, or None."""
+    is_number = isinstance(found, (int, float)) and not isinstance(found, bool)
+    return float(found) if is_number and 0 < found < math.inf else None

@@ -20,7 +20,6 @@ from ray.exceptions import RayActorError
 from ray.serve.exceptions import RayServeException
 
 from dld_brain import __version__
-from pretrained_interfaces.heap import give_back
 from pretrained_interfaces.serve.app import ABOUT
 from pretrained_interfaces.serve.description import describe
 from pretrained_interfaces.serve.errors import add_handlers
@@ -63,7 +62,6 @@ class Model:
     """A replica: the model, its queue, its depth controller."""
 
     async def __init__(self, settings: Settings) -> None:
-        give_back()
         self.server = Server(settings)
         await self.server.start()
 

@@ -10,7 +10,6 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from dld_brain.files.console import say
-from pretrained_interfaces.heap import give_back
 from pretrained_interfaces.serve.app import create_app
 from pretrained_interfaces.serve.server import Server
 from pretrained_interfaces.serve.settings import Settings
@@ -93,7 +92,6 @@ def run(
     BaseException
         Why the model could not be loaded; None if it was.
     """
-    give_back()
     failed: list[BaseException] = []
 
     def fail(error: BaseException) -> None:

@@ -11,7 +11,7 @@ import torch
 
 from dld_brain.audio.features import extract
 from dld_brain.losses import BLANK_ID
-from dld_brain.model_folder.training import trained_in_chunks
+from dld_brain.model_folder.training import trained_on
 from dld_brain.tasks.alignment import align_tokens, words_of
 from pretrained_interfaces import DynamicEncoderASR, Governor
 from pretrained_interfaces.streams.chunk_stream import RESTART
@@ -333,8 +333,8 @@ def test_a_model_of_whole_utterances_warns(asr, monkeypatch, is_chunked):
 
 
 def test_a_folder_says_whether_training_saw_chunks(tmp_path):
-    assert trained_in_chunks(tmp_path) is None
+    assert trained_on(tmp_path).in_chunks is None
     for told in (True, False, None, "no"):
         (tmp_path / "training.json").write_text(json.dumps({"in_chunks": told}))
         known = told if isinstance(told, bool) else None
-        assert trained_in_chunks(tmp_path) is known
+        assert trained_on(tmp_path).in_chunks is known

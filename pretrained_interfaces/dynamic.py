@@ -127,9 +127,7 @@ class DynamicDepth(Pretrained):
         hparams = {**model.hparams, "savedir": savedir}
         found = kind(modules=model.modules, hparams=hparams, **kwargs)
         found.folder = source if folder == source else None
-        heard = trained_on(folder)
-        found.longest_utterance = heard.longest_utterance
-        found.trained_in_chunks = heard.in_chunks
+        found.longest_utterance, found.trained_in_chunks = trained_on(folder)
         return found
 
     @property

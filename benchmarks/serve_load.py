@@ -225,7 +225,7 @@ def main() -> int:
         measure(server.url, options, speech, kept)
     columns = ("input", "task", "p50", "p95", "p99", "mean_depth", "wer")
     columns += ("requests", "refused", "failed")
-    cells = [[_cell(row.get(name)) for name in columns] for row in kept.rows]
+    cells = [[cell(row.get(name)) for name in columns] for row in kept.rows]
     print(markdown_table(columns, cells))
     question = "Do answers stay in time under load?"
     status = write_result(output, question, kept.rows, load)
@@ -236,7 +236,7 @@ def main() -> int:
     return status
 
 
-def _cell(value: Any) -> str:
+def cell(value: Any) -> str:
     """A cell of the table."""
     return f"{value:.3g}" if isinstance(value, float) else str(value or 0)
 

@@ -17,46 +17,26 @@ import random
 import statistics
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Optional
+from typing import Any, Optional
 
 import jiwer
 import numpy as np
 import torch
 from load import watched
 from long import read_speech
+from streaming_depths import Speech, depths
 from streaming_load import lags, windows
 from timing import summary, write_result
 
-from dld_brain.audio.features import extract, samples_per_frame
 from pretrained_interfaces import DynamicEncoderASR
-from pretrained_interfaces.streams.chunk_stream import chunks_of
 
 #: Seconds from one draw of the depth to the next.
 PERIODS = {"10 s": 10.0, "2 s": 2.0, "every chunk": 0.0}
 #: Utterances of a batch, where they need not be streams.
 BATCH = 16
 NO_TIME = {"min": None, "median": None, "max": None}
-
-
-class Speech(NamedTuple):
-    """Utterances one after another.
-
-    Arguments
-    ---------
-    waves : list of numpy.ndarray
-        [S] each.
-    samples : numpy.ndarray
-        All of them with pauses between, [S].
-    words : str
-        What is said in them.
-    """
-
-    waves: list[np.ndarray]
-    texts: list[str]
-    samples: np.ndarray
-    words: str
 
 
 def joined(options: argparse.Namespace, asr: DynamicEncoderASR) -> Speech:
@@ -73,44 +53,6 @@ def joined(options: argparse.Namespace, asr: DynamicEncoderASR) -> Speech:
     samples = np.concatenate(parts).astype(np.float32)
     said = [asr.task.scored(texts[name]) for name in names]
     return Speech([waves[x] for x in names], said, samples, " ".join(said))
-
-
-def batches(waves: Sequence[np.ndarray]) -> Iterator[Any]:
-    """Padded batches, [B, S] and relative lengths [B]."""
-    for first in range(0, len(waves), BATCH):
-        part = [torch.from_numpy(w).float() for w in waves[first:][:BATCH]]
-        longest = max(map(len, part))
-        lengths = torch.tensor([len(w) / longest for w in part])
-        yield torch.nn.utils.rnn.pad_sequence(part, batch_first=True), lengths
-
-
-def depths(
-    asr: DynamicEncoderASR, speech: Speech, options: argparse.Namespace
-) -> list[dict[str, Any]]:
-    """WER of whole utterances and in chunks, at each depth.
-
-    A stream gives what the pass under the mask of its chunks does
-    (tests/encoder/test_chunks.py), so that batches will do.
-    """
-    frame = samples_per_frame(asr.mods) / asr.hparams.sample_rate
-    gates, rows = [asr.gates(n) for n in asr.depths], []
-    for chunk in (None, 1.28, 0.64, 0.32):
-        told = chunk and chunks_of(chunk, options.left_chunks * chunk, frame)
-        answers: list[list[str]] = [[] for _ in gates]
-        for wavs, lens in batches(speech.waves):
-            feats, lengths = extract(asr.mods, wavs, lens)
-            with torch.no_grad():
-                outs = asr.mods.model(feats, lengths, gates, told or None)
-            for found, out in zip(answers, outs):
-                found += asr.task.decode(out)
-        name = f"{chunk:.2f} s" if chunk else "whole utterances"
-        for n, found in zip(asr.depths, answers):
-            said = [asr.task.scored(text) for text in found]
-            wer = 100 * jiwer.wer(speech.texts, said)
-            row = {"task": name, "input": f"n={n}", "wer": wer, "ms": NO_TIME}
-            rows.append({**row, "source": options.title})
-            print(f"| {name} | {n} | {wer:.2f} |", flush=True)
-    return rows
 
 
 def play(

@@ -12,6 +12,7 @@ from pretrained_interfaces import DynamicEncoderASR
 sys.path.insert(0, str(REPOSITORY / "benchmarks"))
 
 import streaming  # noqa: E402
+import streaming_depths  # noqa: E402
 import streaming_load  # noqa: E402
 from streaming_tables import by_chunk, by_load, by_period  # noqa: E402
 
@@ -94,3 +95,19 @@ def test_tables_say_what_was_measured():
     row |= {"task": "governor", "mean_depth_under_load": 3.0}
     table = by_load({}, {"rows": [row]})
     assert "| governor | 0.10 | 0.25 | 1.00 | 0.10 | 0.25 | 1.00 |" in table
+
+
+def test_a_model_that_hears_whole_utterances_streams_each(monkeypatch, speech):
+    asr = DynamicEncoderASR.from_hparams()  # the Whisper that ships
+    options = Namespace(depths=[2, 4])
+    long = speech._replace(waves=[np.zeros(8000, np.float32), speech.waves[0]])
+    for chunk in (None, 1.28):
+        found = streaming_depths.played(asr, long, options, chunk)
+        assert list(found) == [2, 4]
+        assert all(len(texts) == 2 for texts in found.values())
+        assert found[2][0] == ""
+    told = []
+    monkeypatch.setattr(asr, "stream", lambda *a, **k: told.append((a, k)))
+    with pytest.raises(AttributeError):
+        streaming_depths.played(asr, long, options, 0.32)
+    assert told == [((0.32,), {"n_layers": 2})]

@@ -17,6 +17,8 @@ ROOM = 192 * 2**20
 class Trimmer:
     """Gives back what is free whenever a process has grown.
 
+    At first, too: what loading a model has left.
+
     Threads may share one: at worst two of them give back at once.
 
     Arguments
@@ -27,7 +29,7 @@ class Trimmer:
     """
 
     def __init__(self, room: int = ROOM) -> None:
-        self._room, self._floor = room, _resident()
+        self._room, self._floor = room, 0
 
     def check(self) -> bool:
         """Looks at the process's memory; says whether it gave some back."""

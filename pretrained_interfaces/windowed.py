@@ -73,12 +73,13 @@ def run_windows(
     n_samples = len(waveform)
     for group in with_progress(groups, n_samples, rate, progress):
         parts = [waveform[w.start : w.stop] for w in group]
-        for window, found in zip(group, _encode(model, plan, group, parts)):
+        encoded = _encode(model, plan, group, parts)
+        model.trimmer.check()  # here, since who asks may not ask for more
+        for window, found in zip(group, encoded):
             held.append((window, found))
             if window.is_last:
                 yield _joined(held, step)
                 held = []
-        model.trimmer.check()
 
 
 def with_progress(

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from pretrained_interfaces import DynamicEncoderASR, heap
+from pretrained_interfaces.serve.model import listen, transcribe_jobs
 
 #: Blocks of 8 MiB, each with a little behind it that stays; then they go.
 CHURN = """
@@ -24,6 +25,7 @@ first = bytearray(16 << 20)
 del first  # glibc takes blocks up to this size from its heap from now on
 before = resident()
 trimmer = heap.Trimmer(room=50 << 20)
+trimmer.check()
 pairs = [(bytearray(b"a") * (8 << 20), bytearray(99_000)) for _ in range(20)]
 kept = [small for _, small in pairs]
 del pairs
@@ -51,27 +53,47 @@ def test_freed_blocks_go_back():
     assert mib_kept("as it is") > 100  # or else there is nothing to do
 
 
-def test_long_audio_gives_back_what_batches_leave_free():
-    checks = []
+@pytest.fixture
+def asr():
+    """A model that counts how often its process's memory was looked at."""
 
     class Spy(heap.Trimmer):
-        def check(self):
-            checks.append(super().check())
+        checks = 0
 
-    asr = DynamicEncoderASR.from_hparams("tests/samples/golden")
-    asr.trimmer = Spy()
-    noise = 0.1 * np.random.default_rng(0).standard_normal(10 * 16000)
+        def check(self):
+            self.checks += 1
+
+    found = DynamicEncoderASR.from_hparams("tests/samples/golden")
+    found.trimmer = Spy()
+    return found
+
+
+def noise(seconds):
+    rng = np.random.default_rng(0)
+    return 0.1 * rng.standard_normal(round(seconds * 16000))
+
+
+def test_memory_is_looked_at_after_each_batch_of_windows(asr):
     options = {"sampling_rate": 16000, "vad": None, "window_seconds": 1.0}
-    asr.transcribe(noise, 1, batch_seconds=1.0, **options)
-    assert len(checks) >= 10
+    asr.transcribe(noise(10), 1, batch_seconds=1.0, **options)
+    assert asr.trimmer.checks >= 10
+
+
+def test_memory_is_looked_at_after_each_batch_of_a_server(asr):
+    samples = {"array": noise(1.0), "sampling_rate": 16000}
+    for n in range(1, 3):  # each is one batch, of which no more is asked
+        transcribe_jobs(asr, [listen(asr, samples, 60.0)], 1)
+        assert asr.trimmer.checks == n
 
 
 def test_a_process_that_has_not_grown_is_left_alone():
-    assert not heap.Trimmer().check()
+    trimmer = heap.Trimmer()
+    trimmer.check()
+    assert not trimmer.check()
 
 
 def test_growth_is_from_the_least_since_memory_was_given_back(monkeypatch):
-    sizes = iter([100, 40, 100, 120, 60, 109, 111, 90])
+    sizes = iter([130, 100, 40, 100, 120, 60, 109, 111, 90])
     monkeypatch.setattr(heap, "_resident", lambda: next(sizes))
     monkeypatch.setattr(heap, "_glibc", lambda: Spied())
     trimmed = []
@@ -80,10 +102,11 @@ def test_growth_is_from_the_least_since_memory_was_given_back(monkeypatch):
         def malloc_trim(self, pad):
             trimmed.append(pad)
 
-    trimmer = heap.Trimmer(room=50)  # at 100
+    trimmer = heap.Trimmer(room=50)
+    assert trimmer.check()  # what loading left: 130, 100 behind it
     assert not trimmer.check()  # 40: less is no growth
     assert trimmer.check()  # 100 is, and 120 cannot be given back
     assert not trimmer.check()  # 60
     assert not trimmer.check()  # 109, from 60
     assert trimmer.check()  # 111
-    assert trimmed == [0, 0]
+    assert trimmed == [0, 0, 0]

@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from processes import SPEECH
 
 from pretrained_interfaces import DynamicEncoderASR, heap
 from pretrained_interfaces.serve.model import listen, transcribe_jobs
@@ -80,9 +81,8 @@ def test_memory_is_looked_at_after_each_batch_of_windows(asr):
 
 
 def test_memory_is_looked_at_after_each_batch_of_a_server(asr):
-    samples = {"array": noise(1.0), "sampling_rate": 16000}
     for n in range(1, 3):  # each is one batch, of which no more is asked
-        transcribe_jobs(asr, [listen(asr, samples, 60.0)], 1)
+        transcribe_jobs(asr, [listen(asr, SPEECH, 60.0)], 1)
         assert asr.trimmer.checks == n
 
 

@@ -30,12 +30,26 @@ def by_share(spec: Spec, found: Spec) -> str:
     return markdown_table(head, lines)
 
 
+def by_phase(spec: Spec, found: Spec) -> str:
+    """A line a time: two replicas, one, two again."""
+    head = ["", "when", "p50, s", "p95", "p99", "mean depth", "WER %"]
+    head += ["refused %", "failed", "requests"]
+    lines = []
+    for row in found["rows"]:
+        cells = [row["task"], row["input"]]
+        cells += [_figure(row.get(key), 2) for key in ("p50", "p95", "p99")]
+        cells += [_figure(row.get(key), 1) for key in ("mean_depth", "wer")]
+        cells.append(f"{100 * row['refused'] / row['requests']:.0f}")
+        lines.append([*cells, str(row["failed"]), str(row["requests"])])
+    return markdown_table(head, lines)
+
+
 def _figure(value: Optional[float], decimals: int) -> str:
     """A figure; nothing where too few were answered to have one."""
     return "" if value is None else f"{value:.{decimals}f}"
 
 
-SERVING_KINDS = {"by_share": by_share}
+SERVING_KINDS = {"by_share": by_share, "by_phase": by_phase}
 
 
 def draw_refusals(spec: Spec, source: Path, path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Optional, Protocol, Union
 import numpy as np
 import torch
 
+from dld_brain.audio.checks import LARGEST
 from dld_brain.gates.gates import Gates
 from pretrained_interfaces.streams.governor import Governor
 from pretrained_interfaces.streams.streamed import StreamRecord, StreamUpdate
@@ -205,12 +206,13 @@ class Stream(ABC):
 def check_samples(
     samples: Any, sampling_rate: Optional[int], rate: int
 ) -> torch.Tensor:
-    """Samples as the features take them, [S].
+    """Samples as the features take them, [S]: a copy.
 
     Raises
     ------
     ValueError
-        If they are of another rate, no row of numbers, or not finite.
+        If they are of another rate, no row of numbers, not finite, or far
+        from [-1, 1]: a stream cannot tell their scale before its end.
 
     Example
     -------
@@ -226,7 +228,7 @@ def check_samples(
             f"`sampling_rate` of a stream must be the model's, {rate} Hz, but "
             f"is {sampling_rate}: resample in front of it (ffmpeg -ar {rate})"
         )
-    found = torch.as_tensor(np.asarray(samples))
+    found = _own(samples)
     if found.ndim != 1:
         raise ValueError(
             f"`samples` must be one row of mono samples, [S], but has the "
@@ -246,4 +248,29 @@ def check_samples(
             f"`samples` must be finite, but sample {where} of {len(found)} "
             f"(counted from 0) is {float(found[where])}: none of them is taken"
         )
+    most = float(found.abs().max()) if len(found) else 0.0
+    if most > LARGEST:
+        raise ValueError(
+            f"`samples` must be in [-1, 1], or whole numbers of 16 bits "
+            f"(int16), but reach {most:g}: none of them is taken"
+        )
     return found
+
+
+def _own(samples: Any) -> torch.Tensor:
+    """A copy: who records may fill the same buffer again.
+
+    Raises
+    ------
+    ValueError
+        If they are no numbers of one shape.
+    """
+    if isinstance(samples, torch.Tensor):
+        return samples.detach().cpu().clone()
+    try:
+        array = np.array(samples)
+        return torch.from_numpy(array.astype(array.dtype.newbyteorder("=")))
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"`samples` must be a row of numbers, but are {type(samples)}"
+        ) from None

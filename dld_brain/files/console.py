@@ -60,12 +60,24 @@ def say(*fields: str, to: Optional[TextIO] = None) -> None:
     """
     stream = sys.stdout if to is None else to
     line = "\t".join(map(escaped, fields))
+    print(encodable(line, stream), file=stream, flush=True)
+
+
+def encodable(text: str, stream: TextIO) -> str:
+    """A text, what a stream's encoding has not written out.
+
+    Example
+    -------
+    >>> import io
+    >>> encodable("Köln", io.TextIOWrapper(io.BytesIO(), "ascii"))
+    'K\\\\xf6ln'
+    """
+    name = stream.encoding or "utf-8"  # text in memory has none
     try:
-        print(line, file=stream, flush=True)
+        text.encode(name, stream.errors or "strict")
     except UnicodeEncodeError:
-        name = stream.encoding
-        told = line.encode(name, "backslashreplace").decode(name)
-        print(told, file=stream, flush=True)
+        return text.encode(name, "backslashreplace").decode(name)
+    return text
 
 
 def reason(error: BaseException) -> str:

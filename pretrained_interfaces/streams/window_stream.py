@@ -102,7 +102,11 @@ class Agreement:
             self.end = found[-1].end
         before = self.before[len(found) :]
         # The middle: a word that is final may be heard a frame earlier.
-        words = [w for w in words if (w.start + w.end) / 2 > self.end]
+        words = [
+            replace(w, start=max(w.start, self.end))
+            for w in words
+            if (w.start + w.end) / 2 > self.end
+        ]
         n_agreed = 0
         for old, new in zip(before, words):
             if old.text != new.text:

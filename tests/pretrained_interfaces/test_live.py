@@ -2,23 +2,27 @@
 
 import io
 import math
+import signal
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
 import soundfile
 
 from pretrained_interfaces import DynamicEncoderASR
-from pretrained_interfaces.streams.live import (
+from pretrained_interfaces.streams.live import find_blocks, transcribe_live
+from pretrained_interfaces.streams.screen import Screen
+from pretrained_interfaces.streams.sources import (
+    WAITING,
     Block,
-    Screen,
     arrivals,
-    find_blocks,
     pcm_blocks,
     played,
-    transcribe_live,
 )
+from pretrained_interfaces.streams.streamed import StreamUpdate
+from pretrained_interfaces.times.timed import Word
 
 GOLDEN = "tests/samples/golden"
 
@@ -31,19 +35,18 @@ def asr():
     return asr
 
 
-class Pipe(io.BytesIO):
+def pipe(data):
     """A pipe that gives what it likes."""
-
-    def read1(self, size=-1):
-        return super().read1(min(size, 1001))
+    file = io.BytesIO(data)
+    return lambda size: file.read(min(size, 1001))
 
 
 def test_a_pipe_gives_every_sample_whatever_it_is_cut_into(capsys):
     samples = np.arange(-5000, 5000, dtype=np.int16)
-    found = np.concatenate(list(pcm_blocks(Pipe(samples.tobytes()), 16000)))
+    found = np.concatenate(list(pcm_blocks(pipe(samples.tobytes()), 16000)))
     assert found.dtype == np.int16 and (found == samples).all()
     assert capsys.readouterr().err == ""
-    list(pcm_blocks(Pipe(samples.tobytes()[:-1]), 16000))
+    list(pcm_blocks(pipe(samples.tobytes()[:-1]), 16000))
     assert "a whole sample of 16 bits" in capsys.readouterr().err
 
 
@@ -80,14 +83,8 @@ def test_a_file_that_grows_is_played_as_it_was(asr, tmp_path, monkeypatch):
 def test_a_pipe_that_grows_is_heard_to_its_end():
     """What `tail -f` gives: a half sample now, the rest later."""
 
-    class Growing:
-        def __init__(self):
-            self.parts = [b"\1", b"\0\2\0\3", b"\0", b""]
-
-        def read1(self, size):
-            return self.parts.pop(0)
-
-    found = np.concatenate(list(pcm_blocks(Growing(), 16000)))
+    parts = iter([b"\1", b"\0\2\0\3", b"\0", b""])
+    found = np.concatenate(list(pcm_blocks(lambda size: next(parts), 16000)))
     assert found.tolist() == [1, 2, 3]
 
 
@@ -100,6 +97,28 @@ def test_a_fault_of_the_source_is_raised():
     assert len(next(found).samples) == 3
     with pytest.raises(OSError, match="unplugged"):
         next(found)
+
+
+def test_what_is_not_heard_waits_at_the_source_and_is_closed():
+    """A pipe that is faster than the model is held back, and let go."""
+    given, closed = [], threading.Event()
+
+    def source():
+        try:
+            for i in range(10 * WAITING):
+                given.append(i)
+                yield np.full(3, i)
+        finally:
+            closed.set()
+
+    found = arrivals(source())
+    heard = [int(next(found).samples[0]) for _ in range(5)]
+    assert not closed.wait(0.5)
+    assert WAITING <= len(given) <= WAITING + 7
+    heard += [int(next(found).samples[0]) for _ in range(2 * WAITING)]
+    assert heard == list(range(2 * WAITING + 5))
+    found.close()
+    assert closed.wait(5)
 
 
 class Terminal(io.StringIO):
@@ -133,6 +152,80 @@ def test_the_whole_is_printed_at_the_end(asr, is_interrupted, capsys):
     transcribe_live(asr.stream(0.32, 0.64), blocks(6), piped)
     assert piped.out.getvalue().split() == text.split()
     assert piped.status.getvalue() == ""
+
+
+def test_a_source_that_fails_loses_nothing_that_came_before(asr):
+    def source():
+        yield from blocks(6)
+        raise OSError("unplugged")
+
+    whole, cut = (Screen(io.StringIO(), io.StringIO()) for _ in range(2))
+    transcribe_live(asr.stream(0.32, 0.64), blocks(6), whole)
+    with pytest.raises(OSError, match="unplugged"):
+        transcribe_live(asr.stream(0.32, 0.64), source(), cut)
+    assert cut.out.getvalue() == whole.out.getvalue() != ""
+
+
+def test_the_status_fits_the_terminal_and_its_encoding(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+
+    class Ascii(Terminal):
+        encoding = "ascii"
+
+    screen = Screen(Ascii(), Ascii())
+    word = Word("Köln", 0.0, 0.5, 1.0)
+    update = StreamUpdate((word,), "so " * 60, n_layers=2, lag=0.1)
+    screen.show(update)
+    screen.finish()
+    line = screen.status.getvalue().split("\x1b[K")[1].rstrip("\r")
+    assert len(line) < 60 and line.endswith("so  [2 layers, lag 0.10 s]")
+    assert "K\\xf6ln" in screen.out.getvalue()
+
+
+@pytest.fixture(scope="module")
+def minute(tmp_path_factory):
+    """A minute of noise in a file."""
+    path = tmp_path_factory.mktemp("live") / "minute.wav"
+    noise = 0.1 * np.random.default_rng(0).standard_normal(60 * 16000)
+    soundfile.write(path, noise, 16000)
+    return str(path)
+
+
+@pytest.mark.parametrize("source", ["a pipe", "a file"])
+def test_ctrl_c_prints_the_whole(minute, source):
+    """It comes while the source is being read, and at no set time."""
+    name = "-" if source == "a pipe" else minute
+    command = [sys.executable, "-m", "pretrained_interfaces", "live"]
+    ends = subprocess.PIPE
+    with subprocess.Popen(
+        [*command, "--source", GOLDEN, name],
+        stdin=ends,
+        stdout=ends,
+        stderr=ends,
+    ) as process:
+        if name == "-":  # which stays open
+            samples, _ = soundfile.read(minute, 160_000, dtype="int16")
+            process.stdin.write(samples.tobytes())
+            process.stdin.flush()
+        first = process.stdout.read(1)  # a word is there
+        process.send_signal(signal.SIGINT)
+        rest, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err.decode()
+    assert err == b""
+    words, _, behind = (first + rest).partition(b"\n")
+    assert words.strip() and behind == b""
+
+
+def test_who_closes_the_output_ends_it_quietly(minute):
+    command = [sys.executable, "-m", "pretrained_interfaces", "live"]
+    ends = subprocess.PIPE
+    with subprocess.Popen(
+        [*command, "--source", GOLDEN, minute], stdout=ends, stderr=ends
+    ) as process:
+        process.stdout.read(1)
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(60) == 141
 
 
 def run_live(*arguments, given=b""):

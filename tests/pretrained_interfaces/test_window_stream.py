@@ -47,6 +47,16 @@ def test_a_word_that_leaves_the_window_is_final():
     assert texts(agreement.finish()) == "X"
 
 
+def test_words_of_passes_that_disagree_do_not_overlap():
+    agreement, found = Agreement(), []
+    for shift in (0.0, 0.0, 0.3, 0.3, -0.1, -0.1):
+        found += agreement.add(words("A B C D E F", shift), 0.0)
+    found += agreement.finish()
+    assert len(found) > 6
+    ends = [0.0, *(word.end for word in found)]
+    assert all(a <= w.start <= w.end for a, w in zip(ends, found))
+
+
 @pytest.mark.parametrize("n_fed", [1, 7, 1000])
 def test_windows_do_not_depend_on_how_they_are_fed(n_fed):
     samples, found = torch.arange(103.0), []

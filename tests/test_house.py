@@ -39,7 +39,6 @@ MOST_OF_A_FILE, MOST_OF_A_FUNCTION = 300, 40
 LONG_FILES = {
     "dld_brain/losses.py": "pure functions, one below the other",
     "pretrained_interfaces/asr.py": "what a caller may say, told once",
-    "pretrained_interfaces/streams/live.py": "one command, top to bottom",
 }
 
 

@@ -1,5 +1,6 @@
-"""What an exported model listens to: checked audio, in windows; no torch."""
+"""What an exported model listens to, and what it says; no torch."""
 
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Optional
 
@@ -7,8 +8,8 @@ import numpy as np
 
 from dld_brain.audio.checks import LONGEST
 from dld_brain.audio.decode import decode
-from dld_brain.audio.window_limits import Limits
-from dld_brain.audio.windows import Window, find_windows, kept_frames
+from dld_brain.audio.window_limits import BATCH, Limits
+from dld_brain.audio.windows import Window, batches, find_windows, kept_frames
 
 
 def read_audio(
@@ -43,20 +44,21 @@ def read_audio(
 
 
 def stretches(
-    encode: Callable[[np.ndarray], np.ndarray],
+    encode: Callable[[list[np.ndarray]], list[np.ndarray]],
     samples: np.ndarray,
     limits: Limits,
     sample_rate: int,
     blank_id: int,
     name: str,
     vad: Optional[str] = "energy",
+    batch_seconds: float = BATCH,
 ) -> Iterator[np.ndarray]:
-    """Encodes each stretch of speech of an audio, window by window.
+    """Encodes each stretch of speech of an audio, in batches of windows.
 
     Arguments
     ---------
     encode : callable
-        Samples [s] -> log-probabilities [T', V].
+        Samples of windows, [s] each -> their log-probabilities, [T', V] each.
     samples : numpy.ndarray
         [S].
     sample_rate : int
@@ -65,6 +67,8 @@ def stretches(
         What a warning calls the audio.
     vad : str, optional
         See `vad.find_speech`.
+    batch_seconds : float
+        Of a batch, padding included, s.
 
     Returns
     -------
@@ -75,8 +79,8 @@ def stretches(
     -------
     >>> import warnings
     >>> limits = Limits(4, 4, 1, 1, step=1)
-    >>> def encode(samples):  # a frame a sample, two tokens
-    ...     return np.stack([samples, -samples], 1)
+    >>> def encode(windows):  # a frame a sample, two tokens
+    ...     return [np.stack([samples, -samples], 1) for samples in windows]
     >>> with warnings.catch_warnings():
     ...     warnings.simplefilter("ignore")
     ...     (out,) = stretches(encode, np.arange(9), limits, 9, 0, "a", None)
@@ -84,10 +88,32 @@ def stretches(
     array([0, 1, 2, 3, 4, 5, 6, 7, 8])
     """
     held: list[tuple[Window, np.ndarray]] = []
-    for window in find_windows(samples, sample_rate, limits, name, vad):
-        held.append((window, encode(samples[window.start : window.stop])))
-        if window.is_last:
-            blanks = [out[:, blank_id] for _, out in held]
-            kept = kept_frames([w for w, _ in held], blanks, limits.step)
-            yield np.concatenate([x[part] for (_, x), part in zip(held, kept)])
-            held = []
+    windows = find_windows(samples, sample_rate, limits, name, vad)
+    for group in batches(windows, sample_rate, batch_seconds):
+        outs = encode([samples[w.start : w.stop] for w in group])
+        for window, out in zip(group, outs):
+            held.append((window, out))
+            if window.is_last:
+                yield _joined(held, limits.step, blank_id)
+                held = []
+
+
+def _joined(
+    held: list[tuple[Window, np.ndarray]], step: int, blank_id: int
+) -> np.ndarray:
+    """The log-probabilities of a stretch, of those of its windows."""
+    blanks = [out[:, blank_id] for _, out in held]
+    kept = kept_frames([window for window, _ in held], blanks, step)
+    return np.concatenate([out[part] for (_, out), part in zip(held, kept)])
+
+
+def greedy(log_probs: np.ndarray, blank_id: int) -> list[int]:
+    """Likeliest token of each frame, repeats and blanks taken out.
+
+    Arguments
+    ---------
+    log_probs : numpy.ndarray
+        [T, V].
+    """
+    best = [token for token, _ in itertools.groupby(log_probs.argmax(-1))]
+    return [int(token) for token in best if token != blank_id]

@@ -11,7 +11,6 @@ the transcript with a tab between. Exit status: see `STATUSES`.
 """
 
 import argparse
-import itertools
 import sys
 from pathlib import Path
 from typing import NamedTuple, Optional
@@ -21,15 +20,15 @@ import onnxruntime
 import sentencepiece
 
 from dld_brain.audio.interrupted import Interrupted, keeping
-from dld_brain.audio.window_limits import limits
-from dld_brain.export.onnx_audio import read_audio, stretches
+from dld_brain.audio.window_flags import add_windows
+from dld_brain.audio.window_limits import check_batch_seconds, limits
+from dld_brain.export.onnx_audio import greedy, read_audio, stretches
 from dld_brain.files import manifest
 from dld_brain.files.console import (
     FAULTS,
     SOME_FAILED,
     STATUSES,
     Parser,
-    add_windows,
     complain,
     fault_of,
     guarded,
@@ -138,18 +137,6 @@ def open_graph(
         ) from None
 
 
-def greedy(log_probs: np.ndarray, blank_id: int) -> list[int]:
-    """Likeliest token of each frame, repeats and blanks taken out.
-
-    Arguments
-    ---------
-    log_probs : numpy.ndarray
-        [T, V].
-    """
-    best = [token for token, _ in itertools.groupby(log_probs.argmax(-1))]
-    return [int(token) for token in best if token != blank_id]
-
-
 class Recogniser:
     """A graph and a tokenizer.
 
@@ -172,6 +159,8 @@ class Recogniser:
             )
         self.window_seconds = options.window
         self.overlap_seconds = options.overlap
+        self.batch_seconds = check_batch_seconds(options.batch_seconds)
+        self.vad = None if options.vad == "none" else options.vad
         self.graph = open_graph(folder, n_layers, options.int8, options.threads)
         path = folder / TOKENIZER
         try:
@@ -181,20 +170,25 @@ class Recogniser:
         except RuntimeError:
             raise ValueError(f"{path} is no SentencePiece model") from None
 
-    def encode(self, samples: np.ndarray) -> np.ndarray:
-        """Samples [S] -> log-probabilities [T', V]."""
+    def encode(self, windows: list[np.ndarray]) -> list[np.ndarray]:
+        """Samples of windows, [S] each -> log-probabilities, [T', V] each."""
         vocabulary = self.tokenizer.get_piece_size()
-        feed = {"wavs": samples[None], "n_samples": np.array([len(samples)])}
+        sizes = np.array([len(samples) for samples in windows])
+        wavs = np.zeros((len(windows), sizes.max()), np.float32)
+        for row, samples in zip(wavs, windows):
+            row[: len(samples)] = samples
         try:
-            log_probs, n_frames = self.graph.run(None, feed)
+            log_probs, n_frames = self.graph.run(
+                None, {"wavs": wavs, "n_samples": sizes}
+            )
         except Exception as error:  # onnxruntime's have no base of their own
             raise RuntimeError(f"onnxruntime cannot run it: {error}") from None
-        if log_probs.shape[::2] != (1, vocabulary):
+        if log_probs.shape[::2] != (len(windows), vocabulary):
             raise ValueError(
                 f"the graph must give {vocabulary} tokens, as the tokenizer "
                 f"has, but gives {log_probs.shape}"
             )
-        return log_probs[0, : n_frames[0]]
+        return [out[:n] for out, n in zip(log_probs, n_frames)]
 
     def transcribe(self, path: str) -> str:
         """Transcribes a file.
@@ -221,6 +215,8 @@ class Recogniser:
             told.sample_rate,
             told.blank_id,
             path,
+            self.vad,
+            self.batch_seconds,
         )
         texts: list[str] = []
         with keeping(texts):
@@ -262,6 +258,12 @@ def parser() -> argparse.ArgumentParser:
         "--n_layers", type=int, help="layers that run (default: the most)"
     )
     root.add_argument("--int8", action="store_true", help="the int8 graph")
+    root.add_argument(
+        "--vad",
+        default="energy",
+        choices=["energy", "none"],
+        help="what decides whether there is speech (default: energy)",
+    )
     add_windows(root)
     root.add_argument(
         "--threads", type=int, default=0, help="0: as onnxruntime has it"

@@ -170,17 +170,3 @@ class Parser(argparse.ArgumentParser):
         text = escaped(message, LONGEST)
         complain(f"{text} ({self.prog} --help says more)")
         raise SystemExit(UNUSABLE)
-
-
-def add_windows(command: argparse.ArgumentParser) -> None:
-    """Adds how long audio is cut."""
-    command.add_argument(
-        "--window",
-        type=float,
-        help="longest window, s (default: 20, or training's longest utterance)",
-    )
-    command.add_argument(
-        "--overlap",
-        type=float,
-        help="of a window on either side, s (default: 2, or a sixth of it)",
-    )

@@ -4,8 +4,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from dld_brain.audio.checks import LONGEST
-from dld_brain.audio.window_limits import BATCH
-from dld_brain.files.console import add_windows
+from dld_brain.audio.window_flags import add_windows
 
 if TYPE_CHECKING:  # torch takes seconds: --help and Ctrl-C do not wait for it
     from pretrained_interfaces.depths.depth import Depth
@@ -122,12 +121,6 @@ def add_decoding(command: argparse.ArgumentParser) -> None:
         help="encode in one piece what is longer than training's utterances",
     )
     add_windows(command)
-    command.add_argument(
-        "--batch_seconds",
-        type=float,
-        default=BATCH,
-        help=f"windows run together, padding included, s ({BATCH:g})",
-    )
     command.add_argument(
         "--lm", help="an ARPA file of words to decode with (default: greedy)"
     )

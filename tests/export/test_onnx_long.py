@@ -8,7 +8,7 @@ import soundfile
 import torch
 
 from dld_brain.audio.interrupted import Interrupted
-from dld_brain.audio.window_limits import limits
+from dld_brain.audio.window_limits import BATCH, limits
 from dld_brain.audio.windows import find_windows
 from dld_brain.export import transcribe_onnx
 from dld_brain.export.__main__ import main
@@ -75,10 +75,12 @@ def test_windows_joined_are_those_of_torch(folder, long, window, overlap):
     plan = choose_depth(None, 3, None, None, False).plan(asr, 1.0)
     with torch.no_grad():
         theirs = [*run_windows(asr, plan, waveform, windows)]
-    ours = [*stretches(found.encode, samples, sizes, RATE, BLANK_ID, "a")]
-    assert len(ours) == len(theirs) == 3
-    for a, b in zip(ours, theirs):
-        np.testing.assert_allclose(a, b.out.log_probs[0].numpy(), atol=1e-3)
+    together = (samples, sizes, RATE, BLANK_ID, "a")
+    for batch in (BATCH, 1.0):  # in batches, and one by one
+        ours = [*stretches(found.encode, *together, batch_seconds=batch)]
+        assert len(ours) == len(theirs) == 3
+        for a, b in zip(ours, theirs):
+            np.testing.assert_allclose(a, b.out.log_probs[0].numpy(), atol=1e-3)
 
 
 def test_transcripts_are_those_of_torch(folder, long):
@@ -99,17 +101,18 @@ def test_ctrl_c_keeps_what_was_said(folder, long, monkeypatch, capsys):
     whole = recogniser(folder).transcribe(long)
     encode, calls = transcribe_onnx.Recogniser.encode, []
 
-    def interrupted(self, samples):
-        """Encodes all windows but the last."""
-        calls.append(samples)
+    def interrupted(self, windows):
+        """Encodes all windows but the last, one by one."""
+        calls.append(windows)
         if len(calls) == 4:  # two of the first stretch, one, and one
             raise KeyboardInterrupt
-        return encode(self, samples)
+        return encode(self, windows)
 
     monkeypatch.setattr(transcribe_onnx.Recogniser, "encode", interrupted)
+    alone = ["--batch_seconds", "1"]
     with pytest.raises(Interrupted) as stopped:
-        recogniser(folder).transcribe(long)
+        recogniser(folder, *alone).transcribe(long)
     assert stopped.value.text and whole.startswith(stopped.value.text)
     calls.clear()
-    assert transcribe_onnx.main(["--folder", folder, long]) == 130
+    assert transcribe_onnx.main(["--folder", folder, *alone, long]) == 130
     assert capsys.readouterr().out == f"{long}\t{stopped.value.text}\n"

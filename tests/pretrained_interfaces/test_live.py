@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from pretrained_interfaces.streams.sources import (
     WAITING,
     Block,
     arrivals,
+    microphone,
     pcm_blocks,
     played,
 )
@@ -226,6 +228,66 @@ def test_who_closes_the_output_ends_it_quietly(minute):
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait(60) == 141
+
+
+class SoundDevice:
+    """What `sounddevice` looks like; a microphone that counts."""
+
+    class PortAudioError(Exception):
+        pass
+
+    def __init__(self, is_there=True, loses=()):
+        self.is_there, self.loses, self.closed = is_there, loses, False
+
+    def RawInputStream(self, rate, size, channels, dtype):  # noqa: N802
+        if not self.is_there:
+            raise self.PortAudioError("no device")
+        assert (rate, channels, dtype) == (16000, 1, "int16")
+        self.n = 0
+        return self
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.closed = True
+
+    def read(self, size):
+        self.n += 1
+        data = np.full(size, self.n, np.int16).tobytes()
+        return memoryview(data), self.n in self.loses
+
+
+def test_the_microphone_gives_blocks_and_is_closed(monkeypatch, capsys):
+    device = SoundDevice(loses=[2])
+    monkeypatch.setitem(sys.modules, "sounddevice", device)
+    with closing(arrivals(microphone(16000))) as found:
+        heard = [next(found).samples for _ in range(3)]
+    assert [block[0] for block in heard] == [1, 2, 3]
+    assert all(block.dtype == np.int16 for block in heard)
+    assert device.closed
+    assert "dropped samples of the microphone" in capsys.readouterr().err
+
+
+def test_without_a_microphone_one_line_says_what_to_do(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sounddevice", SoundDevice(False))
+    with pytest.raises(OSError, match="a microphone of 16000 Hz must be there"):
+        next(microphone(16000))
+    monkeypatch.setitem(sys.modules, "sounddevice", None)
+    with pytest.raises(ImportError, match="extra `mic`"):
+        next(microphone(16000))
+
+
+def test_a_file_on_the_command_line_is_the_same_as_a_pipe(tmp_path):
+    noise = 0.1 * np.random.default_rng(0).standard_normal(3 * 16000)
+    path = tmp_path / "noise.wav"
+    soundfile.write(path, noise, 16000, subtype="PCM_16")
+    samples, _ = soundfile.read(path, dtype="int16")
+    played_ = run_live("--source", GOLDEN, str(path))
+    piped = run_live("--source", GOLDEN, "-", given=samples.tobytes())
+    assert played_ == piped
+    status, out, err = piped
+    assert (status, err) == (0, "") and len(out) > 5
 
 
 def run_live(*arguments, given=b""):

@@ -66,7 +66,12 @@ def create_app(
     app.state.server = server
     for module in (routes, route, page):
         app.include_router(module.routes)
-    app.add_middleware(Guard, settings=settings, count=server.metrics.asked)
+    app.add_middleware(
+        Guard,
+        settings=settings,
+        count=server.metrics.asked,
+        check=server.check_open,
+    )
     add_handlers(app)
     describe(app, has_token=settings.token is not None)
     return app

@@ -1,15 +1,19 @@
 """Requests become batches: a queue, and the threads that run the model."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Optional
 
+from dld_brain.audio.window_limits import BATCH
 from pretrained_interfaces.serve.controller import DepthController
 from pretrained_interfaces.serve.job import Answer, Busy, Job
 from pretrained_interfaces.serve.queue import RequestQueue
 from pretrained_interfaces.transcription import Transcription
+
+logger = logging.getLogger(__name__)
 
 #: How long a request waits for others to share its batch, s.
 LINGER = 0.004
@@ -37,6 +41,8 @@ class Batcher:
         See `Watch`.
     clock : callable
         Gives seconds.
+    batch_seconds : float
+        Audio of a batch, padding included, s.
     """
 
     def __init__(
@@ -46,9 +52,10 @@ class Batcher:
         watch: Optional[Watch] = None,
         clock: Callable[[], float] = time.monotonic,
         linger: float = LINGER,
+        batch_seconds: float = BATCH,
     ) -> None:
         self.controller = controller
-        self._queue = RequestQueue(controller)
+        self._queue = RequestQueue(controller, batch_seconds)
         self._run, self._watch, self._clock = run, watch, clock
         self._linger = linger
         self._arrival = asyncio.Event()
@@ -81,8 +88,13 @@ class Batcher:
         """Answers what waits, and ends."""
         self.is_closing = True
         self._arrival.set()
-        await asyncio.gather(*self._workers)
+        await asyncio.gather(*self._workers, return_exceptions=True)
         self._threads.shutdown()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether all workers take batches, until it is closed."""
+        return self.is_closing or not any(w.done() for w in self._workers)
 
     @property
     def waiting(self) -> list[Job]:
@@ -109,28 +121,62 @@ class Batcher:
 
     async def _run_batch(self, worker: int) -> None:
         """Takes a batch from the queue, and answers it."""
+        first = self.waiting[0]
+        try:
+            jobs, n_layers = self._queue.next_batch(worker, self._clock())
+        except Exception as error:  # the next try would fail as well
+            logger.exception("no batch could be made")
+            self._queue.leave(first)
+            _fail(first, error)
+            return
+        try:
+            await self._answer(jobs, n_layers)
+        except Exception as error:  # whatever it is, the worker goes on
+            logger.exception("a batch could not be answered")
+            for job in jobs:
+                _fail(job, error)
+        finally:
+            self._queue.done(worker)
+
+    async def _answer(self, jobs: Sequence[Job], n_layers: int) -> None:
+        """Answers jobs; where all fail together, one after the other."""
         started = self._clock()
-        jobs, n_layers = self._queue.next_batch(worker, started)
         loop = asyncio.get_running_loop()
         try:
             found = await loop.run_in_executor(
                 self._threads, self._run, jobs, n_layers
             )
         except Exception as error:  # belongs to those who wait
-            for job in jobs:
+            if len(jobs) == 1:
+                _fail(jobs[0], error)
+                return
+            for job in jobs:  # that of one is not to be that of all
                 if not job.answer.done():
-                    job.answer.set_exception(error)
+                    await self._answer([job], n_layers)
             return
-        finally:
-            self._queue.done(worker)
         taken = self._clock() - started
-        lengths = [job.seconds for job in jobs]
-        self.controller.observe(n_layers, lengths, taken)
-        if self._watch is not None:
-            self._watch(jobs, n_layers, taken)
         for job, transcription in zip(jobs, found):
             if not job.answer.done():  # cancelled while it ran
                 waited = started - job.arrived
                 job.answer.set_result(
                     Answer(transcription, n_layers, waited, taken, len(jobs))
                 )
+        self._learn(jobs, n_layers, taken)
+
+    def _learn(
+        self, jobs: Sequence[Job], n_layers: int, seconds: float
+    ) -> None:
+        """Tells of a batch; what fails of that is no fault of its requests."""
+        try:
+            lengths = [job.seconds for job in jobs]
+            self.controller.observe(n_layers, lengths, seconds)
+            if self._watch is not None:
+                self._watch(jobs, n_layers, seconds)
+        except Exception:
+            logger.exception("a batch could not be counted")
+
+
+def _fail(job: Job, error: Exception) -> None:
+    """Tells whoever waits for a job what went wrong."""
+    if not job.answer.done():
+        job.answer.set_exception(error)

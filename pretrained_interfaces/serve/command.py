@@ -3,14 +3,17 @@
 import argparse
 import importlib.util
 import logging
-import os
 import socket
 import sys
 from dataclasses import fields
 from typing import Any
 
 from dld_brain.files.console import STATUSES, UNUSABLE, complain, reason
-from pretrained_interfaces.serve.settings import TOKEN_VARIABLE, Settings
+from pretrained_interfaces.serve.settings import (
+    TOKEN_VARIABLE,
+    Settings,
+    token_of_environment,
+)
 
 #: What the extra `serve` installs.
 NEEDED = (
@@ -82,7 +85,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
     """
     names = {field.name for field in fields(Settings)}
     given = {k: v for k, v in vars(options).items() if k in names}
-    return Settings(**given, token=os.environ.get(TOKEN_VARIABLE))
+    return Settings(**given, token=token_of_environment())
 
 
 def serve(options: argparse.Namespace) -> int:

@@ -16,6 +16,9 @@ from pretrained_interfaces.serve.costs import Cost, LearnedCosts
 PLANNED = 0.9
 #: A deeper depth than the last must fit into this share of that time.
 DEEPER = 0.85
+#: Requests of which the cost of each is found where many more are expected: a
+#: batch of more is rare, and the loop waits while they are summed up.
+MOST_ALIKE = 64
 #: Depths whose costs differ by less cost the same: then the deeper one runs.
 SAME = 1.05
 
@@ -192,7 +195,8 @@ class DepthController:
         arriving = load.rate * busy / self.n_workers
         n_behind = max(0, load.n_requests - len(batch))
         n_behind += arriving + arriving**0.5
-        like = [sum(batch) / len(batch)] * max(1, round(n_behind))
+        n_like = min(MOST_ALIKE, max(1, round(n_behind)))
+        like = [sum(batch) / len(batch)] * n_like
         each = self.cost(self.fastest(like), like) / len(like)
         return (busy + n_behind * each) / self.n_workers
 
@@ -205,7 +209,9 @@ class DepthController:
         busy = waiting + load.fixed_seconds + load.running_seconds
         return busy / self.n_workers
 
-    def refusal(self, load: Load, own_seconds: float) -> Optional[int]:
+    def refusal(
+        self, load: Load, own_seconds: float, target: Optional[float] = None
+    ) -> Optional[int]:
         """Whether a request comes too late even at the fastest depth.
 
         Arguments
@@ -216,6 +222,8 @@ class DepthController:
             What the request takes itself at that depth, s. One that fills
             the target by itself is refused where it would wait for as long
             as that.
+        target : float, optional
+            When it is to be answered, s; the controller's if not given.
 
         Returns
         -------
@@ -226,11 +234,11 @@ class DepthController:
         mean = load.audio_seconds / max(load.n_requests, 1)
         depth = self.fastest([mean] * max(load.n_requests, 1))
         wait = self.backlog(depth, load)
-        is_long = own_seconds > PLANNED * self.target
-        own = 0.0 if is_long else own_seconds
-        if wait + own <= PLANNED * self.target:
+        target = self.target if target is None else target
+        own = 0.0 if own_seconds > PLANNED * target else own_seconds
+        if wait + own <= PLANNED * target:
             return None
-        return max(1, ceil(wait + own - self.target))
+        return max(1, ceil(wait + own - target))
 
     def observe(
         self, n_layers: int, batch: Sequence[float], seconds: float

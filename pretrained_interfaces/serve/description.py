@@ -8,11 +8,12 @@ from typing import Any
 from fastapi import FastAPI
 
 from pretrained_interfaces.serve import schemas
-from pretrained_interfaces.serve.guard import GUARDED
+from pretrained_interfaces.serve.guard import GUARDED, HARMLESS
 
 TEXTS = {
     400: "A field or the audio is not what it must be",
     401: "The token is missing or wrong",
+    403: "A page of another origin asked",
     404: "There is no such model",
     408: "The request took too long to arrive",
     413: "The request has too many bytes",
@@ -117,10 +118,10 @@ def _own_forms(found: dict[str, Any]) -> None:
 
 def _guarded(operations: dict[str, Any], needs_token: bool) -> None:
     """Adds what the guard may answer, and whether it wants a token."""
-    statuses = (401, 413, 421) if needs_token else (413, 421)
+    usual = (401, 413, 421) if needs_token else (413, 421)
     body = {"schema": {"$ref": "#/components/schemas/ErrorBody"}}
-    for operation in operations.values():
-        for status in statuses:
+    for method, operation in operations.items():
+        for status in usual if method.upper() in HARMLESS else (403, *usual):
             operation["responses"][str(status)] = {
                 "description": TEXTS[status],
                 "content": {"application/json": body},

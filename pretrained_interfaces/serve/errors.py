@@ -61,12 +61,23 @@ def error_response(
     """
     kind, usual = KINDS.get(status, KINDS[400 if status < 500 else 500])
     error = {
-        "message": escaped(message, 480),
+        "message": _encodable(escaped(message, 480)),
         "type": kind,
-        "param": param,
+        "param": param and _encodable(param),
         "code": code or usual,
     }
     return JSONResponse({"error": error}, status, headers)
+
+
+def _encodable(text: str) -> str:
+    """A text that JSON can hold: halves of characters are written out.
+
+    Example
+    -------
+    >>> _encodable("k\\udcf6ln")
+    'k\\\\udcf6ln'
+    """
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 async def _refused(request: Request, error: HTTPException) -> JSONResponse:

@@ -1,15 +1,16 @@
 """What a stranger's request must pass before anything of it is read."""
 
-import asyncio
-import hmac
 from collections.abc import Callable
-from typing import Any
 
+from starlette._utils import get_route_path  # what routes are found by
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
+from pretrained_interfaces.serve.bearer import check_token
+from pretrained_interfaces.serve.body import Body, announced, too_large
 from pretrained_interfaces.serve.errors import Refusal, error_response
+from pretrained_interfaces.serve.forms import check_charset
 from pretrained_interfaces.serve.live.origin import check_origin
 from pretrained_interfaces.serve.settings import Settings
 
@@ -21,13 +22,22 @@ UPLOADS = "/v1/audio/"
 SMALL = 2**16
 #: Names of this machine: a page of another host cannot pose as it
 #: (DNS rebinding).
-LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]", "testserver")
+LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
+#: Methods that change nothing: whose page asks is the same.
+HARMLESS = ("GET", "HEAD", "OPTIONS")
 
 
 class Guard:
-    """Checks host, token, size, haste and number of requests.
+    """Checks host, origin, token, size, haste and number of requests.
 
     An ASGI middleware: it is outside of all that parses.
+
+    Arguments
+    ---------
+    count : callable
+        Told of the status of each answer to an upload.
+    check : callable
+        Raises a `Refusal` where no more uploads are taken.
     """
 
     def __init__(
@@ -35,8 +45,10 @@ class Guard:
         app: ASGIApp,
         settings: Settings,
         count: Callable[[int], None] = lambda status: None,
+        check: Callable[[], None] = lambda: None,
     ) -> None:
-        self.app, self.settings, self._count = app, settings, count
+        self.app, self.settings = app, settings
+        self._count, self._check_open = count, check
         self.n_uploads = 0
 
     async def __call__(
@@ -49,10 +61,11 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        is_upload = scope["path"].startswith(UPLOADS)
+        is_upload = get_route_path(scope).startswith(UPLOADS)
         send = self._counted(send) if is_upload else send
+        headers = Headers(scope=scope)
         try:
-            self._check(scope, is_upload)
+            self._check(scope, headers, is_upload)
         except Refusal as error:
             answer = error_response(
                 error.status_code,
@@ -62,9 +75,11 @@ class Guard:
             )
             await answer(scope, receive, send)
             return
+        most, seconds = self._most(is_upload), self.settings.upload_seconds
+        body = Body(headers, receive, send, most, seconds)
         self.n_uploads += is_upload
         try:
-            await self.app(scope, self._limited(receive, is_upload), send)
+            await self.app(scope, body.receive, body.send)
         except Exception:  # becomes 500 outside of this
             if is_upload:
                 self._count(500)
@@ -87,16 +102,26 @@ class Guard:
             return
         await self.app(scope, receive, send)
 
-    def _check(self, scope: Scope, is_upload: bool) -> None:
+    def _check(self, scope: Scope, headers: Headers, is_upload: bool) -> None:
         """Raises unless the request may go on."""
-        headers = Headers(scope=scope)
         self._check_host(headers)
-        if scope["path"].startswith(GUARDED):
-            self._check_token(headers)
-        size = headers.get("content-length", "0")
-        if not size.isdigit() or int(size) > self._most(is_upload):
-            raise self._too_large(is_upload)
-        if is_upload and self.n_uploads >= self.settings.max_requests:
+        if scope["method"] not in HARMLESS:
+            check_origin(headers)
+        if get_route_path(scope).startswith(GUARDED):
+            given = headers.get("authorization", "")
+            how = "give the server's token: `Authorization: Bearer ...`"
+            check_token(self.settings, given, how)
+        size, most = announced(headers), self._most(is_upload)
+        if size is None or size > most:
+            raise too_large(most)
+        if is_upload:
+            self._check_upload(headers)
+
+    def _check_upload(self, headers: Headers) -> None:
+        """Raises unless a file is taken now, in such a form."""
+        self._check_open()
+        check_charset(headers)
+        if self.n_uploads >= self.settings.max_requests:
             raise Refusal(
                 503,
                 f"the server has {self.n_uploads} requests, and takes no more",
@@ -113,17 +138,6 @@ class Guard:
                 421, "this server answers requests to localhost alone"
             )
 
-    def _check_token(self, headers: Headers) -> None:
-        """Raises unless the token is the right one; takes as long for each."""
-        if self.settings.token is None:
-            return
-        given = headers.get("authorization", "").encode()
-        wanted = f"Bearer {self.settings.token}".encode()
-        if not hmac.compare_digest(given, wanted):
-            raise Refusal(
-                401, "give the server's token: `Authorization: Bearer ...`"
-            )
-
     def _counted(self, send: Send) -> Send:
         """Counts answers by their status."""
 
@@ -135,42 +149,6 @@ class Guard:
 
         return counted
 
-    def _limited(self, receive: Receive, is_upload: bool) -> Receive:
-        """Counts what arrives, and how long it takes."""
-        loop = asyncio.get_running_loop()
-        until = loop.time() + self.settings.upload_seconds
-        n_bytes, is_whole = 0, False
-
-        async def limited() -> Message:
-            """The next piece of the body."""
-            nonlocal n_bytes, is_whole
-            if is_whole:  # waits for the client to go
-                return await receive()
-            try:
-                message: Any = await asyncio.wait_for(
-                    receive(), until - loop.time()
-                )
-            except asyncio.TimeoutError:
-                raise Refusal(
-                    408,
-                    f"the request did not arrive in "
-                    f"{self.settings.upload_seconds:g} s",
-                ) from None
-            n_bytes += len(message.get("body", b""))
-            is_whole = not message.get("more_body", False)
-            if n_bytes > self._most(is_upload):
-                raise self._too_large(is_upload)
-            return message
-
-        return limited
-
     def _most(self, is_upload: bool) -> int:
         """Bytes that a body may have."""
         return self.settings.max_bytes if is_upload else SMALL
-
-    def _too_large(self, is_upload: bool) -> Refusal:
-        """Why a body is refused."""
-        return Refusal(
-            413,
-            f"the request must have at most {self._most(is_upload)} bytes",
-        )

@@ -75,6 +75,15 @@ class Metrics:
         self._depths.labels(n_layers).inc(len(jobs))
         self._audio.inc(sum(job.seconds for job in jobs))
 
+    def ran_elsewhere(self, answer: Answer) -> None:
+        """Counts an answer of another process, which knows the batch.
+
+        A batch is counted as often as it has answers.
+        """
+        self._sizes.observe(answer.batch_size)
+        self._depths.labels(answer.n_layers).inc()
+        self._audio.inc(answer.transcription.audio_seconds)
+
     def answered(self, answer: Answer) -> None:
         """Counts an answer."""
         latency = answer.queue_seconds + answer.compute_seconds

@@ -1,5 +1,6 @@
 """A model as the server uses it: audio in, and several files at once."""
 
+import io
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, BinaryIO
@@ -12,6 +13,7 @@ from dld_brain.encoder.deepen import Step
 from pretrained_interfaces.asr import DynamicEncoderASR
 from pretrained_interfaces.depths.depth import Fixed, Plan
 from pretrained_interfaces.serve.job import Abandoned, Job
+from pretrained_interfaces.serve.upload import check_size
 from pretrained_interfaces.transcription import Transcription, transcription
 from pretrained_interfaces.windowed import Stretch, run_windows
 
@@ -26,7 +28,8 @@ def listen(
     file : file object
         Of any format that soundfile reads.
     max_seconds : float
-        Longer audio is refused, s.
+        Longer audio is refused, s, and what has as many samples as if it was;
+        see `check_size`.
     **wanted
         Of `Job`: n_layers, max_latency, word_times.
 
@@ -36,6 +39,8 @@ def listen(
         If the file is no audio, cut, too short, too long, or has samples
         that are no numbers.
     """
+    if isinstance(file, io.IOBase):
+        check_size(file, max_seconds)
     waveform = asr.checked_audio(file, None, None, max_seconds)
     windows = asr.find_windows(waveform, "audio")
     seconds = asr.clock(waveform).audio_seconds

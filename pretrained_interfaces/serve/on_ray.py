@@ -10,7 +10,6 @@ when it died is handed to another. Live audio is not served here.
 
 import asyncio
 import io
-import os
 from typing import Any, BinaryIO, Optional
 
 from fastapi import FastAPI
@@ -28,7 +27,7 @@ from pretrained_interfaces.serve.job import Answer, Busy
 from pretrained_interfaces.serve.metrics import Metrics
 from pretrained_interfaces.serve.routes import routes
 from pretrained_interfaces.serve.server import Server
-from pretrained_interfaces.serve.settings import TOKEN_VARIABLE, Settings
+from pretrained_interfaces.serve.settings import Settings, token_of_environment
 
 #: Replicas that a request is handed to, one after another.
 N_TRIES = 4
@@ -47,9 +46,16 @@ class Arguments(BaseModel):
     host: str = "127.0.0.1"
     target_p95: float = 0.5
     floor: Optional[int] = None
+    workers: int = 1
     threads: int = 1
+    max_bytes: int = Settings.max_bytes
+    max_seconds: float = Settings.max_seconds
+    batch_seconds: float = Settings.batch_seconds
     int8: bool = False
     max_requests: int = 64
+    upload_seconds: float = Settings.upload_seconds
+    #: What a replica, or the door, that stops is given to answer, s.
+    drain_seconds: float = Settings.drain_seconds
     min_replicas: int = Field(default=1, ge=1)
     max_replicas: int = Field(default=1, ge=1)
     #: Requests of a replica, above which there are to be more.
@@ -141,6 +147,7 @@ class Remote:
             raise Busy(*found)
         if kind == "refused":
             raise ValueError(found)
+        self.metrics.ran_elsewhere(found)
         self.metrics.answered(found)
         return found
 
@@ -197,13 +204,14 @@ def app(args: Arguments) -> serve.Application:
     """
     settings = Settings(
         **args.model_dump(include=set(Settings.__dataclass_fields__)),
-        token=os.environ.get(TOKEN_VARIABLE),
+        token=token_of_environment(),
     )
     # All that waits is handed to replicas: there the controllers see it.
     model = serve.deployment(
         Model,
         name="model",
         max_ongoing_requests=settings.max_requests,
+        graceful_shutdown_timeout_s=settings.drain_seconds,
         autoscaling_config={
             "min_replicas": args.min_replicas,
             "max_replicas": args.max_replicas,
@@ -215,6 +223,7 @@ def app(args: Arguments) -> serve.Application:
         serve.ingress()(Door),
         name="door",
         max_ongoing_requests=settings.max_requests + 1,
+        graceful_shutdown_timeout_s=settings.drain_seconds,
         ray_actor_options={"num_cpus": 0},
     )
     return door.bind(settings, model.bind(settings))

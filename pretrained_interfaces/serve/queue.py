@@ -3,6 +3,7 @@
 Pure logic: the time is an argument, and nothing here waits or knows a model.
 """
 
+from dld_brain.audio.window_limits import BATCH
 from pretrained_interfaces.serve.arrivals import ArrivalRate
 from pretrained_interfaces.serve.controller import (
     PLANNED,
@@ -11,8 +12,6 @@ from pretrained_interfaces.serve.controller import (
 )
 from pretrained_interfaces.serve.job import Busy, Job
 
-#: Audio of a batch, padding included, s.
-BATCH_SECONDS = 60.0
 #: A late batch is joined by what makes it cost this share, at most, of both.
 CHEAPER = 0.8
 
@@ -24,6 +23,8 @@ class RequestQueue:
     ---------
     controller : DepthController
         Chooses the depths.
+    batch_seconds : float
+        Audio of a batch, padding included, s.
 
     Example
     -------
@@ -36,8 +37,10 @@ class RequestQueue:
     ([5.0, 5.0, 1.0], 2)
     """
 
-    def __init__(self, controller: DepthController) -> None:
-        self.controller = controller
+    def __init__(
+        self, controller: DepthController, batch_seconds: float = BATCH
+    ) -> None:
+        self.controller, self._batch_seconds = controller, batch_seconds
         self.waiting: list[Job] = []
         self._arrivals = ArrivalRate()
         self._ends: dict[int, float] = {}  # by worker, when it should be done
@@ -53,11 +56,14 @@ class RequestQueue:
         Raises
         ------
         Busy
-            If it would be answered too late at any depth.
+            If it would be answered too late at any depth: later than it wants
+            to be, if it says when that is.
         """
         self._arrivals.add(now)
         own = self._cost(job, self.controller.fastest([job.seconds]))
-        retry_after = self.controller.refusal(self.load(now), own)
+        retry_after = self.controller.refusal(
+            self.load(now), own, job.max_latency
+        )
         if retry_after is not None:
             raise Busy("the server is busy", retry_after)
         if job.arrived is None:
@@ -98,9 +104,11 @@ class RequestQueue:
                 now, self.load(now), [first.seconds], slack
             )
         batch = self._with_others(first, n_layers, slack)
-        self.waiting = [job for job in self.waiting if job not in batch]
         lengths = [job.seconds for job in batch]
-        self._ends[worker] = now + self.controller.cost(n_layers, lengths)
+        taken = self.controller.cost(n_layers, lengths)
+        # Only now, so that what fails above leaves the queue as it was.
+        self.waiting = [job for job in self.waiting if job not in batch]
+        self._ends[worker] = now + taken
         return batch, n_layers
 
     def done(self, worker: int) -> None:
@@ -138,7 +146,7 @@ class RequestQueue:
     ) -> bool:
         """Whether audio is run together with others, whose first has slack."""
         wider = [*lengths, seconds]
-        if max(wider) * len(wider) > BATCH_SECONDS:
+        if max(wider) * len(wider) > self._batch_seconds:
             return False
         cost = self.controller.cost
         together = cost(n_layers, wider)

@@ -26,6 +26,7 @@ from pretrained_interfaces.serve.answers import (
 )
 from pretrained_interfaces.serve.description import OF_TRANSCRIPTIONS, errors
 from pretrained_interfaces.serve.errors import Refusal
+from pretrained_interfaces.serve.forms import BoundedRoute
 from pretrained_interfaces.serve.job import Answer
 from pretrained_interfaces.serve.server import Server
 from pretrained_interfaces.serve.upload import Upload
@@ -41,7 +42,7 @@ def server_of(connection: HTTPConnection) -> Server:
 
 #: An argument that FastAPI fills.
 Asked = Annotated[Server, Depends(server_of)]
-routes = APIRouter()
+routes = APIRouter(route_class=BoundedRoute)
 
 
 @routes.post(
@@ -55,16 +56,19 @@ async def transcriptions(
     server: Asked,
     file: Annotated[UploadFile, File(description="wav, flac, ogg, mp3, ...")],
     model: Annotated[
-        str, Form(description=f"Its id, or {USUAL_MODEL}")
+        str,
+        Form(description=f"Its id, or {USUAL_MODEL}", examples=[USUAL_MODEL]),
     ] = USUAL_MODEL,
     response_format: Annotated[
-        str, Form(json_schema_extra={"enum": [*FORMATS]})
+        str,
+        Form(json_schema_extra={"enum": [*FORMATS]}, examples=["verbose_json"]),
     ] = "json",
     granularities: Annotated[
         Optional[list[str]],
         Form(
             alias="timestamp_granularities[]",
             description="With verbose_json",
+            examples=[["word", "segment"]],
             json_schema_extra={
                 "items": {"type": "string", "enum": [*GRANULARITIES]}
             },
@@ -72,7 +76,7 @@ async def transcriptions(
     ] = None,
     language: Annotated[
         Optional[str],
-        Form(description="Has no effect", max_length=64),
+        Form(description="Has no effect", max_length=64, examples=["en"]),
     ] = None,
     prompt: Annotated[Optional[str], Form(description="Has no effect")] = None,
     temperature: Annotated[
@@ -83,6 +87,7 @@ async def transcriptions(
         Form(
             description="Layers that run, up to the model's; by the load "
             "if not given",
+            examples=[6],
             json_schema_extra={"minimum": 1},
         ),
     ] = None,
@@ -93,6 +98,7 @@ async def transcriptions(
             "fits; the server's target if not given",
             gt=0,
             allow_inf_nan=False,
+            examples=[0.5],
         ),
     ] = None,
 ) -> Response:
@@ -119,12 +125,16 @@ async def transcriptions(
 @routes.get("/v1/models", tags=["models"], responses=errors(503))
 async def models(server: Asked) -> schemas.Models:
     """Lists the model."""
-    model = schemas.Model(
-        id=server.name,
-        depths=list(server.asr.depths),
-        errors=server.errors,
-    )
-    return schemas.Models(data=[model])
+    return schemas.Models(data=[_model(server)])
+
+
+@routes.get(
+    "/v1/models/{model:path}", tags=["models"], responses=errors(404, 503)
+)
+async def one_model(server: Asked, model: str) -> schemas.Model:
+    """The model, by its id or the name that OpenAI's clients use."""
+    _check_model(server, model)
+    return _model(server)
 
 
 @routes.get("/v1/load", tags=["state"], responses=errors(503))
@@ -154,13 +164,15 @@ async def metrics(server: Asked) -> Response:
     return Response(server.metrics.text(), media_type=kind)
 
 
-def _check(
-    server: Server,
-    model: str,
-    n_layers: Optional[int],
-    max_latency: Optional[float],
-) -> None:
-    """Raises unless there are that model and that depth."""
+def _model(server: Server) -> schemas.Model:
+    """What is said of the model."""
+    return schemas.Model(
+        id=server.name, depths=list(server.asr.depths), errors=server.errors
+    )
+
+
+def _check_model(server: Server, model: str) -> None:
+    """Raises unless there is that model."""
     if model not in (server.name, USUAL_MODEL):
         raise Refusal(
             404,
@@ -169,6 +181,16 @@ def _check(
             "model",
             "model_not_found",
         )
+
+
+def _check(
+    server: Server,
+    model: str,
+    n_layers: Optional[int],
+    max_latency: Optional[float],
+) -> None:
+    """Raises unless there are that model and that depth."""
+    _check_model(server, model)
     if n_layers is None:
         return
     if max_latency is not None:

@@ -7,6 +7,7 @@ from typing import Any, Optional
 
 import h11
 import uvicorn
+from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from dld_brain.files.console import say
@@ -23,7 +24,8 @@ SPARE_CONNECTIONS = 64
 def protocol(seconds: float) -> type[H11Protocol]:
     """HTTP whose connections are closed where headers come too slowly.
 
-    uvicorn itself closes idle connections after their first request alone.
+    uvicorn itself closes idle connections after their first request alone, and
+    reads what is left of an answered request's body for as long as it comes.
     """
 
     class Hasty(H11Protocol):
@@ -52,6 +54,18 @@ def protocol(seconds: float) -> type[H11Protocol]:
                 self._until.cancel()
             super().connection_lost(exc)
 
+        def on_response_complete(self) -> None:
+            """Closes what is not done with its request when it is answered.
+
+            The answer may take as long to leave as headers to arrive.
+            """
+            super().on_response_complete()
+            if self.conn.their_state is h11.SEND_BODY:
+                self._unset_keepalive_if_required()
+                self.transport.close()
+            if self.transport.is_closing():
+                self.loop.call_later(seconds, self.transport.abort)
+
         def _too_slow(self) -> None:
             """Closes the connection."""
             if self.conn.their_state is h11.IDLE:
@@ -63,7 +77,8 @@ def protocol(seconds: float) -> type[H11Protocol]:
 class Draining(uvicorn.Server):
     """Has streams end well before their sockets are closed.
 
-    uvicorn itself closes WebSockets as soon as it is told to stop.
+    uvicorn itself closes WebSockets as soon as it is told to stop. Meanwhile no
+    more files are taken.
     """
 
     def __init__(
@@ -76,8 +91,29 @@ class Draining(uvicorn.Server):
         self, sockets: Optional[list[socket.socket]] = None
     ) -> None:
         """Ends streams, then the rest."""
+        self._served.is_stopping = True
         await self._served.streams.drain(self._seconds)
         await super().shutdown(sockets)
+
+
+def config_of(app: FastAPI, settings: Settings) -> uvicorn.Config:
+    """How uvicorn is to run an application."""
+    return uvicorn.Config(
+        app,
+        http=protocol(min(HEADER_SECONDS, settings.upload_seconds)),
+        log_config=None,
+        ws="websockets-sansio",
+        ws_max_size=2 * settings.max_frame_bytes,  # ours is said in JSON
+        ws_per_message_deflate=False,
+        # Pings keep a proxy from closing what is silent. Their answers stand
+        # behind the audio that waits, and say nothing: `idle_seconds` does.
+        ws_ping_timeout=None,
+        limit_concurrency=settings.max_requests
+        + settings.max_streams
+        + SPARE_CONNECTIONS,
+        timeout_graceful_shutdown=settings.drain_seconds,
+        server_header=False,
+    )
 
 
 def run(
@@ -100,19 +136,7 @@ def run(
         server.should_exit = True
 
     app = create_app(settings, on_failure=fail)
-    config = uvicorn.Config(
-        app,
-        http=protocol(min(HEADER_SECONDS, settings.upload_seconds)),
-        log_config=None,
-        ws="websockets-sansio",
-        ws_max_size=2 * settings.max_frame_bytes,  # ours is said in JSON
-        ws_per_message_deflate=False,
-        limit_concurrency=settings.max_requests
-        + settings.max_streams
-        + SPARE_CONNECTIONS,
-        timeout_graceful_shutdown=settings.drain_seconds,
-        server_header=False,
-    )
+    config = config_of(app, settings)
     server = Draining(config, app.state.server, settings.drain_seconds)
 
     def stop(*_: Any) -> None:

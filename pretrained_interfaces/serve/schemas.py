@@ -15,6 +15,54 @@ EXAMPLE = {
     "usage": {"type": "duration", "seconds": 3},
 }
 WORD = {"word": "TURN", "start": 0.32, "end": 0.52, "probability": 0.97}
+SEGMENT = {
+    "id": 0,
+    "seek": 0,
+    "start": 0.32,
+    "end": 2.1,
+    "text": EXAMPLE["text"],
+    "tokens": [],
+    "temperature": 0.0,
+    "avg_logprob": -0.07,
+    "compression_ratio": 0.76,
+    "no_speech_prob": 0.0,
+}
+VERBOSE = {
+    **EXAMPLE,
+    "task": "transcribe",
+    "language": "en",
+    "duration": 2.4,
+    "segments": [SEGMENT],
+    "words": [WORD],
+}
+MODEL = {
+    "id": "dld-wavlm",
+    "object": "model",
+    "created": 0,
+    "owned_by": "dld_brain",
+    "depths": [2, 6, 12],
+    "errors": {
+        "metric": "WER",
+        "set": "test",
+        "points": [
+            {"n_layers": 2, "rate": 14.1},
+            {"n_layers": 6, "rate": 7.9},
+            {"n_layers": 12, "rate": 5.2},
+        ],
+    },
+}
+LOAD = {
+    "depth": 6,
+    "floor": 2,
+    "target_p95": 0.5,
+    "queue_requests": 3,
+    "queue_audio_seconds": 21.4,
+    "streams": 1,
+    "n_answers": 200,
+    "p95": 0.46,
+    "mean_depth": 7.3,
+    "rtf": 0.04,
+}
 
 
 class Transcript(BaseModel):
@@ -46,6 +94,8 @@ class TimedWord(BaseModel):
 class TimedSegment(BaseModel):
     """A segment of `verbose_json`, with the fields that OpenAI's has."""
 
+    model_config = {"json_schema_extra": {"examples": [SEGMENT]}}
+
     id: int
     seek: int
     start: float
@@ -60,6 +110,8 @@ class TimedSegment(BaseModel):
 
 class VerboseTranscript(Transcript):
     """The answer in `verbose_json`."""
+
+    model_config = {"json_schema_extra": {"examples": [VERBOSE]}}
 
     task: str
     language: str
@@ -117,6 +169,8 @@ class Errors(BaseModel):
 class Model(BaseModel):
     """A model, as OpenAI lists it, and its depths."""
 
+    model_config = {"json_schema_extra": {"examples": [MODEL]}}
+
     id: str
     object: str = "model"
     created: int = 0
@@ -127,6 +181,10 @@ class Model(BaseModel):
 
 class Models(BaseModel):
     """The models of this server: one."""
+
+    model_config = {
+        "json_schema_extra": {"examples": [{"object": "list", "data": [MODEL]}]}
+    }
 
     object: str = "list"
     data: list[Model]
@@ -140,6 +198,8 @@ class Status(BaseModel):
 
 class LoadNow(BaseModel):
     """What the server does now; of the last answers, the means."""
+
+    model_config = {"json_schema_extra": {"examples": [LOAD]}}
 
     depth: int = Field(description="Of the last batch whose depth was chosen")
     floor: int

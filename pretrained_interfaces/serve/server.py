@@ -17,6 +17,7 @@ from pretrained_interfaces.asr import DynamicEncoderASR
 from pretrained_interfaces.depths.calibration import count
 from pretrained_interfaces.serve.batcher import Batcher
 from pretrained_interfaces.serve.controller import DepthController
+from pretrained_interfaces.serve.errors import Refusal
 from pretrained_interfaces.serve.job import Answer, Busy
 from pretrained_interfaces.serve.known import known_errors
 from pretrained_interfaces.serve.live.streams import Streams
@@ -48,24 +49,50 @@ class Server:
         self.metrics = Metrics()
         self.batcher: Optional[Batcher] = None
         self.streams = Streams(settings, self.metrics.registry)
+        #: Whether it was told to stop: what it has is answered, and no more.
+        self.is_stopping = False
         #: See `known_errors`.
         self.errors: Optional[dict[str, Any]] = None
         self._readers = ThreadPoolExecutor(N_READERS, "reader")
 
     @property
     def asr(self) -> DynamicEncoderASR:
-        """The model; see `check_ready`."""
-        self.check_ready()
+        """The model, as soon as it is loaded."""
+        self._check_loaded()
         return self._asr
 
     def check_ready(self) -> None:
-        """Raises unless the model is loaded and warm, and does not stop.
+        """Raises unless more requests can be answered.
 
         Raises
         ------
         Busy
             With the time to come back.
         """
+        self._check_loaded()
+        if self.is_stopping:
+            raise Busy("the server is stopping", RETRY_WHEN_LOADING)
+        if not self.batcher.is_alive:
+            raise Busy(
+                "a worker of the server has ended: start it anew",
+                RETRY_WHEN_LOADING,
+            )
+
+    def check_open(self) -> None:
+        """Raises if it stops: what was asked before goes on.
+
+        Raises
+        ------
+        Refusal
+            503.
+        """
+        if self.is_stopping:
+            raise Refusal(
+                503, "the server is stopping", retry_after=RETRY_WHEN_LOADING
+            )
+
+    def _check_loaded(self) -> None:
+        """Raises unless the model is loaded and warm, and is not taken away."""
         if self.batcher is None:
             raise Busy("the model is being loaded", RETRY_WHEN_LOADING)
         if self.batcher.is_closing:
@@ -90,7 +117,9 @@ class Server:
         controller = await _in_thread(self._load)
         seconds = self.settings.batch_seconds
         run = partial(transcribe_jobs, self._asr, batch_seconds=seconds)
-        self.batcher = Batcher(run, controller, self.metrics.ran)
+        self.batcher = Batcher(
+            run, controller, self.metrics.ran, batch_seconds=seconds
+        )
         logger.info(
             "ready: %s, depths %s, target %g s",
             self.name,

@@ -27,6 +27,15 @@ TIMES = (
 )
 
 
+def token_of_environment() -> Optional[str]:
+    """The token that the environment holds; None if there is none.
+
+    Blanks around it are left out: a file that holds it ends with a newline.
+    """
+    found = os.environ.get(TOKEN_VARIABLE)
+    return None if found is None else found.strip()
+
+
 @dataclass(frozen=True)
 class Settings:
     """What a server is told.

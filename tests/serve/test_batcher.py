@@ -236,3 +236,84 @@ def test_a_fault_is_told_to_its_own_requests_alone():
         return found.transcription
 
     assert asyncio.run(run()) == "fine"
+
+
+def test_who_shares_a_batch_with_a_fault_is_answered_all_the_same():
+    model = Model()
+
+    def run_model(jobs, n_layers):
+        found = model(jobs, n_layers)
+        if any(job.seconds == 2.0 for job in jobs):
+            raise ValueError("audio of another client")
+        return found
+
+    async def run():
+        ours = batcher(run_model)
+        model.may_run.clear()
+        tasks = await started(ours, job(9.0))
+        await until(lambda: not ours.waiting)
+        tasks += await started(ours, job(2.1), job(2.0), job(2.2))
+        model.may_run.set()
+        found = await asyncio.gather(*tasks, return_exceptions=True)
+        await ours.close()
+        return found
+
+    first, *found = asyncio.run(run())
+    assert len(model.batches[1][1]) == 3  # they were together at first
+    assert [isinstance(each, ValueError) for each in found] == [0, 1, 0]
+    assert found[2].transcription == "4: 2.2" and found[2].batch_size == 1
+
+
+@pytest.mark.parametrize("broken", ["watch", "observe", "choose"])
+def test_a_fault_beside_the_model_ends_no_worker(broken, caplog):
+    def fail(*_):
+        raise KeyError("metric")
+
+    async def run():
+        ours = batcher(Model())
+        if broken == "watch":
+            ours._watch = fail
+        else:
+            monkeypatch.setattr(ours.controller, broken, fail)
+        tasks = await started(ours, job(1.0), job(2.0))
+        work = asyncio.gather(*tasks, return_exceptions=True)
+        found = await asyncio.wait_for(work, 30)
+        assert ours.is_alive and not ours.waiting and ours.n_running == 0
+        monkeypatch.undo()
+        last = await asyncio.wait_for(ours.submit(job(3.0)), 30)
+        await ours.close()
+        return found, last.transcription
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        found, last = asyncio.run(run())
+    assert last == "4: 3.0"
+    assert "metric" in caplog.text
+    is_answered = broken != "choose"  # else no depth, and no answer, is known
+    assert all(isinstance(f, Exception) != is_answered for f in found)
+
+
+def test_a_model_that_answers_nonsense_ends_no_worker():
+    async def run():
+        ours = batcher(lambda jobs, n_layers: None)
+        for _ in range(2):
+            with pytest.raises(TypeError):
+                await asyncio.wait_for(ours.submit(job(1.0)), 30)
+        is_alive = ours.is_alive
+        await ours.close()
+        return is_alive
+
+    assert asyncio.run(run())
+
+
+def test_a_server_whose_worker_ended_is_not_ready(client):
+    batcher = client.app.state.server.batcher
+
+    async def end():
+        batcher._workers[0].cancel()
+        await asyncio.wait(batcher._workers)
+
+    assert client.get("/ready").status_code == 200
+    client.portal.call(end)
+    response = client.get("/ready")
+    assert response.status_code == 503
+    assert "worker" in response.json()["error"]["message"]

@@ -147,3 +147,31 @@ def test_batches_of_many_have_a_cost_of_their_own():
         ours.observe(12, [1.0] * 8, 0.265)  # eight as fast as one
     assert ours.cost(12, [1.0] * 8) == pytest.approx(0.265, rel=0.01)
     assert ours.cost(12, [1.0]) == 0.265
+
+
+def test_what_is_summed_up_does_not_grow_with_what_is_expected():
+    """The loop waits for it: 60 s of work at 50 requests/s expect 3000."""
+    asked = []
+
+    def cost(n_layers, seconds):
+        asked.append(n_layers)
+        return constant(n_layers, seconds)
+
+    ours = DepthController(list(STEPS), cost, TARGET, N_WORKERS)
+    n_asked = []
+    for busy in (60.0, 6000.0):
+        asked.clear()
+        load = Load(1, 15.0, running_seconds=busy, rate=50.0)
+        assert ours.choose(0.0, load, [15.0], TARGET) == 2
+        n_asked.append(len(asked))
+    assert n_asked[0] == n_asked[1] < 20_000
+
+
+def test_what_is_expected_counts_in_full_though_few_are_summed_up():
+    ours = controller()
+    ends = [
+        ours._end_of_next(0.1, Load(1, 1.0, rate=rate), [1.0])
+        for rate in (1e4, 2e4, 4e4)
+    ]
+    assert ends[1] == pytest.approx(2 * ends[0], rel=0.1)
+    assert ends[2] == pytest.approx(2 * ends[1], rel=0.1)

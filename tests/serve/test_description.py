@@ -54,3 +54,39 @@ def test_every_word_of_the_form_is_one_that_is_taken(client):
         described = found["paths"]["/v1/audio/transcriptions"]["post"]
         kind = response.headers["content-type"].partition(";")[0]
         assert kind in described["responses"]["200"]["content"]
+
+
+def test_examples_are_what_their_schemas_say(client):
+    from pretrained_interfaces.serve import schemas
+
+    for name in (
+        *("Transcript", "VerboseTranscript", "TimedWord", "TimedSegment"),
+        *("ErrorBody", "Model", "Models", "LoadNow"),
+    ):
+        kind = getattr(schemas, name)
+        (example,) = kind.model_json_schema()["examples"]
+        found = kind.model_validate(example).model_dump(exclude_none=True)
+        assert found == example, name
+    described = client.get("/openapi.json").json()["components"]["schemas"]
+    (form,) = (described[name] for name in described if name[:5] == "Body_")
+    fields = set(form["properties"]) - {"file", "prompt", "temperature"}
+    for name in fields:
+        assert form["properties"][name]["examples"], name
+
+
+def test_a_model_is_told_by_its_id(client):
+    (listed,) = client.get("/v1/models").json()["data"]
+    assert client.get(f"/v1/models/{listed['id']}").json() == listed
+    assert client.get("/v1/models/whisper-1").json() == listed
+    for name in ("other", "owner/name"):
+        response = client.get(f"/v1/models/{name}")
+        assert response.status_code == 404
+        assert response.json()["error"]["code"] == "model_not_found"
+
+
+def test_posts_alone_are_refused_to_other_pages(client):
+    paths = client.get("/openapi.json").json()["paths"]
+    for path, operations in paths.items():
+        for method, operation in operations.items():
+            is_told = "403" in operation["responses"]
+            assert is_told == (method == "post"), path

@@ -10,7 +10,9 @@ exceptions = pytest.importorskip("ray.exceptions")
 pytest.importorskip("ray.serve")
 
 from pretrained_interfaces.serve import on_ray  # noqa: E402
-from pretrained_interfaces.serve.job import Busy  # noqa: E402
+from pretrained_interfaces.serve.job import Answer, Busy  # noqa: E402
+from pretrained_interfaces.serve.settings import Settings  # noqa: E402
+from pretrained_interfaces.transcription import Transcription  # noqa: E402
 
 FACTS = {"name": "golden", "depths": (1, 2, 3), "errors": None}
 
@@ -40,6 +42,7 @@ def ask(monkeypatch, *ends):
     replicas = Replicas(*ends)
     remote = on_ray.Remote(replicas, dict(FACTS))
     remote.metrics.answered = lambda answer: None
+    remote.metrics.ran_elsewhere = lambda answer: None
     work = remote.transcribe(io.BytesIO(b"audio"), n_layers=2)
     try:
         return asyncio.run(work), replicas.asked
@@ -62,6 +65,34 @@ def test_refusals_of_a_replica_are_the_servers_own(monkeypatch):
     found, asked = ask(monkeypatch, ("refused", "no audio"))
     assert isinstance(found, ValueError) and str(found) == "no audio"
     assert len(asked) == 1
+
+
+def test_the_door_counts_what_replicas_answered():
+    said = Transcription("a", 2, (1, 1), 1.5, 0.1, 1.0, 0.0, 0)
+    answers = [("answer", Answer(said, 2, 0.1, 0.1, 3)) for _ in range(2)]
+    remote = on_ray.Remote(Replicas(*answers), dict(FACTS))
+    for _ in range(2):
+        asyncio.run(remote.transcribe(io.BytesIO(b"audio")))
+    lines = remote.metrics.text().decode().splitlines()
+    assert 'dld_answers_total{n_layers="2"} 2.0' in lines
+    assert "dld_audio_seconds_total 3.0" in lines
+    assert "dld_batch_size_count 2.0" in lines
+    assert "dld_batch_size_sum 6.0" in lines
+
+
+def test_a_config_file_can_say_all_that_concerns_a_replica():
+    told = set(Settings.__dataclass_fields__) - set(
+        on_ray.Arguments.model_fields
+    )
+    of_streams = {"max_streams", "max_frame_bytes", "idle_seconds"} | {
+        "max_stream_seconds",
+        "stream_chunk",
+        "stream_window",
+    }
+    assert told == of_streams | {"port", "token"}  # Ray's, the environment's
+    arguments, settings = on_ray.Arguments(), Settings()
+    for name in ("max_bytes", "max_seconds", "upload_seconds", "workers"):
+        assert getattr(arguments, name) == getattr(settings, name)
 
 
 def test_a_depth_that_is_not_there_is_refused_at_the_door():

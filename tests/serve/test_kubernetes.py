@@ -14,7 +14,7 @@ def read(name):
 
 
 def test_probes_ask_paths_that_the_server_has(client):
-    deployment, service = read("deployment.yaml")
+    deployment, service, _ = read("deployment.yaml")
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     paths = client.get("/openapi.json").json()["paths"]
     for probe in ("livenessProbe", "readinessProbe", "startupProbe"):
@@ -24,6 +24,23 @@ def test_probes_ask_paths_that_the_server_has(client):
     assert service["spec"]["ports"][0]["targetPort"] == port["name"]
     labels = deployment["spec"]["template"]["metadata"]["labels"]
     assert service["spec"]["selector"] == labels
+
+
+def test_prometheus_reads_what_the_server_has_with_its_token(client_of):
+    deployment, _, monitor = read("deployment.yaml")
+    template = deployment["spec"]["template"]
+    labels = template["metadata"]["labels"]
+    assert monitor["spec"]["selector"]["matchLabels"] == labels
+    (asked,) = monitor["spec"]["podMetricsEndpoints"]
+    (container,) = template["spec"]["containers"]
+    assert asked["port"] == container["ports"][0]["name"]
+    (variable,) = container["env"]
+    secret = variable["valueFrom"]["secretKeyRef"]
+    assert asked["authorization"] == {"credentials": secret}
+    client = client_of(token="right")
+    assert client.get(asked["path"]).status_code == 401
+    right = {"Authorization": "Bearer right"}
+    assert client.get(asked["path"], headers=right).status_code == 200
 
 
 def test_their_options_are_the_commands():

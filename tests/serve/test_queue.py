@@ -6,7 +6,7 @@ import pytest
 
 from pretrained_interfaces.serve.arrivals import ArrivalRate
 from pretrained_interfaces.serve.controller import DepthController
-from pretrained_interfaces.serve.job import Job
+from pretrained_interfaces.serve.job import Busy, Job
 from pretrained_interfaces.serve.queue import RequestQueue
 from tests.serve.simulated import simulate
 
@@ -65,9 +65,9 @@ def test_where_batches_are_cheap_they_are_made_and_deep():
     assert mean(found.depths) > mean(alone.depths) + 0.2
 
 
-def queue_of(*lengths, ours=None):
+def queue_of(*lengths, ours=None, **options):
     """A queue of requests that came at 0 s."""
-    queue = RequestQueue(ours or controller())
+    queue = RequestQueue(ours or controller(), **options)
     queue.controller.refusal = lambda *_: None
     for seconds in lengths:
         queue.add(Job(None, [], seconds, n_layers=4), 0.0)
@@ -118,3 +118,70 @@ def test_a_rate_follows_bursts_and_silence():
         arrivals.add(99.0 + 0.1 * i)
     assert arrivals.at(109.0) == pytest.approx(10.0, rel=0.1)
     assert arrivals.at(209.0) == pytest.approx(0.01, rel=0.02)
+
+
+@pytest.mark.parametrize("silence", [3600.0, 1e6])
+def test_a_silence_is_forgotten_after_some_requests(silence):
+    """At most it doubles the mean gap; 20 requests are remembered."""
+    arrivals, now = ArrivalRate(), 0.0
+    for _ in range(100):
+        now += 0.1
+        arrivals.add(now)
+    now += silence
+    arrivals.add(now)
+    assert arrivals.at(now) >= 0.5 * 10.0
+    for _ in range(20):
+        now += 0.1
+        arrivals.add(now)
+    assert arrivals.at(now) == pytest.approx(10.0, rel=0.3)
+
+
+def test_what_was_long_ago_says_nothing_of_those_that_come_now():
+    arrivals = ArrivalRate()
+    for now in (0.0, 3600.0, 3600.1):
+        arrivals.add(now)
+    assert arrivals.at(3600.1) == pytest.approx(10.0)
+
+
+def test_a_rate_that_falls_for_good_is_followed():
+    arrivals, now = ArrivalRate(), 0.0
+    for gap in [0.0] * 50 + [0.01] * 50 + [10.0] * 50:
+        now += gap
+        arrivals.add(now)
+    assert arrivals.at(now) == pytest.approx(0.1, rel=0.2)
+
+
+def test_a_batch_has_as_much_audio_as_was_told():
+    cheap = controller()
+    for _ in range(50):
+        cheap.observe(4, [2.0] * 2, 0.01)
+        cheap.observe(4, [2.0] * 4, 0.01)
+    for seconds, n_together in ((8.0, 4), (4.0, 2), (1.0, 1)):
+        queue = queue_of(*[2.0] * 4, ours=cheap, batch_seconds=seconds)
+        assert len(queue.next_batch(0, 0.0)[0]) == n_together
+
+
+def test_a_server_batches_as_much_audio_as_its_option_says(client_of):
+    client = client_of(batch_seconds=7.0)
+    queue = client.app.state.server.batcher._queue
+    assert queue._batch_seconds == 7.0
+
+
+def test_who_would_wait_longer_is_not_refused_and_who_would_not_is():
+    queue = RequestQueue(controller())
+    for _ in range(4):
+        queue.add(Job(None, [], 14.0), 0.0)  # 0.1 s each at the fastest depth
+    with pytest.raises(Busy):
+        queue.add(Job(None, [], 14.0), 0.0)
+    queue.add(Job(None, [], 14.0, max_latency=60.0), 0.0)
+    with pytest.raises(Busy):
+        queue.add(Job(None, [], 1.0, max_latency=0.2), 0.0)
+
+
+def test_a_batch_that_cannot_be_made_leaves_the_queue_as_it_was():
+    queue = queue_of(2.0, 2.0)
+    before = list(queue.waiting)
+    queue.controller.cost = lambda *_: 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        queue.next_batch(0, 0.0)
+    assert queue.waiting == before and queue.n_running == 0

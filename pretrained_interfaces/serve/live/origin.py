@@ -1,7 +1,7 @@
-"""Whose page may open a WebSocket: this server's alone.
+"""Whose page may post a file or open a WebSocket: this server's alone.
 
-A browser lets any page open a WebSocket to anywhere, and CORS does not hold
-it back; it does say which page that was.
+A browser lets any page do both to anywhere, and CORS does not hold it back: it
+hides the answer at most. It does say which page that was.
 """
 
 from collections.abc import Mapping
@@ -32,11 +32,15 @@ def check_origin(headers: Mapping[str, str]) -> None:
     origin = headers.get("origin")
     if origin is None:
         return
+    refusal = Refusal(403, "a page of another origin may not ask")
     host = headers.get("host", "").lower()
-    found = urlsplit(origin.lower())
+    try:
+        found = urlsplit(origin.lower())
+    except ValueError:  # `http://[`
+        raise refusal from None
     default = USUAL.get(found.scheme, "")
     names = {found.netloc, found.netloc + default}
     if default and found.netloc.endswith(default):
         names.add(found.netloc.removesuffix(default))
     if not found.netloc or host not in names:
-        raise Refusal(403, "a page of another origin may not open a stream")
+        raise refusal

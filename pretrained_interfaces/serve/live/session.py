@@ -1,12 +1,12 @@
 """One WebSocket: audio in, words out, until one of the two ends it."""
 
 import asyncio
-import hmac
 from typing import Any, Optional
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from dld_brain.files.console import reason as why
+from pretrained_interfaces.serve.bearer import SCHEME, check_token
 from pretrained_interfaces.serve.errors import Refusal
 from pretrained_interfaces.serve.live import messages
 from pretrained_interfaces.serve.live.intake import Intake
@@ -120,16 +120,11 @@ class Session:
             raise Refusal(503, "the server is stopping") from None
 
     def _check_token(self, token: Optional[str]) -> None:
-        """Raises unless it is the server's; takes as long for each."""
-        if self.settings.token is None:
-            return
+        """Raises unless it, or that of the header, is the server's."""
         given = self.socket.headers.get("authorization", "")
-        given = given if token is None else f"Bearer {token}"
-        wanted = f"Bearer {self.settings.token}"
-        if not hmac.compare_digest(given.encode(), wanted.encode()):
-            raise Refusal(
-                401, "give the server's token as `token` of the first message"
-            )
+        given = given if token is None else SCHEME + token
+        how = "give the server's token as `token` of the first message"
+        check_token(self.settings, given, how)
 
     async def _hear(self, stream: Stream, reader: Reader) -> str:
         """Hears what waits, chunk by chunk, and sends what was said."""

@@ -18,9 +18,9 @@ from dld_brain.files.console import (
     fault_of,
     say,
 )
-from dld_brain.files.whole import write_text
+from dld_brain.files.whole import whole_file
 from pretrained_interfaces.commands import flags
-from pretrained_interfaces.times.formats import FORMATS, write
+from pretrained_interfaces.times.formats import FORMATS, encoded, write
 
 if TYPE_CHECKING:  # torch takes seconds
     from pretrained_interfaces.asr import DynamicEncoderASR
@@ -85,7 +85,8 @@ def align(asr: "DynamicEncoderASR", options: argparse.Namespace) -> int:
     name = Path(options.file).stem if options.format == "ctm" else options.file
     content = write(found, name, options.format)
     if options.output is not None:
-        write_text(options.output, content)
+        with whole_file(options.output) as path:
+            path.write_bytes(encoded(content))
         return 0
     for line in content.rstrip("\n").split("\n"):
         say(*line.split("\t"))

@@ -9,14 +9,14 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Optional
 
-from dld_brain.files.console import SOME_FAILED, STATUSES
+from dld_brain.files.console import SOME_FAILED, STATUSES, fault_of
 from pretrained_interfaces.commands import flags
 from pretrained_interfaces.times.formats import FORMATS, needs_words
 
 if TYPE_CHECKING:  # torch takes seconds
-    from pretrained_interfaces.many.items import Item
+    from pretrained_interfaces.many.item import Item
     from pretrained_interfaces.many.kept import Kept
     from pretrained_interfaces.many.transcriber import Answer, How
 
@@ -124,21 +124,22 @@ def run(options: argparse.Namespace) -> int:
         Exit status.
     """
     from pretrained_interfaces.many.items import find_items
+    from pretrained_interfaces.many.names import recordings
     from pretrained_interfaces.many.told import Printer, Tally
     from pretrained_interfaces.many.transcriber import ItemInterrupted
 
     how = how_of(options)
     items = list(find_items(options.files))
-    is_many = options.output is not None or len(items) > len(options.files)
     places = list(range(len(items)))
     kept, form = None, "json lines" if options.json else how.formats[0]
     if options.output is not None:
-        items = list(dict.fromkeys(items))
         kept, form = _kept(options.output, items, how), None
+        items = list(kept.items)
         places = [i for i in range(len(items)) if not kept.is_done(i)]
-    todo = [items[i] for i in places]
+    todo = [_admitted(items[i], i, kept) for i in places]
     how = replace(how, is_one=len(items) == 1)
-    tally, printer = Tally(todo, len(items) - len(todo)), Printer(form)
+    names = recordings(todo) if form == "ctm" else ()
+    tally, printer = Tally(todo, len(items) - len(todo)), Printer(form, names)
     try:
         for place, answer in _answers(how, todo, options):
             if kept is not None:
@@ -151,33 +152,51 @@ def run(options: argparse.Namespace) -> int:
     finally:
         tally.bar.close()
         printer.end()
-        if is_many:
+        if kept is not None or len(items) > 1:
             tally.tell()
     return SOME_FAILED if tally.failures else 0
 
 
 def _kept(folder: Path, items: "list[Item]", how: "How") -> "Kept":
-    """What is written of items into a folder."""
+    """What is written of items into a folder, each once, however named."""
     from pretrained_interfaces.many.kept import Kept
-    from pretrained_interfaces.many.names import output_names
 
-    return Kept(folder, items, output_names(items), how)
+    keys = [(x.location(), x.offset, x.duration, x.id, x.error) for x in items]
+    once = dict(zip(reversed(keys), reversed(items)))  # the first of each
+    return Kept(folder, [once[key] for key in dict.fromkeys(keys)], how)
+
+
+def _admitted(item: "Item", place: int, kept: "Optional[Kept]") -> "Item":
+    """An item with what would keep its transcript from being written."""
+    if kept is None or item.error:
+        return item
+    refusal = kept.refusal(place)
+    return replace(
+        item, error=refusal and fault_of(item.file, ValueError(refusal))
+    )
 
 
 def _answers(
     how: "How", items: "list[Item]", options: argparse.Namespace
 ) -> "Iterator[tuple[int, Answer]]":
-    """The answers to items with their places, as they come."""
-    from pretrained_interfaces.many.transcriber import in_groups
+    """The answers to items with their places, as they come.
+
+    Known faults come first: where there is nothing else, no model is loaded.
+    """
+    from pretrained_interfaces.many.transcriber import Answer, in_groups
     from pretrained_interfaces.many.workers import run_here, run_jobs
 
-    if not items:
+    places = [i for i, item in enumerate(items) if not item.error]
+    for i, item in enumerate(items):
+        if item.error:
+            yield i, Answer(item, None, item.error)
+    if not places:
         return
-    groups = in_groups(items, options.batch_size)
-    n_jobs = min(options.jobs, len(items))
+    groups = in_groups([items[i] for i in places], options.batch_size)
+    n_jobs = min(options.jobs, len(places))
     found = (
         run_here(how, groups) if n_jobs == 1 else run_jobs(how, groups, n_jobs)
     )
     with contextlib.closing(found):  # ends the processes, at Ctrl-C too
         for answers in found:
-            yield from answers
+            yield from ((places[i], answer) for i, answer in answers)

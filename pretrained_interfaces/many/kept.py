@@ -4,17 +4,20 @@ Beside each lies a hidden record of what it was made of: the audio (path,
 size, time of change, part), the model, and what it was asked for.
 """
 
+import contextlib
 import dataclasses
 import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Optional
+from typing import NamedTuple, Optional
 
+from dld_brain.audio.checks import LONGEST
 from dld_brain.files.console import reason
 from dld_brain.files.fingerprint import (
     CHANGED,
     CURRENT,
+    UNKNOWN,
     digest,
     digest_of_file,
     read_record,
@@ -22,9 +25,9 @@ from dld_brain.files.fingerprint import (
     state_of,
 )
 from dld_brain.files.manifest import FILE as MANIFEST
-from pretrained_interfaces.inputs import check_source
-from pretrained_interfaces.many.items import Item
-from pretrained_interfaces.many.told import label
+from pretrained_interfaces.inputs import check_source, local_path
+from pretrained_interfaces.many.item import REMOTE, Item
+from pretrained_interfaces.many.names import output_names, recordings
 from pretrained_interfaces.many.transcriber import Answer, How
 from pretrained_interfaces.remote import fetch_folder
 from pretrained_interfaces.shipped import shipped_model
@@ -32,6 +35,8 @@ from pretrained_interfaces.times import formats
 from pretrained_interfaces.transcription import Transcription
 from speechbrain.utils.fetching import FetchConfig, LocalStrategy
 
+#: What to do about what is in the way.
+ASIDE = ": move it away, or give another folder with -o"
 #: A disk or a folder that takes no file at all.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
 
@@ -43,24 +48,20 @@ class Kept:
     ---------
     folder : Path
         Is made if it is not there.
-    names : sequence of str
-        What the outputs of each item are called, without a suffix.
+    items : sequence of Item
+        What they are of: each file or part once. The state of their audio
+        is taken here, before any is read: what changes later, or while it is
+        read, is made anew by the next run.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        items: Sequence[Item],
-        names: Sequence[str],
-        how: How,
-    ) -> None:
+    def __init__(self, folder: Path, items: Sequence[Item], how: How) -> None:
         self.folder = folder
-        self.items, self.names = items, names
+        self.items, self.names = items, output_names(items)
         self.formats = how.formats
-        self.shared = {
-            "model": model_digest(how.source),
-            "options": _asked(how),
-        }
+        is_ctm = "ctm" in how.formats
+        self.recordings = recordings(items) if is_ctm else ()
+        shared = {"model": model_digest(how.source), "options": _asked(how)}
+        self.made_of = [{"audio": _audio(x), **shared} for x in items]
         folder.mkdir(parents=True, exist_ok=True)
 
     def is_done(self, place: int) -> bool:
@@ -68,17 +69,19 @@ class Kept:
 
         What was changed by hand since is done, too.
         """
-        made_of = self._made_of(self.items[place])
-        for path in self._paths(place):
+        try:
+            return all(_is_done(f.path, f.made_of) for f in self._files(place))
+        except OSError:  # `refusal` says why
+            return False
+
+    def refusal(self, place: int) -> str:
+        """Why the files of an item cannot be written; empty if they can."""
+        for file in self._files(place):
             try:
-                state = state_of(path, made_of)
-            except OSError:  # a name that is too long
-                return False
-            record = read_record(path)
-            is_edited = state == CHANGED and record.made_of == made_of
-            if state != CURRENT and not is_edited:
-                return False
-        return True
+                self._check(file.path, file.made_of)
+            except (OSError, ValueError) as error:
+                return reason(error)
+        return ""
 
     def keep(self, place: int, answer: Answer) -> Answer:
         """Writes the files of an item; the answer says so if it cannot.
@@ -99,34 +102,92 @@ class Kept:
         return answer
 
     def _write(self, place: int, found: Transcription) -> None:
-        """Writes the files of an item."""
-        item, made_of = self.items[place], self._made_of(self.items[place])
-        for name, path in zip(self.formats, self._paths(place)):
-            text = formats.write(found, label(item, name), name)
+        """Writes the files of an item, but what was changed by hand."""
+        start = self.items[place].start
+        for kind, path, name, made_of in self._files(place):
+            self._check(path, made_of)
             if state_of(path, made_of) == CHANGED:
-                raise ValueError(
-                    f"{path} must be as it was written, but was changed by "
-                    f"hand, and what it was made of changed, too: move it "
-                    f"away to have it made anew"
-                )
+                continue
+            text = formats.write(found, name, kind, start)
             with remade(path, made_of) as unfinished:
-                unfinished.write_bytes(text.encode("utf-8", "surrogateescape"))
+                unfinished.write_bytes(formats.encoded(text))
 
-    def _paths(self, place: int) -> list[Path]:
-        """Where the files of an item are."""
-        name = self.names[place]
-        return [self.folder / f"{name}.{suffix}" for suffix in self.formats]
+    def _check(self, path: Path, made_of: dict[str, str]) -> None:
+        """Raises if a file must not be written."""
+        for folder in path.relative_to(self.folder).parents:
+            place = self.folder / folder
+            if os.path.lexists(place) and not place.is_dir():
+                raise ValueError(
+                    f"{place} must be a folder, but is none{ASIDE}"
+                )
+        if os.path.lexists(path) and not path.is_file():
+            raise ValueError(f"{path} must be a file, but is none{ASIDE}")
+        state = state_of(path, made_of)
+        if state == UNKNOWN:
+            raise ValueError(
+                f"{path} must be a transcript that was written here, but has "
+                f"no record of that beside it that can be read{ASIDE}"
+            )
+        if state == CHANGED and not _is_done(path, made_of):
+            raise ValueError(
+                f"{path} must be as it was written, but was changed by "
+                f"hand, and what it was made of changed, too: move it "
+                f"away to have it made anew"
+            )
 
-    def _made_of(self, item: Item) -> dict[str, str]:
-        """What a transcript of an item is made of."""
-        try:
-            found = os.stat(item.file)
+    def _files(self, place: int) -> "Iterator[File]":
+        """The files of an item.
+
+        What was written before times were from the start of the file, and
+        before CTM told recordings apart, was made of something else.
+        """
+        item, made_of = self.items[place], self.made_of[place]
+        for kind in self.formats:
+            path = self.folder / f"{self.names[place]}.{kind}"
+            name, extra = item.file, {}
+            if item.start and kind != "txt":
+                extra["times"] = "from the start of the file"
+            if kind == "ctm":
+                name = self.recordings[place]
+                if name != (item.id or Path(item.name or item.file).stem):
+                    extra["recording"] = name
+            yield File(kind, path, name, {**made_of, **extra})
+
+
+class File(NamedTuple):
+    """A file of a transcript.
+
+    Arguments
+    ---------
+    name : str
+        What it calls its audio.
+    made_of : dict
+        See `dld_brain.files.fingerprint`.
+    """
+
+    format: str
+    path: Path
+    name: str
+    made_of: dict[str, str]
+
+
+def _is_done(path: Path, made_of: dict[str, str]) -> bool:
+    """Whether a file is made of that, and as it was or changed by hand."""
+    state, record = state_of(path, made_of), read_record(path)
+    is_edited = state == CHANGED and record.made_of == made_of
+    return state == CURRENT or is_edited
+
+
+def _audio(item: Item) -> str:
+    """A fingerprint of an item's audio as it is now."""
+    path, state = item.file, []
+    if not path.lower().startswith(REMOTE):
+        with contextlib.suppress(OSError, ValueError):  # it is not there
+            local = local_path(path)
+            found = os.stat(local)
             state = [found.st_size, found.st_mtime_ns]
-        except (OSError, ValueError):  # a URL
-            state = []
-        path = os.path.abspath(item.file) if state else item.file
-        audio = digest(path, *state, item.offset, item.duration)
-        return {"audio": audio, **self.shared}
+            path = os.path.abspath(local)
+    return digest(path, *state, item.offset, item.duration)
 
 
 def model_digest(source: Optional[str]) -> str:
@@ -147,12 +208,18 @@ def model_digest(source: Optional[str]) -> str:
 
 
 def _asked(how: How) -> str:
-    """A fingerprint of what a model is asked for."""
+    """A fingerprint of what a model is asked for.
+
+    Of what was transcribed, neither how much was run together changed the
+    text, nor how long audio may be; the latter stands for its default.
+    """
     lm = how.loading.get("lm")
+    listening = {**how.listening, "max_audio_seconds": LONGEST}
+    listening.pop("batch_seconds", None)
     return digest(
         type(how.depth).__name__,
         dataclasses.asdict(how.depth),
-        {k: v for k, v in how.listening.items() if k != "batch_seconds"},
+        listening,
         None if lm is None else digest_of_file(Path(lm)),
         how.loading.get("lm_options"),
         how.loading.get("int8", False),

@@ -1,12 +1,23 @@
 """What the outputs of many files are called: no two alike."""
 
+import hashlib
 import itertools
 import os
+import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from pretrained_interfaces.many.items import Item
+from pretrained_interfaces.inputs import local_path
+from pretrained_interfaces.many.item import REMOTE, Item
+from pretrained_interfaces.times.formats import FORMATS
+
+#: Bytes of a name: file systems take 255, of which what a file is called
+#: while it is written takes `.unfinished+<number>+.<name>.json.made`.
+LONGEST = 220
+#: What no file system can write: halves of characters that are no bytes.
+_HALVES = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 
 
 def output_names(items: Sequence[Item]) -> list[str]:
@@ -14,7 +25,8 @@ def output_names(items: Sequence[Item]) -> list[str]:
 
     The name of a file, of a folder's files with their folders; a manifest's
     `id`. Where two are the same, with the suffix of the audio; then with the
-    folders that tell them apart; then with a number.
+    folders that tell them apart; then with a number. What is longer than
+    `LONGEST` bytes is cut, and ends with a fingerprint of the whole.
 
     Example
     -------
@@ -32,19 +44,60 @@ def output_names(items: Sequence[Item]) -> list[str]:
         lambda item: _with_part(item, _without(_below(item, shared))),
         lambda item: _with_part(item, _below(item, shared)),
     ]
+    wanted = [[_short(way(item)).casefold() for item in items] for way in ways]
+    folders = _folders(itertools.chain(*wanted))
     found: dict[int, str] = {}
     taken: set[str] = set()
-    for way in ways:
-        names = {i: way(x) for i, x in enumerate(items) if i not in found}
-        counts = Counter(name.casefold() for name in names.values())
-        for i, name in names.items():
-            if counts[name.casefold()] == 1 and name.casefold() not in taken:
-                found[i] = name
-                taken.add(name.casefold())
+    for way, folded in zip(ways, wanted):
+        rest = [i for i in range(len(items)) if i not in found]
+        counts = Counter(folded[i] for i in rest)
+        for i in rest:
+            name = folded[i]
+            is_alone = counts[name] == 1 and name not in taken
+            if is_alone and not _is_folder(name, folders):
+                found[i] = _short(way(items[i]))
+                taken.add(name)
     for i, item in enumerate(items):
         if i not in found:
-            found[i] = _numbered(_plain(item), taken)
+            found[i] = _numbered(_short(_plain(item)), taken)
     return [found[i] for i in range(len(items))]
+
+
+def recordings(items: Sequence[Item]) -> list[str]:
+    """What the recording of each item is called, as CTM files name it.
+
+    The name of its outputs; parts of one file share one, so that their times
+    go on.
+
+    Example
+    -------
+    >>> recordings([Item("a.wav", "a.wav", t, 1.0) for t in (0.0, 1.0)])
+    ['a', 'a']
+    """
+    files: dict[str, Item] = {}
+    for item in items:
+        is_other = files.setdefault(item.location(), item) != item
+        if is_other or item.is_part:  # the file, which no id is of
+            plain = replace(item, offset=None, duration=None, id=None)
+            files[item.location()] = plain
+    names: dict[str, str] = {}
+    taken: set[str] = set()
+    for file, name in zip(files, output_names([*files.values()])):
+        name = "_".join(name.split())  # blanks part the fields of CTM
+        is_taken = name.casefold() in taken
+        names[file] = _numbered(name, taken) if is_taken else name
+        taken.add(name.casefold())
+    return [names[item.location()] for item in items]
+
+
+def _folders(names: Iterable[str]) -> set[str]:
+    """Folders that outputs of some names may lie in."""
+    return {str(p) for name in names for p in PurePosixPath(name).parents}
+
+
+def _is_folder(name: str, folders: set[str]) -> bool:
+    """Whether an output of a name would be where others have a folder."""
+    return any(f"{name}.{suffix}" in folders for suffix in FORMATS)
 
 
 def _plain(item: Item) -> str:
@@ -75,14 +128,24 @@ def _numbered(name: str, taken: set[str]) -> str:
 
 def _shared_folder(items: Sequence[Item]) -> str:
     """The deepest folder that all files of this machine are in."""
-    folders = {os.path.dirname(os.path.abspath(x.file)) for x in items}
+    folders = {os.path.dirname(_absolute(x)) for x in items}
     return os.path.commonpath(folders) if folders else os.sep
 
 
 def _below(item: Item, folder: str) -> str:
     """A file's path from a folder."""
-    path = os.path.relpath(os.path.abspath(item.file), folder)
+    path = os.path.relpath(_absolute(item), folder)
     return _safe(Path(path).as_posix())
+
+
+def _absolute(item: Item) -> str:
+    """Where a file is, as it is called; a URL as if it were a path."""
+    if item.file.lower().startswith(REMOTE):
+        return os.path.abspath(item.file)
+    try:
+        return os.path.abspath(local_path(item.file))
+    except ValueError:  # of another machine
+        return os.path.abspath(item.file)
 
 
 def _without(name: str) -> str:
@@ -92,6 +155,21 @@ def _without(name: str) -> str:
 
 
 def _safe(name: str) -> str:
-    """A name that stays in its folder, and is not hidden."""
-    parts = [p.lstrip(".") for p in name.replace("\0", "").split("/")]
+    """A name that can be written, stays in its folder, and is not hidden."""
+    name = _HALVES.sub("_", name.replace("\0", ""))
+    parts = [p.lstrip(".") for p in name.split("/")]
     return "/".join(filter(None, parts)) or "audio"
+
+
+def _short(name: str) -> str:
+    """A name that file systems take, with all that is put around it."""
+    return "/".join(map(_short_part, name.split("/")))
+
+
+def _short_part(part: str) -> str:
+    """A folder or a file of a name."""
+    content = part.encode("utf-8", "surrogateescape")
+    if len(content) <= LONGEST:
+        return part
+    mark = f"-{hashlib.sha256(content).hexdigest()[:8]}"
+    return content[: LONGEST - len(mark)].decode("utf-8", "ignore") + mark

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from pretrained_interfaces.inputs import local_path
-from pretrained_interfaces.many.items import REMOTE, Item
+from pretrained_interfaces.many.item import REMOTE, Item
 from pretrained_interfaces.many.told import record
 from pretrained_interfaces.many.transcriber import How, Transcriber, in_groups
 

@@ -4,17 +4,17 @@ import json
 import math
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import asdict
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
 from typing import Any, Optional
 
 from tqdm import tqdm
 
 from dld_brain.files.console import complain, escaped, say
-from pretrained_interfaces.many.items import Item
+from pretrained_interfaces.many.item import Item
 from pretrained_interfaces.many.transcriber import Answer, ItemInterrupted
 from pretrained_interfaces.times import formats
+from pretrained_interfaces.times.timed import moved
 
 #: Names of files that failed, in the last line; each had a line of its own.
 NAMES = 10
@@ -27,43 +27,59 @@ class Printer:
     ---------
     format : str, optional
         One of `formats.FORMATS`; or "json lines", an object a line. If not
-        given, faults alone are printed, as they come.
+        given, faults alone are printed, as they come. CTM is printed at the
+        end, sorted by recording and time, as sclite reads it.
+    names : sequence of str
+        What CTM calls the recording of each item.
     """
 
-    def __init__(self, format: Optional[str] = "txt") -> None:
-        self.format = format
+    def __init__(
+        self, format: Optional[str] = "txt", names: Sequence[str] = ()
+    ) -> None:
+        self.format, self.names = format, names
         self.waiting: dict[int, Answer] = {}
         self.next = 0
+        self.n_printed = 0
+        self.words: list[tuple[str, float, str]] = []
 
     def add(self, place: int, answer: Answer) -> None:
         """Takes an answer, and prints what can be printed."""
         with tqdm.external_write_mode():  # above the bar, if there is one
             if self.format is None:
-                self._print(answer)
+                self._print(place, answer)
                 return
             self.waiting[place] = answer
             while self.next in self.waiting:
-                self._print(self.waiting.pop(self.next))
+                self._print(self.next, self.waiting.pop(self.next))
                 self.next += 1
 
     def add_partial(self, stopped: ItemInterrupted) -> None:
-        """Prints what was transcribed of the file in hand at Ctrl-C."""
+        """Prints what was transcribed of the file in hand at Ctrl-C.
+
+        Where answers are kept, this one is not: a line on stderr says so.
+        """
         self.end()
         file, text = stopped.item.file, stopped.text
-        if not text or self.format is None:
+        if not text:
             return
         if self.format == "json lines":
             row = {"file": file, "text": text, "interrupted": True}
             say(json.dumps(row))
-        else:
-            say(file, text)
+            return
+        say(file, text)
+        if self.format is None:
+            note = "is unfinished: what was heard is printed, and not kept"
+            say(f"warning: {escaped(file, 200)} {note}", to=sys.stderr)
 
     def end(self) -> None:
-        """Prints what waits for others that will not come."""
+        """Prints what waits for others that will not come, and CTM."""
         for place in sorted(self.waiting):
-            self._print(self.waiting.pop(place))
+            self._print(place, self.waiting.pop(place))
+        for _, _, line in sorted(self.words, key=lambda word: word[:2]):
+            say(line)
+        self.words = []
 
-    def _print(self, answer: Answer) -> None:
+    def _print(self, place: int, answer: Answer) -> None:
         """Prints an answer."""
         if self.format == "json lines":
             say(json.dumps(record(answer)))
@@ -72,17 +88,24 @@ class Printer:
         elif self.format == "txt":
             say(answer.item.file, answer.found.text)
         elif self.format is not None:
-            name = label(answer.item, self.format)
-            text = formats.write(answer.found, name, self.format)
+            self._print_file(place, answer)
+
+    def _print_file(self, place: int, answer: Answer) -> None:
+        """Prints what a file of an answer would hold."""
+        is_ctm = self.format == "ctm"
+        item = answer.item
+        name = self.names[place] if is_ctm else item.file
+        text = formats.write(answer.found, name, self.format, item.start)
+        if is_ctm:
+            words = answer.found.words
+            lines = zip(words, text.split("\n"))
+            self.words += [(name, w.start + item.start, x) for w, x in lines]
+        elif text:
+            if self.n_printed and self.format in ("srt", "vtt"):
+                say("")  # which ends the subtitle before it
             for line in text.rstrip("\n").split("\n"):
                 say(*line.split("\t"))
-
-
-def label(item: Item, format: str) -> str:
-    """What a text calls its audio: CTM has no folders or suffixes."""
-    if format != "ctm":
-        return item.file
-    return item.id or Path(item.name or item.file).stem
+            self.n_printed += 1
 
 
 def record(answer: Answer) -> dict[str, Any]:
@@ -92,13 +115,15 @@ def record(answer: Answer) -> dict[str, Any]:
     -------
     dict
         `file`; `id`, `offset` and `duration` where a manifest has them; and
-        the fields of a Transcription with `rtf`, or `error`.
+        the fields of a Transcription with `rtf`, or `error`. Times are from
+        the start of the file, also of a part.
     """
     item, found = answer.item, answer.found
     given = {"id": item.id, "offset": item.offset, "duration": item.duration}
     head = {k: v for k, v in given.items() if v is not None}
     if found is None:
         return {"file": item.file, **head, "error": answer.error}
+    found = replace(found, segments=moved(found.segments, item.start))
     return {"file": item.file, **head, **asdict(found), "rtf": found.rtf}
 
 

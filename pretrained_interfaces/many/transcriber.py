@@ -14,7 +14,7 @@ from dld_brain.files.console import FAULTS, escaped, fault_of
 from pretrained_interfaces.asr import DynamicEncoderASR
 from pretrained_interfaces.depths.depth import Depth, Fixed
 from pretrained_interfaces.inputs import find_audio
-from pretrained_interfaces.many.items import REMOTE, Item, header
+from pretrained_interfaces.many.item import REMOTE, Item, header
 from pretrained_interfaces.serve.job import Job
 from pretrained_interfaces.serve.model import transcribe_jobs
 from pretrained_interfaces.times import formats
@@ -178,15 +178,15 @@ class Transcriber:
 def audio_of(item: Item) -> Union[str, dict[str, Any]]:
     """What `transcribe` is given: a file, or the samples of a part of one.
 
-    A `duration` that is within `TOLERANCE` of the file's end says how long
-    the file is, and cuts nothing.
+    A `duration` that ends within `TOLERANCE` of the file's end, before it or
+    behind it, says how long the file is, and cuts nothing.
 
     Raises
     ------
     ValueError
-        If the part begins behind the file's end, or is of a URL.
+        If the part begins or ends behind the file's end, or is of a URL.
     """
-    if item.offset is None and item.duration is None:
+    if not item.is_part:
         return item.file
     info = header(item.file)
     if info is None:
@@ -197,13 +197,19 @@ def audio_of(item: Item) -> Union[str, dict[str, Any]]:
             )
         return item.file  # reading says why
     rate, seconds = info.samplerate, info.duration
-    start = item.offset or 0.0
+    start = item.start
     if start >= seconds:
         raise ValueError(
             f"`offset` must be less than the {seconds:.6g} s of the file, but "
             f"is {start:g}"
         )
     stop = seconds if item.duration is None else start + item.duration
+    if stop > seconds + TOLERANCE:
+        raise ValueError(
+            f"`offset` and `duration` must be of a part of the {seconds:.6g} s "
+            f"of the file, but {start:g} s and {item.duration:g} s end at "
+            f"{stop:g} s: is the file whole?"
+        )
     is_whole = stop >= seconds - TOLERANCE
     if is_whole and start == 0.0:
         return item.file

@@ -18,7 +18,7 @@ from typing import Any, Optional
 import torch
 
 from dld_brain.files.console import FAULTS, reason, told_on_one_line
-from pretrained_interfaces.many.items import Item
+from pretrained_interfaces.many.item import Item
 from pretrained_interfaces.many.transcriber import Answer, How, Transcriber
 
 #: How long a process may take to end, s.

@@ -83,6 +83,7 @@ class Aligning(DynamicDepth):
                 f"{audio_name(audio)}: no speech was found to align: give "
                 f"vad=None (--vad none) if there is some"
             )
+        self.check_text(ids, windows)
         found = self.lay(text, ids, waveform, windows, how)
         found.n_windows = len(windows)
         found.compute_seconds = time.perf_counter() - started
@@ -93,6 +94,37 @@ class Aligning(DynamicDepth):
     ) -> list[Window]:
         """The windows that a text is laid on; none without speech."""
         return self.find_windows(waveform, name, vad)
+
+    def check_text(self, ids: Sequence[int], windows: list[Window]) -> None:
+        """Raises if a decoder cannot read a text, or it fits no audio.
+
+        Of a CTC head, what it is aligned with says so.
+
+        Arguments
+        ---------
+        ids : sequence of int
+            Tokens of the text.
+        """
+        decoder = getattr(self.task, "times", None)
+        if decoder is None:
+            return
+        step = self.window_limits.step
+        n_frames = sum(-(-(w.stop - w.start) // step) for w in windows)
+        # What no frame is left for would be a word of no length.
+        if len(ids) > n_frames:
+            raise ValueError(
+                f"text must fit into its audio, but its {len(ids)} tokens "
+                f"need at least {len(ids)} frames, and there are {n_frames}: "
+                f"give the text that is said in it"
+            )
+        config = decoder.config
+        most = config.max_target_positions - len(config.prompt) - 1
+        if len(ids) > most:
+            raise ValueError(
+                f"text must have at most {most} tokens, which this model "
+                f"reads at once, but has {len(ids)}: align audio and text in "
+                f"parts"
+            )
 
     def lay(
         self,

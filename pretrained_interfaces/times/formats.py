@@ -1,7 +1,8 @@
 """Transcripts as other programs read them: subtitles, CTM, JSON.
 
-Pure functions without torch. Each takes a transcription and what its file is
-called, and gives the text of a file, whose lines all end.
+Pure functions without torch. Each takes a transcription, what its file is
+called and where in that it begins (s), and gives the text of a file, whose
+lines all end. Times are from the start of the file.
 """
 
 import json
@@ -11,7 +12,7 @@ from dataclasses import asdict, replace
 from html import escape
 from typing import TYPE_CHECKING
 
-from pretrained_interfaces.times.timed import Segment, Word
+from pretrained_interfaces.times.timed import Segment, Word, moved
 
 if TYPE_CHECKING:
     from pretrained_interfaces.transcription import Transcription
@@ -22,20 +23,25 @@ if TYPE_CHECKING:
 #: (https://partnerhelp.netflixstudios.com/hc/en-us/articles/215758617,
 #: https://partnerhelp.netflixstudios.com/hc/en-us/articles/217350977).
 LINE, LINES, LONGEST, SHORTEST = 42, 2, 7.0, 5 / 6
+#: How long a subtitle is shown, s, whatever follows: one that ends where it
+#: begins is none (WebVTT), and words may have no length.
+LEAST = 0.02
 
 
-def txt(found: "Transcription", name: str) -> str:
+def txt(found: "Transcription", name: str, offset: float = 0.0) -> str:
     """The text alone, on a line."""
     return f"{found.text}\n"
 
 
-def json_text(found: "Transcription", name: str) -> str:
+def json_text(found: "Transcription", name: str, offset: float = 0.0) -> str:
     """All that is known: segments and words as openai-whisper writes them.
 
-    Times and probabilities have three decimals; characters beyond ASCII are
+    Times and probabilities have three decimals. Of a part, `offset` says where
+    it begins, and `audio_seconds` are its own; characters beyond ASCII are
     escaped, so that any name can be written.
     """
-    content = {"file": name, **asdict(found), "rtf": found.rtf}
+    part = {"offset": offset} if offset else {}
+    content = {"file": name, **part, **asdict(found), "rtf": found.rtf}
     content["segments"] = [
         {
             "id": i,
@@ -48,21 +54,21 @@ def json_text(found: "Transcription", name: str) -> str:
                 else {"words": [*map(json_word, segment.words)]}
             ),
         }
-        for i, segment in enumerate(found.segments)
+        for i, segment in enumerate(moved(found.segments, offset))
     ]
     return json.dumps(content, indent=2) + "\n"
 
 
-def tsv(found: "Transcription", name: str) -> str:
+def tsv(found: "Transcription", name: str, offset: float = 0.0) -> str:
     """Start, end and text of each segment, ms, as openai-whisper writes them."""
     lines = ["start\tend\ttext"]
-    for segment in found.segments:
+    for segment in moved(found.segments, offset):
         start, end = round(1000 * segment.start), round(1000 * segment.end)
         lines.append(f"{start}\t{end}\t{' '.join(segment.text.split())}")
     return "\n".join(lines) + "\n"
 
 
-def ctm(found: "Transcription", name: str) -> str:
+def ctm(found: "Transcription", name: str, offset: float = 0.0) -> str:
     """A line a word: name, channel 1, start, duration, word, confidence.
 
     As sclite reads it (NIST SCTK, doc/infmts.htm: `<F> <C> <BT> <DUR> word
@@ -75,37 +81,37 @@ def ctm(found: "Transcription", name: str) -> str:
     """
     name = "_".join(name.split())
     return "".join(
-        f"{name} 1 {w.start:.3f} {w.end - w.start:.3f} {w.text} "
+        f"{name} 1 {w.start + offset:.3f} {w.end - w.start:.3f} {w.text} "
         f"{w.confidence:.4f}\n"
         for w in found.words
     )
 
 
-def srt(found: "Transcription", name: str) -> str:
+def srt(found: "Transcription", name: str, offset: float = 0.0) -> str:
     """SubRip subtitles, of `LINES` lines of at most `LINE` characters."""
     parts = [
         f"{i}\n{clock(cue.start, ',')} --> {clock(cue.end, ',')}\n"
         + "\n".join(line.replace("-->", "->") for line in lines_of(cue.text))
         + "\n"
-        for i, cue in enumerate(cues(found), start=1)
+        for i, cue in enumerate(moved(cues(found), offset), 1)
     ]
     return "\n".join(parts)
 
 
-def vtt(found: "Transcription", name: str) -> str:
+def vtt(found: "Transcription", name: str, offset: float = 0.0) -> str:
     """WebVTT subtitles (https://www.w3.org/TR/webvtt1/), as those of `srt`."""
     parts = [
         f"{clock(cue.start, '.')} --> {clock(cue.end, '.')}\n"
         + "\n".join(escape(line, quote=False) for line in lines_of(cue.text))
         + "\n"
-        for cue in cues(found)
+        for cue in moved(cues(found), offset)
     ]
     return "\n".join(["WEBVTT\n", *parts])
 
 
-#: By name, what makes the text of a file of a transcription and of what its
-#: audio is called.
-FORMATS: dict[str, Callable[["Transcription", str], str]] = {
+#: By name, what makes the text of a file of a transcription, of what its
+#: audio is called, and of where in its file that begins, s.
+FORMATS: dict[str, Callable[["Transcription", str, float], str]] = {
     "txt": txt,
     "json": json_text,
     "srt": srt,
@@ -130,13 +136,17 @@ def needs_words(name: str) -> bool:
     return name != "txt"
 
 
-def write(found: "Transcription", name: str, format: str) -> str:
+def write(
+    found: "Transcription", name: str, format: str, offset: float = 0.0
+) -> str:
     """The text of a file, in a format by its name.
 
     Arguments
     ---------
     name : str
         What the audio is called.
+    offset : float
+        Where in its file the audio begins, s.
 
     Raises
     ------
@@ -144,7 +154,18 @@ def write(found: "Transcription", name: str, format: str) -> str:
         If there is no such format, or the transcription lacks what it needs.
     """
     needs_words(format)
-    return FORMATS[format](found, name)
+    return FORMATS[format](found, name, offset)
+
+
+def encoded(text: str) -> bytes:
+    r"""A text as files hold it: UTF-8, and names that are none as they are.
+
+    Example
+    -------
+    >>> encoded("\udcff")
+    b'\xff'
+    """
+    return text.encode("utf-8", "surrogateescape")
 
 
 def clock(seconds: float, mark: str) -> str:
@@ -183,15 +204,18 @@ def lines_of(text: str) -> list[str]:
 def cues(found: "Transcription") -> list[Segment]:
     """Subtitles: segments, cut to what fits and can be read.
 
-    A subtitle is on for `SHORTEST` at least, as far as the next one lets it.
-    Without times of words, those of a segment are shared out by characters.
+    A subtitle is on for `SHORTEST` at least, as far as the next one lets it,
+    and for `LEAST` in any case: what follows waits for that. Without times of
+    words, those of a segment are shared out by characters.
     """
     parts = [cue for s in found.segments for cue in _cut(s)]
     ends = [part.start for part in parts[1:]] + [found.audio_seconds]
-    return [
-        replace(p, end=max(p.end, min(p.start + SHORTEST, end)))
-        for p, end in zip(parts, ends)
-    ]
+    shown: list[Segment] = []
+    for part, end in zip(parts, ends):
+        start = max(part.start, shown[-1].end) if shown else part.start
+        end = max(part.end, min(part.start + SHORTEST, end), start + LEAST)
+        shown.append(replace(part, start=start, end=end))
+    return shown
 
 
 def _cut(segment: Segment) -> Iterator[Segment]:

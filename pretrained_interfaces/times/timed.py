@@ -1,8 +1,8 @@
 """Words and segments of a transcript, with their times."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Optional
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 if TYPE_CHECKING:  # which needs torch
     from dld_brain.tasks.alignment import WordSpan
@@ -10,6 +10,9 @@ if TYPE_CHECKING:  # which needs torch
 #: Between two words of a segment, s, at most: the end of a word is where its
 #: last token was, before its last sound fades.
 GAP = 1.0
+#: Decimals of a time, s: so that the end of a frame is the start of the next,
+#: however either was computed.
+DECIMALS = 9
 
 
 @dataclass(frozen=True)
@@ -99,15 +102,40 @@ def words_in(
     >>> words_in(spans, [0.0, 0.5, 1.0, 1.5], 0.5, audio_seconds=9.0)
     [Word(text='A', start=0.5, end=1.5, confidence=0.5)]
     """
+    words = []
+    for span in spans:
+        times = (starts[span.start], _end(span, starts, frame_seconds))
+        times = (min(round(t, DECIMALS), audio_seconds) for t in times)
+        words.append(Word(span.text, *times, span.confidence))
+    return words
+
+
+def moved(parts: Iterable[Segment], seconds: float) -> list[Segment]:
+    """Segments as much later, with their words.
+
+    Arguments
+    ---------
+    seconds : float
+        Where the audio begins in its file.
+
+    Example
+    -------
+    >>> moved([Segment("A", 0.5, 1.0)], 2.0)
+    [Segment(text='A', start=2.5, end=3.0, words=None)]
+    """
     return [
-        Word(
-            span.text,
-            min(starts[span.start], audio_seconds),
-            min(_end(span, starts, frame_seconds), audio_seconds),
-            span.confidence,
-        )
-        for span in spans
+        _later(part, seconds, words=words)
+        for part in parts
+        for words in [
+            part.words and tuple(_later(w, seconds) for w in part.words)
+        ]
     ]
+
+
+def _later(what: Union[Word, Segment], seconds: float, **others: Any) -> Any:
+    """A word or a segment as much later."""
+    start, end = what.start + seconds, what.end + seconds
+    return replace(what, start=start, end=end, **others)
 
 
 def _end(

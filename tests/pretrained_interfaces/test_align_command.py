@@ -1,5 +1,8 @@
 """`align` of the shell: what it prints, writes and says of faults."""
 
+import os
+import shutil
+
 import pytest
 
 from pretrained_interfaces import DynamicEncoderASR
@@ -58,3 +61,11 @@ def test_a_text_is_asked_for(capsys):
 def test_a_file_that_is_missing_is_named(capsys):
     assert run("--text", "E", file="gone.wav") == 1
     assert "gone.wav" in capsys.readouterr().err
+
+
+def test_a_name_that_is_no_text_is_written_as_it_is(tmp_path):
+    path = os.fsdecode(bytes(tmp_path) + b"/\xff.flac")
+    shutil.copyfile(FILE, path)
+    out = tmp_path / "a.ctm"
+    assert run("--text", "E", "-o", str(out), file=path) == 0
+    assert out.read_bytes().startswith(b"\xff 1 ")

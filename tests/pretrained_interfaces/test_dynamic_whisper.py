@@ -112,6 +112,25 @@ def test_a_text_that_is_known_is_laid_on_audio(sharp, wav):
         )
 
 
+def test_a_text_that_cannot_fit_is_said_before_it_is_read(sharp, wav):
+    def align(audio, n_words):
+        told = {"sampling_rate": 16_000, "vad": None}
+        return sharp.align(audio, " ".join("a" * n_words), **told)
+
+    assert len(sharp.task.encode("a a a")) == 6
+    short = sharp.load_audio(wav).numpy()  # 75 frames
+    assert len(align(short, 37).words) == 37
+    with pytest.raises(ValueError, match="its 76 tokens .* there are 75: give"):
+        align(short, 38)
+    long = np.tile(short, 4)
+    config = sharp.mods.model.head.config
+    most = config.max_target_positions - len(config.prompt) - 1
+    assert most == 125 < 300
+    assert len(align(long, 62).words) == 62
+    with pytest.raises(ValueError, match="at most 125 tokens, .* has 126: ali"):
+        align(long, 63)
+
+
 def test_words_of_a_batch_are_those_of_each_alone(sharp, wav):
     """Two windows of other lengths, which are run together."""
     sig = sharp.load_audio(wav)

@@ -7,6 +7,7 @@ import pytest
 
 from pretrained_interfaces.times.formats import (
     FORMATS,
+    LEAST,
     LINE,
     LONGEST,
     SHORTEST,
@@ -87,6 +88,41 @@ def test_a_mark_of_times_in_the_text_is_none():
     of = found([Segment("a --> b", 0.0, 1.0)])
     assert write(of, "a", "srt").count("-->") == 1
     assert write(of, "a", "vtt").count("-->") == 1
+
+
+def test_words_of_no_length_are_shown():
+    """One too long for a subtitle, between others that begin with it."""
+    texts = ["a" * 30, "b" * 90, "c" * 200, "d" * 70]
+    words = [Word(text, 1.0, 1.0, 0.9) for text in texts]
+    of = found(segments([*words, Word("e", 1.01, 2.0, 0.9)]))
+    for format in ("srt", "vtt"):
+        cues = read(write(of, "a", format))
+        said = "".join("".join(lines) for _, _, lines in cues)
+        assert said.replace(" ", "") == "".join(texts) + "e" and len(cues) > 4
+        for (start, end, _), after in zip(cues, [*cues[1:], (9.0,)]):
+            assert end - start >= LEAST - 1e-6 and end <= after[0]
+
+
+@pytest.mark.parametrize("format", ["srt", "vtt", "tsv", "ctm", "json"])
+def test_times_of_a_part_are_those_of_the_file(format):
+    moved = found(
+        Segment(
+            s.text,
+            s.start + 60,
+            s.end + 60,
+            tuple(Word(w.text, w.start + 60, w.end + 60, 0.9) for w in s.words),
+        )
+        for s in TIMED.segments
+    )
+    moved.audio_seconds = TIMED.audio_seconds + 60
+    text = write(TIMED, "a", format, 60.0)
+    if format != "json":
+        assert text == write(moved, "a", format)
+        return
+    part, whole = json.loads(text), json.loads(write(moved, "a", format))
+    assert part["segments"] == whole["segments"]
+    assert part["offset"] == 60.0 and "offset" not in whole
+    assert part["audio_seconds"] == TIMED.audio_seconds
 
 
 def test_ctm_is_what_sclite_reads():

@@ -2,13 +2,16 @@
 
 import io
 import json
+import os
+import warnings
 
 import numpy as np
 import pytest
 import soundfile
 
-from pretrained_interfaces.many.items import Item, find_items
-from pretrained_interfaces.many.names import output_names
+from pretrained_interfaces.many.item import Item
+from pretrained_interfaces.many.items import find_items
+from pretrained_interfaces.many.names import output_names, recordings
 from pretrained_interfaces.many.transcriber import audio_of, in_groups
 
 
@@ -52,6 +55,94 @@ def test_a_glob_that_the_shell_left_alone_is_followed(folder):
     strange = folder / "[b].wav"  # a file of that name is that file
     (folder / "b.wav").rename(strange)
     assert files(strange) == [str(strange)]
+
+
+def test_a_bad_match_of_a_glob_takes_no_other_with_it(folder):
+    (folder / "c").mkdir()  # holds no audio
+    (folder / "d.jsonl").write_bytes("{}".encode("utf-16"))
+    (folder / "z.wav").write_bytes((folder / "b.wav").read_bytes())
+    found = list(find_items([str(folder / "*")]))
+    names = ["a.FLAC", "b.wav", "c", "d.jsonl", "deep/er/c.wav", "notes.md"]
+    assert [os.path.relpath(item.file, folder) for item in found] == [
+        *names,
+        "z.wav",
+    ]
+    assert [bool(item.error) for item in found] == [
+        name in ("c", "d.jsonl") for name in (*names, "z.wav")
+    ]
+
+
+def test_a_name_that_is_no_text_takes_no_other_with_it(folder, monkeypatch):
+    content = b"b.wav\nodd\xff.wav\nfile://far/c.wav\ndeep/er/c.wav\n"
+    path = folder / "list.txt"
+    path.write_bytes(content)
+    (folder / "b.wav").rename(os.fsdecode(bytes(folder) + b"/odd\xff.wav"))
+    found = list(find_items([str(path)]))
+    odd = str(folder / "odd\udcff.wav")
+    assert [item.file for item in found] == [
+        str(folder / "b.wav"),
+        odd,
+        "file://far/c.wav",
+        str(folder / "deep/er/c.wav"),
+    ]
+    assert found[1].seconds() == 1.0
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
+    assert files("-")[1] == "odd\udcff.wav" and len(files(path)) == 4
+    manifest = folder / "m.jsonl"
+    manifest.write_bytes(b'{"path": "odd\xff.wav"}\n{"path": "b.wav"}')
+    assert files(manifest) == [odd, str(folder / "b.wav")]
+    path.write_bytes("b.wav\n".encode("utf-16"))
+    (item,) = find_items([str(path)])
+    assert "must be UTF-8, but is UTF-16" in item.error
+
+
+def test_links_of_a_folder_are_followed_once_and_without_end(folder):
+    (folder / "b.wav").rename(folder.parent / "b.wav")
+    other = folder.parent / "other"
+    other.mkdir()
+    (folder.parent / "b.wav").rename(other / "b.wav")
+    (folder / "linked").symlink_to(other)
+    (folder / "again").symlink_to(folder / "deep")  # is there by its name
+    (folder / "deep/back").symlink_to(folder)
+    (other / "back").symlink_to(folder)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = list(find_items([str(folder)]))
+    assert [item.name for item in found] == [
+        "a.FLAC",
+        "deep/er/c.wav",
+        "linked/b.wav",
+    ]
+    (folder / "up").symlink_to(folder.parent)
+    with pytest.warns(UserWarning, match="is left out: .* has a link to it"):
+        assert list(find_items([str(folder)])) == found
+
+
+def test_what_a_folder_cannot_give_is_named(folder):
+    (folder / "gone.wav").symlink_to("/nowhere.wav")
+    (folder / "round.wav").symlink_to("round.wav")
+    (folder / "gone").symlink_to("/nowhere")
+    os.mkfifo(folder / "pipe.wav")
+    os.mkfifo(folder / "pipe")  # no audio by its name
+    with pytest.warns(UserWarning, match="gone is left out: .* /nowhere can"):
+        found = list(find_items([str(folder)]))
+    errors = {item.name: item.error for item in found if item.error}
+    assert list(errors) == ["gone.wav", "pipe.wav", "round.wav"]
+    assert all(str(folder / name) in errors[name] for name in errors)
+    assert "/nowhere.wav cannot be opened" in errors["gone.wav"]
+    assert "is no regular file" in errors["pipe.wav"]
+    assert len(found) == 6
+
+
+def test_a_line_that_no_float_or_stack_holds_is_an_error_alone(folder):
+    path = folder / "m.jsonl"
+    long = '{"path": "b.wav", "duration": 1' + "0" * 400 + "}"
+    path.write_text("\n".join([long, "[" * 100_000, '{"path": "b.wav"}']))
+    first, second, third = find_items([str(path)])
+    assert "`duration` must be more than 0 seconds" in first.error
+    assert "is nested too deeply" in second.error
+    assert third == Item(str(folder / "b.wav"), "b.wav")
 
 
 def test_lists_are_read_from_their_folder_or_the_working_one(
@@ -116,6 +207,10 @@ def test_a_part_is_cut_and_a_rounded_duration_is_not(tmp_path):
         assert audio_of(Item(path, duration=duration)) == path
     with pytest.raises(ValueError, match="`offset` must be less than the 3 s"):
         audio_of(Item(path, offset=3.0))
+    assert len(audio_of(Item(path, offset=1.0, duration=2.05))["array"]) > 15999
+    for offset in (None, 1.0):
+        with pytest.raises(ValueError, match="of the 3 s of the file, but"):
+            audio_of(Item(path, offset=offset, duration=500.0))
 
 
 def test_groups_have_files_of_one_length_and_leave_out_none(folder):
@@ -161,3 +256,42 @@ def test_outputs_stay_in_their_folder(name):
     assert not found.startswith(("/", ".")) and ".." not in found.split("/")
     (found,) = output_names([Item(f"{name}.wav", f"{name}.wav")])
     assert not found.startswith(("/", ".")) and ".." not in found.split("/")
+
+
+def test_no_output_is_where_another_has_its_folder():
+    items = [Item("c/x.wav", "x.wav"), Item("c/x.txt/y.wav", "x.txt/y.wav")]
+    for names in (output_names(items), output_names(items[::-1])[::-1]):
+        assert names == ["x.wav", "x.txt/y"]
+
+
+@pytest.mark.parametrize("letter", ["n", "\xfc", "\u53a8", "\udcff"])
+def test_long_names_are_cut_and_stay_apart(tmp_path, letter):
+    n = 250 // len(letter.encode("utf-8", "surrogateescape"))
+    items = [
+        Item("a.wav", f"{letter * n}{end}.wav") for end in ("a", "b", "c")
+    ] + [Item("a.wav", "a.wav", id=letter * 300 + end) for end in "de"]
+    names = output_names(items)
+    assert len(set(names)) == len(items) and names == output_names(items)
+    for name in names:  # the longest that is written around it
+        path = tmp_path / f".unfinished+4194304+.{name}.json.made"
+        path.touch()
+        assert name.startswith(letter) or letter == "\udcff"
+
+
+def test_halves_of_characters_are_no_names(tmp_path):
+    (name,) = output_names([Item("a.wav", "a.wav", id="a\ud800\udc00b\udcff")])
+    (tmp_path / name).touch()
+    assert name == "a__b\udcff"
+
+
+def test_recordings_are_told_apart_and_parts_of_one_are_not():
+    items = [
+        Item("x/a.wav", "a.wav", 0.0, 1.0, "one"),
+        Item("x/../x/a.wav", "a.wav", 1.0, 1.0, "two"),
+        Item("y/a.wav", "a.wav"),
+        Item("y/b c.wav", "b c.wav"),
+        Item("y/b_c.wav", "b_c.wav"),
+        Item("y/d.wav", "d.wav", id="third"),
+    ]
+    names = ["x/a", "x/a", "y/a", "b_c", "b_c-2", "third"]
+    assert recordings(items) == names

@@ -8,10 +8,11 @@ import torch
 from dld_brain.encoder.deepen import Step
 from dld_brain.encoder.encoder import EncoderOutput
 from dld_brain.gates.gates import Gates
+from dld_brain.tasks.alignment import WordSpan
 from pretrained_interfaces import DynamicEncoderASR
 from pretrained_interfaces.depths.depth import Fixed
 from pretrained_interfaces.times.aligning import aligned
-from pretrained_interfaces.times.timed import Word, segments
+from pretrained_interfaces.times.timed import Word, segments, words_in
 from pretrained_interfaces.transcription import Clock
 from pretrained_interfaces.windowed import Stretch
 
@@ -185,3 +186,17 @@ def test_segments_are_cut_where_the_gap_is_longer():
     words = [Word("A", t, t + 0.5, 1.0) for t in (0.0, 1.5, 3.1)]
     assert [s.text for s in segments(words, gap=1.0)] == ["A A", "A"]
     assert [*segments([])] == []
+
+
+@pytest.mark.parametrize(
+    "rate, step", [(16000, 320), (16000, 640), (22050, 441)]
+)
+@pytest.mark.parametrize("first", [0, 1, 4321, 10_000_019])
+def test_a_word_ends_where_the_next_begins_and_not_behind_it(rate, step, first):
+    clock = Clock(rate, step, 1e6)
+    starts = [(first + k * step) / rate for k in range(1000)]
+    spans = [WordSpan("a", k, k + 1, 1.0) for k in range(1000)]
+    words = words_in(spans, starts, clock.step / clock.rate, 1e6)
+    for a, b in zip(words, words[1:]):
+        assert a.start < a.end == b.start
+    assert words[0].start == pytest.approx(first / rate, abs=1e-9)

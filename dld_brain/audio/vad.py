@@ -250,7 +250,7 @@ class _Silero:
         samples = samples * np.float32(LOUD / max(np.abs(samples).max(), 1e-9))
         with self._lock:
             found = self._find(
-                self._tensor(samples),
+                self._tensor(samples.astype(np.float32)),
                 self._model,
                 sampling_rate=rate,
                 min_silence_duration_ms=round(1000 * pause),

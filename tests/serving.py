@@ -48,13 +48,17 @@ def extra():
 
 
 @pytest.fixture
-def client_of(served, extra):
+def client_of(served, extra, monkeypatch):
     """Makes a client of a server with some settings, which is ready."""
     from fastapi.testclient import TestClient
 
+    from pretrained_interfaces.serve import guard
     from pretrained_interfaces.serve.app import create_app
     from pretrained_interfaces.serve.settings import Settings
 
+    # The name by which FastAPI's client asks.
+    names = (*guard.LOCAL_NAMES, "testserver")
+    monkeypatch.setattr(guard, "LOCAL_NAMES", names)
     clients = []
 
     def make(**given):

@@ -2,9 +2,12 @@
 
 import asyncio
 import contextlib
+import http.client
 import json
 import socket
 import threading
+import time
+from urllib.parse import urlsplit
 
 import pytest
 import soundfile
@@ -110,6 +113,18 @@ def serving(app, change):
         thread.join(60)
 
 
+def wait_until_ready(url):
+    """Waits until a server has its model."""
+    for _ in range(600):
+        connection = http.client.HTTPConnection(urlsplit(url).netloc)
+        with contextlib.suppress(OSError), contextlib.closing(connection):
+            connection.request("GET", "/ready")
+            if connection.getresponse().status == 200:
+                return
+        time.sleep(0.1)
+    raise AssertionError("the server is not ready")
+
+
 def test_a_stream_that_is_heard_slowly_is_not_taken_for_dead(
     served, extra, monkeypatch
 ):
@@ -148,16 +163,14 @@ def test_a_stream_that_is_heard_slowly_is_not_taken_for_dead(
     settings = Settings(threads=threads, drain_seconds=1)
     samples = soundfile.read(SPEECH, dtype="int16")[0]
     with serving(create_app(settings, served), hasten) as url:
-        while True:  # until it is loaded
-            with websockets.connect(url, ping_interval=None) as stream:
-                stream.send(json.dumps({"sample_rate": 16000, "n_layers": 1}))
-                if json.loads(stream.recv())["type"] != "ready":
-                    continue
-                for first in range(0, len(samples), 2560):
-                    stream.send(samples[first : first + 2560].tobytes())
-                stream.send('{"type": "finish"}')
-                last = [json.loads(message) for message in stream][-1]
-                break
+        wait_until_ready(url)
+        with websockets.connect(url, ping_interval=None) as stream:
+            stream.send(json.dumps({"sample_rate": 16000, "n_layers": 1}))
+            assert json.loads(stream.recv())["type"] == "ready"
+            for first in range(0, len(samples), 2560):
+                stream.send(samples[first : first + 2560].tobytes())
+            stream.send('{"type": "finish"}')
+            last = [json.loads(message) for message in stream][-1]
     assert last["type"] == "done" and last["reason"] == "finished"
     assert last["audio_seconds"] == pytest.approx(len(samples) / 16000, 1e-3)
 

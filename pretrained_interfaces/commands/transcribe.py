@@ -138,6 +138,7 @@ def run(options: argparse.Namespace) -> int:
         places = [i for i in range(len(items)) if not kept.is_done(i)]
     todo = [_admitted(items[i], i, kept) for i in places]
     how = replace(how, is_one=len(items) == 1)
+    is_many = kept is not None or len(items) > 1
     names = recordings(todo) if form == "ctm" else ()
     tally, printer = Tally(todo, len(items) - len(todo)), Printer(form, names)
     try:
@@ -149,10 +150,13 @@ def run(options: argparse.Namespace) -> int:
     except ItemInterrupted as stopped:
         printer.add_partial(stopped)
         raise
+    except BrokenPipeError:  # nobody reads
+        is_many = False
+        raise
     finally:
         tally.bar.close()
         printer.end()
-        if kept is not None or len(items) > 1:
+        if is_many:
             tally.tell()
     return SOME_FAILED if tally.failures else 0
 

@@ -107,8 +107,9 @@ def test_every_file_is_answered_whatever_the_console(files, tmp_path):
     assert process.returncode == 1
     lines = out.decode("ascii").splitlines()
     assert [line.split("\t")[1] for line in lines] == ["NYNYE"] * len(good)
-    faults = err.decode("ascii").splitlines()
-    assert len(faults) == len(bad)
+    told = err.decode("ascii").splitlines()
+    faults, summary = told[: len(bad)], told[len(bad) :]
+    assert summary[0].startswith(f"transcribed {len(good)} files, ")
     assert all(f.startswith("error: ") and len(f) < 500 for f in faults)
     assert str(tmp_path) in faults[0]  # where it was looked for
 

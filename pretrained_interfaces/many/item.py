@@ -62,18 +62,28 @@ class Item:
         found = None if self.error else header(self.file)
         return found.duration - self.start if found else math.inf
 
+    def path(self) -> Optional[str]:
+        """Where it is on this machine, as it is called; None of a URL."""
+        if self.file.lower().startswith(REMOTE):
+            return None
+        try:
+            return os.path.abspath(local_path(self.file))
+        except (OSError, ValueError):  # file:// of another machine
+            return None
+
     def location(self) -> str:
         """Where the file is, however it was named: a path, or the URL.
 
         Links of folders are followed; a link that is the file itself has a
         name of its own, and so has outputs of its own.
         """
-        if self.file.lower().startswith(REMOTE):
+        path = self.path()
+        if path is None:
             return self.file
+        folder, name = os.path.split(path)
         try:
-            folder, name = os.path.split(os.path.abspath(local_path(self.file)))
             return os.path.join(os.path.realpath(folder), name)
-        except (OSError, ValueError):  # of another machine, or no path
+        except (OSError, ValueError):  # no path
             return self.file
 
 

@@ -25,8 +25,8 @@ from dld_brain.files.fingerprint import (
     state_of,
 )
 from dld_brain.files.manifest import FILE as MANIFEST
-from pretrained_interfaces.inputs import check_source, local_path
-from pretrained_interfaces.many.item import REMOTE, Item
+from pretrained_interfaces.inputs import check_source
+from pretrained_interfaces.many.item import Item
 from pretrained_interfaces.many.names import output_names, recordings
 from pretrained_interfaces.many.transcriber import Answer, How
 from pretrained_interfaces.remote import fetch_folder
@@ -78,7 +78,7 @@ class Kept:
         """Why the files of an item cannot be written; empty if they can."""
         for file in self._files(place):
             try:
-                self._check(file.path, file.made_of)
+                self._checked(file.path, file.made_of)
             except (OSError, ValueError) as error:
                 return reason(error)
         return ""
@@ -105,15 +105,14 @@ class Kept:
         """Writes the files of an item, but what was changed by hand."""
         start = self.items[place].start
         for kind, path, name, made_of in self._files(place):
-            self._check(path, made_of)
-            if state_of(path, made_of) == CHANGED:
+            if self._checked(path, made_of) == CHANGED:
                 continue
             text = formats.write(found, name, kind, start)
             with remade(path, made_of) as unfinished:
                 unfinished.write_bytes(formats.encoded(text))
 
-    def _check(self, path: Path, made_of: dict[str, str]) -> None:
-        """Raises if a file must not be written."""
+    def _checked(self, path: Path, made_of: dict[str, str]) -> str:
+        """The state of a file; raises if it must not be written."""
         for folder in path.relative_to(self.folder).parents:
             place = self.folder / folder
             if os.path.lexists(place) and not place.is_dir():
@@ -134,6 +133,7 @@ class Kept:
                 f"hand, and what it was made of changed, too: move it "
                 f"away to have it made anew"
             )
+        return state
 
     def _files(self, place: int) -> "Iterator[File]":
         """The files of an item.
@@ -180,14 +180,12 @@ def _is_done(path: Path, made_of: dict[str, str]) -> bool:
 
 def _audio(item: Item) -> str:
     """A fingerprint of an item's audio as it is now."""
-    path, state = item.file, []
-    if not path.lower().startswith(REMOTE):
+    name, path, state = item.file, item.path(), []
+    if path is not None:
         with contextlib.suppress(OSError, ValueError):  # it is not there
-            local = local_path(path)
-            found = os.stat(local)
-            state = [found.st_size, found.st_mtime_ns]
-            path = os.path.abspath(local)
-    return digest(path, *state, item.offset, item.duration)
+            found = os.stat(path)
+            name, state = path, [found.st_size, found.st_mtime_ns]
+    return digest(name, *state, item.offset, item.duration)
 
 
 def model_digest(source: Optional[str]) -> str:

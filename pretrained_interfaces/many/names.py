@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from pretrained_interfaces.inputs import local_path
-from pretrained_interfaces.many.item import REMOTE, Item
+from pretrained_interfaces.many.item import Item
 from pretrained_interfaces.times.formats import FORMATS
 
 #: Bytes of a name: file systems take 255, of which what a file is called
@@ -140,12 +139,7 @@ def _below(item: Item, folder: str) -> str:
 
 def _absolute(item: Item) -> str:
     """Where a file is, as it is called; a URL as if it were a path."""
-    if item.file.lower().startswith(REMOTE):
-        return os.path.abspath(item.file)
-    try:
-        return os.path.abspath(local_path(item.file))
-    except ValueError:  # of another machine
-        return os.path.abspath(item.file)
+    return item.path() or os.path.abspath(item.file)
 
 
 def _without(name: str) -> str:

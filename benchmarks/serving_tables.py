@@ -22,11 +22,7 @@ def by_share(spec: Spec, found: Spec) -> str:
         name = TITLES.get(row["task"], row["task"])
         share = "" if row["input"] == last else row["input"]
         last = row["input"]
-        cells = [share, name]
-        cells += [_figure(row.get(key), 2) for key in ("p50", "p95", "p99")]
-        cells += [_figure(row.get(key), 1) for key in ("mean_depth", "wer")]
-        refused = 100 * row["refused"] / row["requests"]
-        lines.append([*cells, f"{refused:.0f}", str(row["requests"])])
+        lines.append([share, name, *_measured(row), str(row["requests"])])
     return markdown_table(head, lines)
 
 
@@ -36,12 +32,16 @@ def by_phase(spec: Spec, found: Spec) -> str:
     head += ["refused %", "failed", "requests"]
     lines = []
     for row in found["rows"]:
-        cells = [row["task"], row["input"]]
-        cells += [_figure(row.get(key), 2) for key in ("p50", "p95", "p99")]
-        cells += [_figure(row.get(key), 1) for key in ("mean_depth", "wer")]
-        cells.append(f"{100 * row['refused'] / row['requests']:.0f}")
-        lines.append([*cells, str(row["failed"]), str(row["requests"])])
+        counts = [str(row["failed"]), str(row["requests"])]
+        lines.append([row["task"], row["input"], *_measured(row), *counts])
     return markdown_table(head, lines)
+
+
+def _measured(row: Spec) -> list[str]:
+    """Latencies, depth, words and refusals of a row."""
+    cells = [_figure(row.get(key), 2) for key in ("p50", "p95", "p99")]
+    cells += [_figure(row.get(key), 1) for key in ("mean_depth", "wer")]
+    return [*cells, f"{100 * row['refused'] / row['requests']:.0f}"]
 
 
 def _figure(value: Optional[float], decimals: int) -> str:

@@ -15,7 +15,6 @@ from dld_brain.model_folder.training import trained_on
 from dld_brain.tasks.alignment import align_tokens, words_of
 from pretrained_interfaces import DynamicEncoderASR, Governor
 from pretrained_interfaces.streams.chunk_stream import RESTART
-from pretrained_interfaces.streams.stream import check_samples
 from pretrained_interfaces.streams.streamed import StreamedWords
 from speechbrain.utils.dynamic_chunk_training import DynChunkTrainConfig
 
@@ -339,58 +338,3 @@ def test_a_folder_says_whether_training_saw_chunks(tmp_path):
         (tmp_path / "training.json").write_text(json.dumps({"in_chunks": told}))
         known = told if isinstance(told, bool) else None
         assert trained_on(tmp_path).in_chunks is known
-
-
-@pytest.mark.parametrize("as_tensor", [True, False])
-@pytest.mark.parametrize("window", [None, 2.0])
-def test_who_feeds_may_use_the_buffer_again(asr, as_tensor, window):
-    """Callbacks of sound cards do."""
-    rng = np.random.default_rng(3)
-    loudness = np.sin(np.linspace(0, 9, 48_000)) ** 2  # as of speech
-    samples = (loudness * rng.standard_normal(48_000)).astype(np.float32) / 5
-    buffer = np.zeros(1280, np.float32)
-    given = torch.from_numpy(buffer) if as_tensor else buffer
-    texts = []
-    for is_reused in (True, False):
-        stream, words = asr.stream(0.64, 1.28, window=window), []
-        for first in range(0, len(samples) - 1279, 1280):
-            part = samples[first : first + 1280]
-            buffer[:] = part
-            words += stream.feed(given if is_reused else part.copy()).words
-        words += stream.finish().words
-        texts.append([word.text for word in words])
-    assert texts[0] == texts[1] != []
-
-
-@pytest.mark.parametrize(
-    ("samples", "told"),
-    [
-        (np.full(3, 1e30), "reach 1e\\+30"),
-        (np.array([0.0, 16384.0]), "whole numbers of 16 bits"),
-        (["a"], "a row of numbers"),
-        (None, "."),
-        (np.array([1j]), "."),
-    ],
-)
-def test_what_is_no_sound_is_refused_before_any_is_taken(asr, samples, told):
-    stream = asr.stream(0.64, 1.28)
-    with pytest.raises(ValueError, match=told):
-        stream.feed(samples)
-    assert stream.record.n_samples == 0
-
-
-@pytest.mark.parametrize(
-    "samples",
-    [
-        np.array([16384, -16384], ">i2"),
-        np.array([-0.5, 0.5], np.float32)[::-1],
-        torch.tensor([0.5, -0.5], dtype=torch.bfloat16),
-        torch.tensor([0.5, -0.5], requires_grad=True),
-        np.frombuffer(np.array([16384, -16384], np.int16).tobytes(), np.int16),
-    ],
-)
-def test_every_row_of_samples_is_one(samples):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        found = check_samples(samples, None, 16000)
-    assert found.dtype == torch.float32 and found.tolist() == [0.5, -0.5]

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+from contrast import contrast
 
 PAGE = Path("pretrained_interfaces/serve/page.html").read_text("utf-8")
 #: What graphics and borders of fields need at least (WCAG 2.1, 1.4.11).
@@ -26,21 +27,6 @@ def rgb(colour):
         colour[1:] if len(colour) == 7 else "".join(c * 2 for c in colour[1:])
     )
     return [int(digits[i : i + 2], 16) / 255 for i in (0, 2, 4)]
-
-
-def luminance(parts):
-    """Relative luminance of red, green and blue in [0, 1]."""
-    linear = [
-        p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4
-        for p in parts
-    ]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-def contrast(a, b):
-    """Of two colours, 1 to 21."""
-    dark, light = sorted((luminance(a), luminance(b)))
-    return (light + 0.05) / (dark + 0.05)
 
 
 @pytest.mark.parametrize("mode", [0, 1])

@@ -5,6 +5,7 @@ import re
 
 import pytest
 from browser import chromium, hosts, serving, spoken, visit  # noqa: F401
+from contrast import contrast, luminance
 
 pytestmark = pytest.mark.slow
 DROP = """([name, text]) => {
@@ -160,35 +161,24 @@ def test_the_keyboard_reaches_everything(page):
 
 
 def test_dark_is_dark_and_text_can_be_read(page):
-    def contrast():
+    def contrasts():
         ask = "e => [getComputedStyle(e).color, getComputedStyle(document.body).backgroundColor]"
         pairs = [page.locator(n).first.evaluate(ask) for n in ("h1", "p", "h2")]
-        return [_contrast(*pair) for pair in pairs]
+        return [contrast(*map(_rgb, pair)) for pair in pairs]
 
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
-        assert min(contrast()) >= 4.5
-        (back,) = [_light(page.locator("body").evaluate(BACK))]
+        assert min(contrasts()) >= 4.5
+        back = luminance(_rgb(page.locator("body").evaluate(BACK)))
         assert (back < 0.1) == (scheme == "dark")
 
 
 BACK = "e => getComputedStyle(e).backgroundColor"
 
 
-def _light(color):
-    """Relative luminance (WCAG 2.2) of rgb(r, g, b)."""
-    parts = [int(c) / 255 for c in re.findall(r"\d+", color)[:3]]
-    parts = [
-        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4
-        for c in parts
-    ]
-    return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
-
-
-def _contrast(a, b):
-    """Contrast of two colours, 1 to 21."""
-    low, high = sorted((_light(a), _light(b)))
-    return (high + 0.05) / (low + 0.05)
+def _rgb(color):
+    """The parts of rgb(r, g, b)."""
+    return [int(c) / 255 for c in re.findall(r"\d+", color)[:3]]
 
 
 def test_the_policy_forbids_other_hosts(page):

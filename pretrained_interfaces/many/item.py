@@ -14,6 +14,17 @@ from pretrained_interfaces.inputs import local_path
 REMOTE = ("http://", "https://", "hub:")
 
 
+def is_remote(word: str) -> bool:
+    """Whether a word names what is not on this machine: a URL, or hub:...
+
+    Example
+    -------
+    >>> is_remote("HTTPS://a/b.wav"), is_remote("file:///a/b.wav")
+    (True, False)
+    """
+    return word.lower().startswith(REMOTE)
+
+
 @dataclass(frozen=True)
 class Item:
     """An audio file, or a part of one, that is to be transcribed.
@@ -64,7 +75,7 @@ class Item:
 
     def path(self) -> Optional[str]:
         """Where it is on this machine, as it is called; None of a URL."""
-        if self.file.lower().startswith(REMOTE):
+        if is_remote(self.file):
             return None
         try:
             return os.path.abspath(local_path(self.file))
@@ -95,7 +106,7 @@ def header(file: str) -> Optional[Any]:
     soundfile._SoundFileInfo, optional
         None where reading the file will say why not.
     """
-    if file.lower().startswith(REMOTE):
+    if is_remote(file):
         return None
     try:
         return soundfile.info(regular_file(local_path(file)))

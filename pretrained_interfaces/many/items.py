@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dld_brain.files.console import escaped, fault_of
 from pretrained_interfaces.inputs import local_path
 from pretrained_interfaces.many.folders import of_folder
-from pretrained_interfaces.many.item import REMOTE, Item
+from pretrained_interfaces.many.item import Item, is_remote
 from pretrained_interfaces.many.lists import of_list, of_manifest, of_stdin
 
 #: Endings of text files with a path a line, and of JSON Lines with an object.
@@ -44,7 +44,7 @@ def find_items(words: Iterable[str]) -> Iterator[Item]:
 
 def _items_of(word: str) -> Iterator[Item]:
     """What a word stands for that is no glob."""
-    if word.lower().startswith(REMOTE):
+    if is_remote(word):
         yield Item(word, word.partition("?")[0].rpartition("/")[2])
         return
     path = local_path(word)
@@ -63,7 +63,7 @@ def _items_of(word: str) -> Iterator[Item]:
 
 def _is_glob(word: str) -> bool:
     """Whether a word is to be matched: a file of that name is that file."""
-    if word.lower().startswith(REMOTE) or not glob.has_magic(word):
+    if is_remote(word) or not glob.has_magic(word):
         return False
     return not os.path.lexists(local_path(word))
 

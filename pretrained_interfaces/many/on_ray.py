@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from pretrained_interfaces.inputs import local_path
-from pretrained_interfaces.many.item import REMOTE, Item
+from pretrained_interfaces.many.item import Item, is_remote
 from pretrained_interfaces.many.told import record
 from pretrained_interfaces.many.transcriber import How, Transcriber, in_groups
 
@@ -204,6 +204,6 @@ def everywhere(item: Item) -> Item:
     >>> everywhere(Item("/data/a.wav")).file
     '/data/a.wav'
     """
-    if item.error or item.file.lower().startswith(REMOTE):
+    if item.error or is_remote(item.file):
         return item
     return replace(item, file=str(Path(local_path(item.file)).absolute()))

@@ -14,7 +14,7 @@ from dld_brain.files.console import FAULTS, escaped, fault_of
 from pretrained_interfaces.asr import DynamicEncoderASR
 from pretrained_interfaces.depths.depth import Depth, Fixed
 from pretrained_interfaces.inputs import find_audio
-from pretrained_interfaces.many.item import REMOTE, Item, header
+from pretrained_interfaces.many.item import Item, header, is_remote
 from pretrained_interfaces.serve.job import Job
 from pretrained_interfaces.serve.model import transcribe_jobs
 from pretrained_interfaces.times import formats
@@ -190,7 +190,7 @@ def audio_of(item: Item) -> Union[str, dict[str, Any]]:
         return item.file
     info = header(item.file)
     if info is None:
-        if item.offset and item.file.lower().startswith(REMOTE):
+        if item.offset and is_remote(item.file):
             raise ValueError(
                 f"`offset` must be of a file of this machine, but "
                 f"{escaped(item.file, 200)} is none: fetch it first"

@@ -23,7 +23,8 @@ EXPORT = [
     "onnxruntime>=1.23,<2",
 ]
 VAD = ["silero-vad>=6,<7"]  # carries its model; needs torch alone
-BROWSER = ["playwright==1.65.2"]  # drives the system's Chromium in tests
+# Drives the system's Chromium in tests; the second carries axe-core.
+BROWSER = ["playwright==1.65.2", "axe-playwright-python>=0.1.8,<0.2"]
 MIC = ["sounddevice>=0.5,<0.6"]  # PortAudio is the system's on Linux
 LM = ["kenlm>=0.3,<0.4", "pygtrie>=2.5,<3"]  # is compiled when installed
 # Each was tried with its first and its newest release.

@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Optional
+from typing import Any, Optional
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 
 from dld_brain import __version__
 from pretrained_interfaces.asr import DynamicEncoderASR
@@ -55,6 +55,28 @@ def create_app(
         loading.cancel()
         await server.stop()
 
+    check = server.check_open
+    return assemble(settings, server, route.routes, lifespan, check)
+
+
+def assemble(
+    settings: Settings,
+    server: Any,
+    live: APIRouter,
+    lifespan: Optional[Callable[[FastAPI], Any]] = None,
+    check: Callable[[], None] = lambda: None,
+) -> FastAPI:
+    """All routes and checks around what answers.
+
+    Arguments
+    ---------
+    server : Server
+        Or what stands for one.
+    live : APIRouter
+        The route of live audio.
+    check : callable
+        See `Guard`.
+    """
     app = FastAPI(
         title="Distillation-based Layer Dropping",
         description=ABOUT,
@@ -64,14 +86,10 @@ def create_app(
         redoc_url=None,
     )
     app.state.server = server
-    for module in (routes, route, page):
-        app.include_router(module.routes)
-    app.add_middleware(
-        Guard,
-        settings=settings,
-        count=server.metrics.asked,
-        check=server.check_open,
-    )
+    for found in (routes.routes, live, page.routes):
+        app.include_router(found)
+    count = server.metrics.asked
+    app.add_middleware(Guard, settings=settings, count=count, check=check)
     add_handlers(app)
     describe(app, has_token=settings.token is not None)
     return app

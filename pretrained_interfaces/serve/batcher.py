@@ -66,6 +66,16 @@ class Batcher:
             asyncio.create_task(self._work(i)) for i in range(n_workers)
         ]
 
+    def check(self, max_latency: Optional[float] = None) -> None:
+        """Raises before a request is read that cannot be in time.
+
+        Raises
+        ------
+        Busy
+            See `RequestQueue.check`.
+        """
+        self._queue.check(self._clock(), max_latency)
+
     async def submit(self, job: Job) -> Answer:
         """Waits for the answer to a job; cancelled, it leaves the queue.
 

@@ -4,10 +4,10 @@ Pure logic: the time is an argument, and nothing here sleeps, reads a clock or
 knows a model.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, inf
-from typing import Optional
+from typing import Optional, Union
 
 from pretrained_interfaces.serve.costs import Cost, LearnedCosts
 
@@ -126,7 +126,11 @@ class DepthController:
         return max(n for n in costs if costs[n] <= SAME * min(costs.values()))
 
     def choose(
-        self, now: float, load: Load, batch: Sequence[float], slack: float
+        self,
+        now: float,
+        load: Union[Load, Mapping[float, Load]],
+        batch: Sequence[float],
+        slack: float,
     ) -> int:
         """The depth of the next batch.
 
@@ -134,14 +138,16 @@ class DepthController:
         ---------
         now : float
             Any clock that does not go back, s.
-        load : Load
-            With this batch.
+        load : Load or {float: Load}
+            With this batch; or, by the time within which it should end (s),
+            what is due until then, the most urgent first.
         batch : sequence of float
             Lengths of its audio, s.
         slack : float
             Time until the first of its requests should be answered, s.
         """
-        spare = self._share_of_time(load, batch, slack)
+        loads = {self.target: load} if isinstance(load, Load) else load
+        spare = self._share_of_time(loads, batch, slack)
         fitting = [n for n in self.depths if spare(n) <= PLANNED]
         wanted = max(fitting) if fitting else self.fastest(batch)
         if wanted > self.current:
@@ -169,16 +175,20 @@ class DepthController:
         return following
 
     def _share_of_time(
-        self, load: Load, batch: Sequence[float], slack: float
+        self, loads: Mapping[float, Load], batch: Sequence[float], slack: float
     ) -> Callable[[int], float]:
         """By depth, how much of the time there is the work would take."""
+        urgent = next(iter(loads.values()))
 
         def share(n_layers: int) -> float:
             """Of the batch, or of all that waits or comes; what is most."""
             own = self.cost(n_layers, batch)
-            last = max(own, self.backlog(n_layers, load))
-            last = max(last, self._end_of_next(own, load, batch))
-            return max(own / slack if slack > 0 else inf, last / self.target)
+            shares = [
+                max(own, self.backlog(n_layers, load)) / within
+                for within, load in loads.items()
+            ]
+            shares.append(self._end_of_next(own, urgent, batch) / self.target)
+            return max(own / slack if slack > 0 else inf, *shares)
 
         return share
 

@@ -5,34 +5,26 @@
 
 A door reads requests and hands their audio to a replica; each replica batches
 what is handed to it, and chooses its depth by its own queue. What a replica had
-when it died is handed to another. Live audio is not served here.
+when it died is handed to another; live streams stay with one (`relay.py`).
 """
 
 import asyncio
 import io
-from typing import Any, BinaryIO, Optional
+import secrets
+from collections.abc import AsyncIterator
+from typing import Any, Optional
 
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field
 from ray import serve
-from ray.exceptions import RayActorError
-from ray.serve.exceptions import RayServeException
+from ray.util import get_node_ip_address
 
-from dld_brain import __version__
-from pretrained_interfaces.serve.app import ABOUT
-from pretrained_interfaces.serve.description import describe
-from pretrained_interfaces.serve.errors import add_handlers
-from pretrained_interfaces.serve.guard import Guard
-from pretrained_interfaces.serve.job import Answer, Busy
-from pretrained_interfaces.serve.metrics import Metrics
-from pretrained_interfaces.serve.routes import routes
+from pretrained_interfaces.serve.app import assemble
+from pretrained_interfaces.serve.job import Busy
+from pretrained_interfaces.serve.relay import Listener
+from pretrained_interfaces.serve.remote import Remote, live
 from pretrained_interfaces.serve.server import Server
 from pretrained_interfaces.serve.settings import Settings, token_of_environment
-
-#: Replicas that a request is handed to, one after another.
-N_TRIES = 4
-#: What is waited before the next, s: Ray notices that a replica died.
-PAUSE = 0.5
 
 
 class Arguments(BaseModel):
@@ -54,6 +46,13 @@ class Arguments(BaseModel):
     int8: bool = False
     max_requests: int = 64
     upload_seconds: float = Settings.upload_seconds
+    #: Of each replica; for the others of streams see `Settings`.
+    max_streams: int = Settings.max_streams
+    max_frame_bytes: int = Settings.max_frame_bytes
+    idle_seconds: float = Settings.idle_seconds
+    max_stream_seconds: float = Settings.max_stream_seconds
+    stream_chunk: float = Settings.stream_chunk
+    stream_window: Optional[float] = None
     #: What a replica, or the door, that stops is given to answer, s.
     drain_seconds: float = Settings.drain_seconds
     min_replicas: int = Field(default=1, ge=1)
@@ -67,9 +66,20 @@ class Arguments(BaseModel):
 class Model:
     """A replica: the model, its queue, its depth controller."""
 
-    async def __init__(self, settings: Settings) -> None:
+    async def __init__(self, settings: Settings, secret: str) -> None:
         self.server = Server(settings)
         await self.server.start()
+        listener = Listener(self.server, settings, secret)
+        self.address = await listener.start(get_node_ip_address())
+
+    async def stream(self) -> AsyncIterator[str]:
+        """Says where it hears streams.
+
+        It goes on until the stream has ended, so that Ray counts streams among
+        what a replica does.
+        """
+        yield self.address
+        await asyncio.Event().wait()
 
     def facts(self) -> dict[str, Any]:
         """What the door must know of the model."""
@@ -96,102 +106,19 @@ class Model:
         return await self.server.now()
 
 
-class Known:
-    """What routes ask of a model, without the model."""
-
-    def __init__(self, depths: tuple[int, ...]) -> None:
-        self.depths = depths
-
-    def gates(self, n_layers: int) -> None:
-        """Raises unless there is that depth.
-
-        Raises
-        ------
-        ValueError
-            If there is none.
-        """
-        if n_layers not in self.depths:
-            known = ", ".join(map(str, self.depths))
-            raise ValueError(
-                f"`n_layers` must be one of {known}, but is {n_layers}"
-            )
-
-
-class Remote:
-    """The replicas, as the routes see a `Server`."""
-
-    def __init__(self, replicas: Any, facts: dict[str, Any]) -> None:
-        self.name, self.errors = facts["name"], facts["errors"]
-        self.asr, self._replicas = Known(facts["depths"]), replicas
-        self.metrics = Metrics()
-
-    def check_ready(self) -> None:
-        """They are: the door opens after them."""
-
-    def observe(self) -> None:
-        """Ray's own metrics have the queues of replicas."""
-
-    async def transcribe(self, file: BinaryIO, **wanted: Any) -> Answer:
-        """Answers a request, by another replica if one dies.
-
-        Raises
-        ------
-        Busy
-            If the replica has too much to do, or none is left.
-        ValueError
-            See `listen`.
-        """
-        content = await asyncio.to_thread(file.read)
-        kind, found = await self._handed(content, wanted)
-        if kind == "busy":
-            raise Busy(*found)
-        if kind == "refused":
-            raise ValueError(found)
-        self.metrics.ran_elsewhere(found)
-        self.metrics.answered(found)
-        return found
-
-    async def _handed(self, content: bytes, wanted: Any) -> tuple[str, Any]:
-        """What a replica that lives says."""
-        for _ in range(N_TRIES):
-            response = self._replicas.transcribe.remote(content, wanted)
-            try:
-                return await response
-            except asyncio.CancelledError:  # the client left
-                response.cancel()
-                raise
-            except (RayActorError, RayServeException):
-                await asyncio.sleep(PAUSE)
-        return "busy", ("no replica answers", 5)
-
-    async def now(self) -> dict[str, Any]:
-        """What one of the replicas does now."""
-        return await self._replicas.now.remote()
-
-
 class Door:
     """Reads requests; the model is elsewhere."""
 
-    async def __init__(self, settings: Settings, replicas: Any) -> None:
+    async def __init__(
+        self, settings: Settings, secret: str, replicas: Any
+    ) -> None:
         self.settings = settings
-        self.remote = Remote(replicas, await replicas.facts.remote())
+        facts = await replicas.facts.remote()
+        self.remote = Remote(replicas, facts, secret)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """The application, once the replicas are there."""
-        found = FastAPI(
-            title="Distillation-based Layer Dropping",
-            description=ABOUT,
-            version=__version__,
-            docs_url=None,
-            redoc_url=None,
-        )
-        count = self.remote.metrics.asked
-        found.state.server = self.remote
-        found.include_router(routes)
-        found.add_middleware(Guard, settings=self.settings, count=count)
-        add_handlers(found)
-        describe(found, has_token=self.settings.token is not None)
-        return found
+        return assemble(self.settings, self.remote, live)
 
 
 def app(args: Arguments) -> serve.Application:
@@ -206,11 +133,12 @@ def app(args: Arguments) -> serve.Application:
         **args.model_dump(include=set(Settings.__dataclass_fields__)),
         token=token_of_environment(),
     )
+    n_streams = args.max_replicas * settings.max_streams
     # All that waits is handed to replicas: there the controllers see it.
     model = serve.deployment(
         Model,
         name="model",
-        max_ongoing_requests=settings.max_requests,
+        max_ongoing_requests=settings.max_requests + settings.max_streams,
         graceful_shutdown_timeout_s=settings.drain_seconds,
         autoscaling_config={
             "min_replicas": args.min_replicas,
@@ -222,8 +150,9 @@ def app(args: Arguments) -> serve.Application:
     door = serve.deployment(
         serve.ingress()(Door),
         name="door",
-        max_ongoing_requests=settings.max_requests + 1,
+        max_ongoing_requests=settings.max_requests + 1 + n_streams,
         graceful_shutdown_timeout_s=settings.drain_seconds,
         ray_actor_options={"num_cpus": 0},
     )
-    return door.bind(settings, model.bind(settings))
+    secret = secrets.token_urlsafe()
+    return door.bind(settings, secret, model.bind(settings, secret))

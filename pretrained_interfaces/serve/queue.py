@@ -3,6 +3,10 @@
 Pure logic: the time is an argument, and nothing here waits or knows a model.
 """
 
+from bisect import bisect_right, insort
+from math import inf
+from typing import Optional
+
 from dld_brain.audio.window_limits import BATCH
 from pretrained_interfaces.serve.arrivals import ArrivalRate
 from pretrained_interfaces.serve.controller import (
@@ -17,7 +21,10 @@ CHEAPER = 0.8
 
 
 class RequestQueue:
-    """Requests in the order in which they came, and the workers' load.
+    """Requests in the order in which they are due, and the workers' load.
+
+    Who can wait lets others pass: requests that say nothing are due after the
+    controller's target, and those with a `max_latency` after that.
 
     Arguments
     ---------
@@ -50,35 +57,50 @@ class RequestQueue:
         """Batches that are computed now."""
         return len(self._ends)
 
+    def check(self, now: float, max_latency: Optional[float] = None) -> None:
+        """Raises if what waits by itself makes a request late.
+
+        What is refused so counts as having come; what is not does with `add`.
+
+        Raises
+        ------
+        Busy
+            See `add`.
+        """
+        try:
+            self._check(now, 0.0, max_latency)
+        except Busy:
+            self._arrivals.add(now)
+            raise
+
     def add(self, job: Job, now: float) -> None:
         """A request has come.
 
         Raises
         ------
         Busy
-            If it would be answered too late at any depth: later than it wants
-            to be, if it says when that is.
+            If it, or the last that waits, would be answered too late at any
+            depth: later than it wants to be, if it says when that is.
         """
         self._arrivals.add(now)
         own = self._cost(job, self.controller.fastest([job.seconds]))
-        retry_after = self.controller.refusal(
-            self.load(now), own, job.max_latency
-        )
-        if retry_after is not None:
-            raise Busy("the server is busy", retry_after)
+        self._check(now, own, job.max_latency)
         if job.arrived is None:
             job.arrived = now
-        self.waiting.append(job)
+        insort(self.waiting, job, key=self._due)
 
     def leave(self, job: Job) -> None:
         """Nobody waits for a request any more; it may be running."""
         if job in self.waiting:
             self.waiting.remove(job)
 
-    def load(self, now: float) -> Load:
-        """What waits and runs."""
-        free = [job for job in self.waiting if job.n_layers is None]
-        named = [job for job in self.waiting if job.n_layers is not None]
+    def load(self, now: float, until: float = inf) -> Load:
+        """What runs, and what waits of that which is due until then."""
+        waiting = self.waiting[
+            : bisect_right(self.waiting, until, key=self._due)
+        ]
+        free = [job for job in waiting if job.n_layers is None]
+        named = [job for job in waiting if job.n_layers is not None]
         return Load(
             len(free),
             sum(job.seconds for job in free),
@@ -95,14 +117,23 @@ class RequestQueue:
         worker : int
             That runs it, until `done`.
         """
-        first = self.waiting[0]
-        limit = first.max_latency or self.controller.target
-        slack = first.arrived + limit - now
+        first, target = self.waiting[0], self.controller.target
+        slack = self._due(first) - now
         n_layers = first.n_layers
         if n_layers is None:
+            urgent = max(now + target, self._due(first))
+            last = max(urgent, self._due(self.waiting[-1]))
             n_layers = self.controller.choose(
-                now, self.load(now), [first.seconds], slack
+                now,
+                {
+                    until - now: self.load(now, until)
+                    for until in (urgent, last)
+                },
+                [first.seconds],
+                slack,
             )
+        if slack > target:  # others who come meanwhile cannot wait so long
+            slack = target / 2
         batch = self._with_others(first, n_layers, slack)
         lengths = [job.seconds for job in batch]
         taken = self.controller.cost(n_layers, lengths)
@@ -114,6 +145,36 @@ class RequestQueue:
     def done(self, worker: int) -> None:
         """A worker's batch has ended."""
         del self._ends[worker]
+
+    def _check(
+        self, now: float, own_seconds: float, max_latency: Optional[float]
+    ) -> None:
+        """Raises unless a request that takes so long can be in time.
+
+        Of what it can wait beyond the target half is planned, so that those
+        who cannot wait find room before it.
+        """
+        target = self.controller.target
+        limit = target if max_latency is None else max_latency
+        planned = limit if limit <= target else (limit + target) / 2
+        ends = {now + limit: planned}
+        if self.waiting:  # whom it passes
+            last = self._due(self.waiting[-1])
+            ends |= {
+                u: u - now for u in (now + target, last) if u > now + limit
+            }
+        for until, within in ends.items():
+            load = self.load(now, until)
+            found = self.controller.refusal(load, own_seconds, within)
+            if found is not None:
+                raise Busy("the server is busy", found)
+
+    def _due(self, job: Job) -> float:
+        """When a job should be answered."""
+        limit = job.max_latency
+        return job.arrived + (
+            self.controller.target if limit is None else limit
+        )
 
     def _cost(self, job: Job, n_layers: int) -> float:
         """What a job takes by itself, s."""

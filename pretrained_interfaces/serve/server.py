@@ -168,6 +168,7 @@ class Server:
             See `listen`.
         """
         asr, loop = self.asr, asyncio.get_running_loop()
+        self.batcher.check(wanted.get("max_latency"))
         arrived = time.monotonic()
         read = partial(listen, asr, file, self.settings.max_seconds, **wanted)
         job = await loop.run_in_executor(self._readers, read)

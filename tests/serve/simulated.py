@@ -14,6 +14,8 @@ class Found:
 
     def __init__(self):
         self.latencies, self.depths, self.sizes = [], [], []
+        #: Of each request: max_latency, what it took, its depth.
+        self.rows = []
         self.refused = 0
 
     @property
@@ -29,10 +31,12 @@ def simulate(
     lengths=(1.0,),
     n_layers=None,
     refuses=True,
+    wanted=lambda rng: {},
 ):
     """Requests come to the queue of a controller; workers take what is next.
 
-    `taken` says what a batch takes, of its depth, lengths and a generator.
+    `taken` says what a batch takes, of its depth, lengths and a generator;
+    `wanted` what a request wants, of the generator.
     """
     rng, found, order = random.Random(0), Found(), count()
     queue, events, now = RequestQueue(controller), [], 0.0
@@ -41,7 +45,8 @@ def simulate(
     idle = set(range(controller.n_workers))
     while now < seconds:
         now += rng.expovariate(rate)
-        job = Job(None, [], rng.choice(lengths), n_layers)
+        length = rng.choice(lengths)
+        job = Job(None, [], length, n_layers, **wanted(rng))
         events.append((now, next(order), job, None))
     while events:
         now, _, job, ended = heapq.heappop(events)
@@ -57,6 +62,9 @@ def simulate(
             controller.observe(depth, [j.seconds for j in jobs], now - started)
             found.latencies += [now - j.arrived for j in jobs]
             found.depths += [depth] * len(jobs)
+            found.rows += [
+                (j.max_latency, now - j.arrived, depth) for j in jobs
+            ]
             found.sizes.append(len(jobs))
         while idle and queue.waiting:
             worker = min(idle)

@@ -1,6 +1,6 @@
 """What makes a batch, and what a target is worth under load."""
 
-from statistics import mean
+from statistics import mean, quantiles
 
 import pytest
 
@@ -174,8 +174,53 @@ def test_who_would_wait_longer_is_not_refused_and_who_would_not_is():
     with pytest.raises(Busy):
         queue.add(Job(None, [], 14.0), 0.0)
     queue.add(Job(None, [], 14.0, max_latency=60.0), 0.0)
+    with pytest.raises(Busy):  # in time itself, but four would not be
+        queue.add(Job(None, [], 14.0, max_latency=0.2), 0.0)
+    queue.add(Job(None, [], 1.0, max_latency=0.2), 0.0)
+    assert [job.max_latency for job in queue.waiting] == [0.2, *[None] * 4, 60]
+
+
+def test_who_can_wait_lets_others_pass():
+    queue = RequestQueue(controller())
+    with pytest.raises(Busy):  # half of what they can wait is theirs
+        for _ in range(100):
+            queue.add(Job(None, [], 14.0, max_latency=10.0), 0.0)
+    assert 40 < len(queue.waiting) < 52  # 0.1 s each
+    for _ in range(4):
+        queue.add(Job(None, [], 14.0), 0.0)
+    assert {job.max_latency for job in queue.next_batch(0, 0.0)[0]} == {None}
+
+
+def test_who_can_wait_is_heard_deep_and_in_time_beside_those_who_cannot():
+    def wanted(rng):
+        """Every third can wait for a minute."""
+        return {"max_latency": rng.choice([None, None, 60.0])}
+
+    found = simulate(
+        1.5 * CAPACITY, controller(), padded, lengths=LENGTHS, wanted=wanted
+    )
+    urgent = [row for row in found.rows if row[0] is None]
+    patient = [row for row in found.rows if row[0] is not None]
+    assert quantiles([row[1] for row in urgent], n=20)[-1] <= 1.03 * TARGET
+    assert max(row[1] for row in patient) <= 60.0
+    assert mean(row[2] for row in patient) > mean(row[2] for row in urgent)
+    assert found.refused < 0.05 * len(found.rows)
+
+
+def test_one_whose_audio_is_not_read_yet_is_refused_where_all_are():
+    queue = RequestQueue(controller())
+    queue.check(0.0)
+    for _ in range(4):
+        queue.add(Job(None, [], 14.0), 0.0)
+    queue.check(0.0)  # what it takes is not known
+    queue.add(Job(None, [], 3.0), 0.0)
+    queue.controller.refusal = lambda load, own, limit: limit < 1 or None
+    before = queue._arrivals._n_gaps
     with pytest.raises(Busy):
-        queue.add(Job(None, [], 1.0, max_latency=0.2), 0.0)
+        queue.check(0.1)
+    assert queue._arrivals._n_gaps == before + 1
+    queue.check(0.1, max_latency=60.0)
+    assert queue._arrivals._n_gaps == before + 1
 
 
 def test_a_batch_that_cannot_be_made_leaves_the_queue_as_it_was():

@@ -58,45 +58,50 @@ async def _hear(socket: WebSocket, server: Server) -> str:
         streams.enter(session)
         try:
             reason = await session.run()
-            await _end(socket, *ENDS[reason])
+            await end(socket, *ENDS[reason])
         finally:
             streams.leave(session)
         return reason
     except WebSocketDisconnect:
-        await _end(socket, 1001)
+        await end(socket, 1001)
         return reader.GONE
     except (Refusal, Busy) as error:
         refusal = error if isinstance(error, Refusal) else None
         refusal = refusal or Refusal(503, str(error))
-        await _end(socket, CODES.get(refusal.status_code, 1008), refusal)
+        await end(socket, CODES.get(refusal.status_code, 1008), refusal)
         return "refused"
     except Exception:
         logger.exception("a stream failed")
         failed = Refusal(500, "the server failed on this stream")
-        await _end(socket, CODES[500], failed)
+        await end(socket, CODES[500], failed)
         return "failed"
 
 
-async def _end(
-    socket: WebSocket, code: int, why: Optional[Refusal] = None
+async def end(
+    socket: WebSocket, code: int, why: Optional[Refusal] = None, said: str = ""
 ) -> None:
-    """Closes a socket, if its client is there; says why in OpenAI's form."""
+    """Closes a socket, if its client is there; says why in OpenAI's form.
+
+    Arguments
+    ---------
+    said : str
+        The reason of the close, where there is no `why`.
+    """
     if WebSocketState.DISCONNECTED in (
         socket.client_state,
         socket.application_state,
     ):
         return
     try:
-        await asyncio.wait_for(_goodbye(socket, code, why), CLOSE_SECONDS)
+        await asyncio.wait_for(_goodbye(socket, code, why, said), CLOSE_SECONDS)
     except (asyncio.TimeoutError, WebSocketDisconnect, RuntimeError):
         pass  # the client left first
 
 
 async def _goodbye(
-    socket: WebSocket, code: int, why: Optional[Refusal]
+    socket: WebSocket, code: int, why: Optional[Refusal], said: str
 ) -> None:
     """What is sent last."""
-    said = ""
     if why is not None:
         answer = error_response(
             why.status_code, why.detail, why.param, why.code

@@ -161,7 +161,7 @@ def test_the_keyboard_reaches_everything(page):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_all_of_it_can_be_read_and_told(page, spoken, scheme):
+def test_all_of_it_can_be_read_and_told(page, spoken, scheme):  # noqa: F811
     """Contrast, names, roles, order: axe-core's rules, words and all."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
     page.emulate_media(color_scheme=scheme)

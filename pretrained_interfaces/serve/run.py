@@ -17,6 +17,8 @@ from pretrained_interfaces.serve.settings import Settings
 
 #: What the headers of a request may take to arrive, s.
 HEADER_SECONDS = 10.0
+#: What answers have to leave, however long streams took, s.
+LEAST_SECONDS = 0.1
 #: Connections that may be open beside those of requests.
 SPARE_CONNECTIONS = 64
 
@@ -78,7 +80,7 @@ class Draining(uvicorn.Server):
     """Has streams end well before their sockets are closed.
 
     uvicorn itself closes WebSockets as soon as it is told to stop. Meanwhile no
-    more files are taken.
+    more files are taken; those that were have the same time as streams.
     """
 
     def __init__(
@@ -92,7 +94,12 @@ class Draining(uvicorn.Server):
     ) -> None:
         """Ends streams, then the rest."""
         self._served.is_stopping = True
+        clock = asyncio.get_running_loop().time
+        end = clock() + self._seconds
         await self._served.streams.drain(self._seconds)
+        self.config.timeout_graceful_shutdown = max(
+            LEAST_SECONDS, end - clock()
+        )
         await super().shutdown(sockets)
 
 

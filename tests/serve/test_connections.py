@@ -203,6 +203,36 @@ def test_a_server_that_drains_says_so_before_its_streams_end(
     assert client.get("/health").status_code == 200
 
 
+def test_streams_and_files_have_one_time_to_drain(client, monkeypatch):
+    from pretrained_interfaces.serve import run
+
+    class Stuck:
+        """A stream that does not end."""
+
+        def stop(self):
+            pass
+
+    server, left, naps = client.app.state.server, [], []
+    sleep = asyncio.sleep
+
+    async def nap(seconds):
+        naps.append(seconds)
+        await sleep(seconds)
+
+    async def rest(self, sockets=None):
+        left.append(self.config.timeout_graceful_shutdown)
+        naps.clear()
+        await server.streams.drain(1.0)
+
+    monkeypatch.setattr(asyncio, "sleep", nap)
+    monkeypatch.setattr(run.uvicorn.Server, "shutdown", rest)
+    config, stuck = run.config_of(client.app, server.settings), Stuck()
+    server.streams.sessions.add(stuck)
+    asyncio.run(run.Draining(config, server, 0.3).shutdown())
+    server.streams.sessions.remove(stuck)
+    assert left == [run.LEAST_SECONDS] and not naps
+
+
 def test_what_was_taken_before_is_answered_though_it_drains(client, served):
     """Its form is read, and its audio is not decoded yet."""
     server = client.app.state.server

@@ -39,6 +39,7 @@ class Streams:
         self.sessions: set[Session] = set()
         self.begun: set[Session] = set()
         self.is_closing = False
+        self._end: Optional[float] = None
         self._make: Optional[Callable[..., Stream]] = None
         self._threads = ThreadPoolExecutor(settings.workers, "stream")
 
@@ -106,12 +107,17 @@ class Streams:
         return await loop.run_in_executor(self._threads, partial(work, *args))
 
     async def drain(self, seconds: float) -> None:
-        """Has each stream answer what it was sent, and end."""
+        """Has each stream answer what it was sent, and end.
+
+        Called again, it has what is left of the time.
+        """
         self.is_closing = True
         for session in [*self.sessions]:
             session.stop()
-        end = asyncio.get_running_loop().time() + seconds
-        while self.sessions and asyncio.get_running_loop().time() < end:
+        clock = asyncio.get_running_loop().time
+        if self._end is None:
+            self._end = clock() + seconds
+        while self.sessions and clock() < self._end:
             await asyncio.sleep(0.02)
 
     def close(self) -> None:

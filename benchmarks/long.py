@@ -5,8 +5,9 @@
 
 Joins the utterances of a CSV file of one's own to files of 10 minutes and an
 hour (again from the first where they are fewer), scores them beside the same
-utterances alone, and takes the real-time factor of each and of the first 60 s,
-and the peak of a process's memory. Prints a table, writes JSON.
+utterances alone, and takes the real-time factor of each and of the first 60 s
+(of the processor's time, so that other work on the machine is not in it), and
+the peak of a process's memory. Prints a table, writes JSON.
 """
 
 import argparse
@@ -92,11 +93,11 @@ def listen(options: argparse.Namespace) -> None:
 
     def task() -> None:
         """Transcribes, file and all."""
-        started = time.perf_counter()
+        started = time.process_time()
         told = asr.transcribe(
             str(options.file), options.n_layers[0], progress=True
         )
-        found.append((told, time.perf_counter() - started))
+        found.append((told, time.process_time() - started))
 
     peak = peak_memory(task, "cpu")  # of the whole process
     for _ in range(options.rounds - 1):

@@ -74,6 +74,7 @@ class DynamicEncoderASR(Aligning, Calibrated, DynamicDepth, EncoderASR):
         *args: Any,
         lm: Union[str, Path, None] = None,
         lm_options: Optional[dict[str, Any]] = None,
+        n_decoder_layers: Optional[int] = None,
         **kwargs: Any,
     ) -> Optional["DynamicEncoderASR"]:
         """Loads a model; see `DynamicDepth.from_hparams`.
@@ -85,6 +86,8 @@ class DynamicEncoderASR(Aligning, Calibrated, DynamicDepth, EncoderASR):
         lm_options : dict, optional
             alpha and beta, its weights, and other options of SpeechBrain's
             `CTCBeamSearcher`.
+        n_decoder_layers : int, optional
+            Layers of a Whisper's decoder that run; all if not given.
         """
         if lm is not None:  # before the model, which takes seconds
             LanguageModel.read(lm)
@@ -92,7 +95,24 @@ class DynamicEncoderASR(Aligning, Calibrated, DynamicDepth, EncoderASR):
         if lm is not None and found is not None:
             options = {"kenlm_model_path": str(lm), **(lm_options or {})}
             found.decode_with("beam", **options)
+        if n_decoder_layers is not None and found is not None:
+            return found.with_decoder_layers(n_decoder_layers)
         return found
+
+    def with_decoder_layers(self, n_layers: Optional[int]) -> Any:
+        """The same model; a `DynamicWhisperASR` has a decoder.
+
+        Raises
+        ------
+        ValueError
+            If a depth of the decoder is given, which there is none of.
+        """
+        if n_layers is not None:
+            raise ValueError(
+                f"`n_decoder_layers` must not be given for a model without a "
+                f"decoder, but is {n_layers}: this one has a head for CTC"
+            )
+        return self
 
     def decode_with(self, decoding: str, **options: Any) -> "DynamicEncoderASR":
         """Decodes in another way from now on.

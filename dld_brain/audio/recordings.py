@@ -4,6 +4,7 @@ What makes CSV files of a folder that holds nothing but audio.
 """
 
 import functools
+import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -117,6 +118,11 @@ def read_recordings(
 
 def _read(path: Path, max_seconds: float) -> Union[Recording, str]:
     """The speech of a file, or what is wrong with it."""
+    try:
+        str(path).encode()  # as the CSV file will have it
+    except UnicodeEncodeError:
+        name = os.fsencode(path).decode(errors="replace")
+        return f"{name}: its name must be UTF-8: rename it"
     try:
         samples, rate = read_file(path)
     except (ValueError, OSError) as error:

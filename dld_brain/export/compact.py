@@ -34,6 +34,8 @@ def write_compact(
         Of each depth what `compare_stored` gives.
     """
     original = out.model
+    # What was stored before has moved already, from what was scored.
+    before = (out.training.get("stored") or {}).get("change", 0.0)
     with whole_folder(target) as folder:
         out.write(folder)
         out.compact(folder, dtype)
@@ -42,7 +44,7 @@ def write_compact(
             compare_stored(original, stored, n, files)
             for n in original.table.depths
         ]
-        change = max(row["change"] for row in found)
+        change = before + max(row["change"] for row in found)
         out.describe(
             folder, more={"stored": {"dtype": dtype, "change": change}}
         )

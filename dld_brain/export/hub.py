@@ -67,6 +67,8 @@ def push(options: argparse.Namespace, terms: Terms) -> int:
         folder = Path(name)
         out.write(folder, options.repo)
         show(folder, out.left)
+        if not out.training.get("license"):
+            say("the card states no licence: --license NAME does")
         if options.push:
             api = HfApi(token=token)
             url = send(

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple, Optional
 
 import safetensors.torch
 
+from dld_brain.files.console import escaped
+from dld_brain.files.hub import is_hub_id
 from dld_brain.files.manifest import (
     FILE as MANIFEST,
     read_json,
@@ -68,6 +70,11 @@ class Terms(NamedTuple):
             raise ValueError(
                 f"`--license` must be as the Hub names it (mit, apache-2.0, "
                 f"cc-by-4.0), but is {self.license[:80]!r}"
+            )
+        if self.base_model and not is_hub_id(self.base_model):
+            raise ValueError(
+                f"`--base_model` must be owner/name, as the Hub has it, but "
+                f"is {escaped(self.base_model, 80)!r}"
             )
         path = self.license_file
         if path is not None and not Path(path).is_file():

@@ -74,8 +74,10 @@ def _header(
 ) -> str:
     """What the Hub reads: YAML, its values in JSON, which YAML contains."""
     pipeline, corpus = PIPELINES[task.name], training.get("corpus")
+    # No licence that nobody stated: weights may be of a model under another.
+    stated = training.get("license")
     fields: dict[str, Any] = {
-        "license": training.get("license") or "apache-2.0",
+        **({"license": stated} if stated else {}),
         "library_name": "speechbrain",
         "pipeline_tag": pipeline,
         "tags": ["speechbrain", "dynamic-depth", "layer-dropping", "dld"],

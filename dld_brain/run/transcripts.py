@@ -84,8 +84,9 @@ def write_transcribed(
     dataset.set_output_keys(["id", "sig"])
     left = [i for i, name in enumerate(dataset.data_ids) if name not in found]
     if left:
+        is_new = not kept.is_file()
         with open(kept, "a", encoding="utf-8") as file:
-            if not found:
+            if is_new:
                 file.write(json.dumps({"key": key}) + "\n")
             for name, text in _transcribed(model, dataset, left):
                 file.write(json.dumps([name, text]) + "\n")
@@ -120,8 +121,8 @@ def _read_kept(path: Path, key: str) -> dict[str, str]:
     """
     if not path.is_file():
         return {}
-    lines = path.read_text("utf-8").split("\n")
     try:
+        lines = path.read_text("utf-8").split("\n")
         first, *rows = [json.loads(line) for line in lines[:-1]]
         if first["key"] == key:
             if lines[-1]:

@@ -22,6 +22,8 @@ logger = get_logger(__name__)
 #: What the binaries of kenlm's build_binary begin with. They hold the words
 #: in a form of their own, and the search prunes by the words.
 BINARY = b"mmap lm http://kheafield.com/code"
+#: What gzip, bzip2 and xz begin with: OpenSLR's files are compressed.
+COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ")
 #: Entries that are no words.
 MARKS = ("<s>", "</s>", "<unk>", "<UNK>")
 #: SentencePiece's, WordPiece's and BPE's marks of what is part of a word.
@@ -186,7 +188,13 @@ def _name(path: Path) -> str:
 def _unigrams(path: Path) -> Iterator[str]:
     r"""The second column of the section \1-grams: of an ARPA file."""
     with open(path, "rb") as file:
-        if file.read(len(BINARY)) == BINARY:
+        start = file.read(len(BINARY))
+        if start.startswith(COMPRESSED):
+            raise ValueError(
+                f"`lm` must be an ARPA file, but {_name(path)} is compressed: "
+                f"unpack it first (gunzip, bunzip2, unxz)"
+            )
+        if start == BINARY:
             raise ValueError(
                 f"`lm` must be an ARPA file, but {_name(path)} is a binary of "
                 f"kenlm, whose words cannot be read: give the ARPA file that "

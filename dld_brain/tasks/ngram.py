@@ -24,7 +24,24 @@ from dld_brain.tasks.ngram_pruning import pruned
 from dld_brain.tasks.sphinx_lm import read_sphinx
 
 BEGIN, END, UNKNOWN = "<s>", "</s>", "<unk>"
+#: Orders that kenlm reads, as it is built on PyPI.
+ORDERS = range(2, 7)
 NGram = tuple[str, ...]
+
+
+def words_of(sentence: str) -> list[str]:
+    """Words of a sentence, its marks taken out, in whichever case they are.
+
+    Text for CMUSphinx or SRILM has <s> and </s> around each sentence. An
+    ARPA file names each mark once, and kenlm reads <UNK> as <unk>.
+
+    Example
+    -------
+    >>> words_of("<s> GO ON <UNK> </s>")
+    ['GO', 'ON']
+    """
+    marks = (BEGIN, END, UNKNOWN)
+    return [w for w in sentence.split() if w.lower() not in marks]
 
 
 class KneserNey:
@@ -39,7 +56,7 @@ class KneserNey:
     Arguments
     ---------
     sentences : iterable of str
-        Words parted by spaces.
+        Words parted by spaces; see `words_of`.
     """
 
     def __init__(self, sentences: Iterable[str], order: int = 3) -> None:
@@ -47,7 +64,7 @@ class KneserNey:
         top: Counter[NGram] = Counter()
         starts: Counter[NGram] = Counter()
         for sentence in sentences:
-            words = (BEGIN, *sentence.split(), END)
+            words = (BEGIN, *words_of(sentence), END)
             for end in range(2, len(words) + 1):
                 top[words[max(0, end - order) : end]] += 1
             for n in range(2, min(order, len(words) + 1)):
@@ -126,9 +143,12 @@ def _discount(counts: Counter[NGram]) -> float:
 
 def write_arpa(path: Path, sentences: Iterable[str], order: int = 3) -> int:
     """Writes an ARPA file; answers with how many words it knows."""
-    if order < 2:  # kenlm reads no less
-        raise ValueError(f"`order` must be at least 2, but is {order}")
-    texts = [text for text in sentences if text]
+    if order not in ORDERS:
+        raise ValueError(
+            f"`order` must be between {ORDERS[0]} and {ORDERS[-1]}, which "
+            f"kenlm reads, but is {order}"
+        )
+    texts = [text for text in sentences if words_of(text)]
     if not texts:
         raise ValueError("`sentences` must have a word, but have none")
     model = KneserNey(texts, order)
@@ -158,8 +178,10 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         help="of --sphinx, n-grams that are kept of each order above 1 "
         "(default: all)",
     )
-    parser.add_argument("--order", type=int, default=3)
-    parser.add_argument("--text_case", choices=[*CASES], default="keep")
+    parser.add_argument("--order", type=int, help="of text (default: 3)")
+    parser.add_argument(
+        "--text_case", choices=[*CASES], help="of text (default: keep)"
+    )
     parser.add_argument("--output", required=True, help="the ARPA file")
     told = parser.parse_args(arguments)
 
@@ -172,8 +194,10 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         lines = [t for path in told.csv for t in read_column(Path(path), "wrd")]
         for path in told.text:
             lines += [line for _, line in read_lines(Path(path))]
-        texts = [normalise(line, told.text_case) for line in lines]
-        n_words = write_arpa(Path(told.output), texts, told.order)
+        case, order = told.text_case or "keep", told.order
+        texts = [normalise(line, case) for line in lines]
+        order = 3 if order is None else order
+        n_words = write_arpa(Path(told.output), texts, order)
         say(f"{told.output}: {len(texts)} sentences, {n_words} words")
         return 0
 
@@ -184,6 +208,13 @@ def _convert(told: argparse.Namespace) -> int:
     """Writes a model of CMUSphinx; gives the exit status."""
     if told.csv or told.text:
         raise ValueError("give --sphinx, or --csv and --text, not both")
+    for name in ("order", "text_case"):
+        if getattr(told, name) is not None:
+            raise ValueError(
+                f"`{name}` is of text that is counted: leave it out with "
+                f"--sphinx, whose n-grams are taken as they are (words are "
+                f"looked up in the case of the file)"
+            )
     if told.most is not None and told.most < 1:
         raise ValueError(f"`most` must be at least 1, but is {told.most}")
     model = read_sphinx(told.sphinx)

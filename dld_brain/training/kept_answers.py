@@ -7,16 +7,17 @@ recipes/MiniLibriSpeech has what an epoch takes with it and without.
 import hashlib
 import logging
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 import safetensors.torch
 import torch
+from safetensors import SafetensorError
 from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
 from dld_brain.encoder.encoder import EncoderOutput
 from dld_brain.encoder.whisper.whole import DynamicWhisper, with_silence
-from dld_brain.files.whole import whole_file
+from dld_brain.files.whole import UNFINISHED, whole_file
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +69,9 @@ class KeptAnswers(nn.Module):
         self.folder = folder
         self.key = f"{weights}{teacher.head.config.prompt}"
         self.left = most_bytes - sum(
-            path.stat().st_size for path in folder.glob("*.safetensors")
+            path.stat().st_size
+            for path in folder.glob("*.safetensors")
+            if not path.name.startswith(UNFINISHED)  # may go meanwhile
         )
 
     @property
@@ -103,14 +106,12 @@ class KeptAnswers(nn.Module):
             self.folder / f"{_name(self.key, x[:n], y[:u])}.safetensors"
             for x, n, y, u in zip(*asked)
         ]
-        new = [i for i, path in enumerate(paths) if not path.is_file()]
-        found = dict(zip(new, self._ask(*(part[new] for part in asked))))
-        for i in new:
-            self._keep(paths[i], found[i])
-        answers = [
-            found[i] if i in found else _load(path, feats.device)
-            for i, path in enumerate(paths)
-        ]
+        found = {i: _load(path, feats.device) for i, path in enumerate(paths)}
+        new = [i for i, answer in found.items() if answer is None]
+        for i, answer in zip(new, self._ask(*(part[new] for part in asked))):
+            self._keep(paths[i], answer)
+            found[i] = answer
+        answers = [*found.values()]
         states = pad_sequence([a.states for a in answers], True)
         read = pad_sequence([a.read for a in answers], True)
         return EncoderOutput(
@@ -164,7 +165,13 @@ def _name(key: str, feats: torch.Tensor, targets: torch.Tensor) -> str:
     return found.hexdigest()
 
 
-def _load(path: Path, device: torch.device) -> Answer:
-    """Reads an answer."""
-    found = safetensors.torch.load_file(path, device=str(device))
-    return Answer(found["states"].float(), found["read"])
+def _load(path: Path, device: torch.device) -> Optional[Answer]:
+    """Reads an answer; None if it is not there, or not one."""
+    if not path.is_file():
+        return None
+    try:
+        found = safetensors.torch.load_file(path, device=str(device))
+        return Answer(found["states"].float(), found["read"])
+    except (SafetensorError, KeyError) as error:
+        logger.warning("%s is made anew: it is no answer (%s)", path, error)
+        return None

@@ -42,6 +42,7 @@ def add_command(
         help="when the words of a text were said",
         epilog=STATUSES,
     )
+    flags.add_decoder(command)
     text = command.add_mutually_exclusive_group(required=True)
     text.add_argument("--text", help="what is said in the file")
     text.add_argument("--text_file", type=Path, help="a UTF-8 file of it")

@@ -113,6 +113,15 @@ def add_depths(command: argparse.ArgumentParser) -> None:
     )
 
 
+def add_decoder(command: argparse.ArgumentParser) -> None:
+    """Adds the depth of a Whisper's decoder."""
+    command.add_argument(
+        "--n_decoder_layers",
+        type=int,
+        help="layers of a Whisper's decoder that run (default: all)",
+    )
+
+
 def add_decoding(command: argparse.ArgumentParser) -> None:
     """Adds windows, and a language model."""
     command.add_argument(
@@ -141,6 +150,9 @@ def loading(options: argparse.Namespace) -> dict[str, Any]:
         If it has weights of no language model.
     """
     found = language_model(options) if "lm" in options else {}
+    n_layers = getattr(options, "n_decoder_layers", None)
+    if n_layers is not None:
+        found["n_decoder_layers"] = n_layers
     return {**found, "int8": True} if getattr(options, "int8", False) else found
 
 

@@ -44,6 +44,7 @@ def add_command(
     )
     flags.add_decoding(command)
     flags.add_depths(command)
+    flags.add_decoder(command)
     _add_writing(command)
     command.set_defaults(model=None, run=run)
     return command

@@ -214,6 +214,7 @@ def _asked(how: How) -> str:
     lm = how.loading.get("lm")
     listening = {**how.listening, "max_audio_seconds": LONGEST}
     listening.pop("batch_seconds", None)
+    decoder = how.loading.get("n_decoder_layers")
     return digest(
         type(how.depth).__name__,
         dataclasses.asdict(how.depth),
@@ -221,4 +222,5 @@ def _asked(how: How) -> str:
         None if lm is None else digest_of_file(Path(lm)),
         how.loading.get("lm_options"),
         how.loading.get("int8", False),
+        *([] if decoder is None else [decoder]),
     )

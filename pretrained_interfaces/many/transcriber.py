@@ -56,7 +56,7 @@ class How:
     listening : mapping
         Options of `transcribe` on how audio is read: vad, windowed, ...
     loading : mapping
-        Options of `from_hparams`: lm, lm_options.
+        Options of `from_hparams`: lm, lm_options, n_decoder_layers, int8.
     formats : tuple of str
         What is written, which says whether words are timed.
     is_one : bool

@@ -1,6 +1,7 @@
 """A folder of recordings: found, cut at pauses, split without a transcript."""
 
 import csv
+import os
 import shutil
 
 import numpy as np
@@ -96,6 +97,16 @@ def test_a_file_that_is_no_audio_is_a_problem(folder):
         prepare(folder)
     found = prepare(folder, allow_problems=True)
     assert sum(map(len, found.values())) == 4
+
+
+def test_a_name_that_is_no_utf8_is_a_problem(folder):
+    path = next(folder.rglob("*.flac"), None) or next(folder.rglob("*.wav"))
+    odd = os.fsencode(path.parent / "caf") + b"\xe9" + path.suffix.encode()
+    with open(odd, "wb") as file:
+        file.write(path.read_bytes())
+    with pytest.raises(CorpusError, match="1 problem.*caf.*must be UTF-8"):
+        prepare(folder)
+    assert len(prepare(folder, allow_problems=True)) > 0
 
 
 def test_folders_that_are_called_as_splits_are_them(folder):

@@ -113,7 +113,8 @@ def test_a_dry_run_asks_nobody_and_lists_all(hub, folder, monkeypatch, capsys):
     listed = {line.split()[-1] for line in told.splitlines()[: len(MODEL)]}
     assert listed == MODEL and "71,900  model.safetensors" in told
     assert "stay here: depth_report.json, wer_vs_depth.png" in told
-    assert 'license: "apache-2.0"' in told and "needs a token" in told
+    assert "license:" not in told and "states no licence" in told
+    assert "needs a token" in told
     assert hub.asked == []
     after = sorted((p.name, p.read_bytes()) for p in folder.iterdir())
     assert before == after
@@ -214,6 +215,7 @@ def _flip(folder, name):
         (None, ["--revision", "../x"], "name of a branch"),
         (None, ["--license", "MIT License"], "as the Hub names it"),
         (None, ["--license_file", "none.txt"], "must be a file"),
+        (None, ["--base_model", "./my model"], "must be owner/name, as the"),
     ],
 )
 def test_what_cannot_be_pushed_asks_nobody(

@@ -1,5 +1,6 @@
 """Weights in fewer bytes: what they lose once, and never again."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -134,6 +135,21 @@ def test_a_folder_in_fewer_bytes_is_a_model_folder(stored):
             ]
         difference = (outs[0].log_probs - outs[1].log_probs).abs().max()
         assert 0 < difference < 0.2
+
+
+def test_what_was_stored_twice_has_moved_by_both(stored, tmp_path, monkeypatch):
+    """The card says how far it is from what was scored."""
+    monkeypatch.setattr(compact, "SHORTEST", 8)
+    for dtype in ("int8", "float16"):
+        again = tmp_path / dtype
+        flags = ["--source", str(stored), "--output", str(again)]
+        assert main(["compact", *flags, "--dtype", dtype]) == 0
+        told = [
+            json.loads((f / "training.json").read_text())["stored"]
+            for f in (stored, again)
+        ]
+        assert told[1]["dtype"] == dtype
+        assert 0 < told[0]["change"] <= told[1]["change"]
 
 
 def test_a_part_of_it_is_what_gates_make_of_it(stored):

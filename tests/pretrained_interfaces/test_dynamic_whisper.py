@@ -258,6 +258,28 @@ def test_the_shell_transcribes(folder, wav, capsys):
     assert words == ["go", "on"]
 
 
+def test_the_shell_has_a_knob_for_the_decoder(folder, wav, tmp_path, capsys):
+    """Each depth has its own text, also of files that were transcribed."""
+    asr = DynamicWhisperASR.from_hparams(folder)
+    texts = [asr.transcribe_file(wav, n_decoder_layers=n) for n in (1, 2)]
+    assert texts[0] != texts[1]
+    shell = ["transcribe", "--source", folder, "--device", "cpu"]
+    for n, text in zip((1, 2), texts):
+        words = [*shell, "--n_decoder_layers", str(n), str(wav)]
+        assert main(words) == 0
+        assert capsys.readouterr().out.strip().endswith(text)
+        assert main([*words, "-o", str(tmp_path)]) == 0
+        (found,) = tmp_path.glob("*.txt")
+        assert found.read_text().strip() == text
+    assert main([*shell, "--n_decoder_layers", "9", str(wav)]) == 2
+    assert "`n_decoder_layers` must be between 1 and" in capsys.readouterr().err
+    ctc = ["--source", "tests/samples/golden", "--n_decoder_layers", "1"]
+    assert main(["transcribe", *ctc, str(wav)]) == 2
+    assert "a model without a decoder, but is 1" in capsys.readouterr().err
+    assert main(["align", *ctc, "--text", "YES", str(wav)]) == 2
+    assert "a model without a decoder, but is 1" in capsys.readouterr().err
+
+
 def test_a_folder_of_another_task_is_named(folder):
     from pretrained_interfaces import DynamicEncoderClassifier
 

@@ -117,6 +117,26 @@ def test_a_cut_line_is_transcribed_again_and_no_other(
     assert kept.read_text() == text
 
 
+def test_a_run_that_ended_before_the_first_transcript_costs_none(
+    teacher, recordings, tmp_path, monkeypatch
+):
+    """Its file holds the key alone, which must not be written again."""
+    source, target = tmp_path / "train.csv", tmp_path / "transcribed"
+    target.mkdir()
+    source.write_text("ID,duration,wav\nu0,1,$data_root/0.wav\n")
+    write_transcribed(teacher, source, str(recordings), target)
+    kept = target / "train.jsonl"
+    text = kept.read_text()
+    kept.write_text(text.split("\n")[0] + "\n")
+    write_transcribed(teacher, source, str(recordings), target)
+    assert kept.read_text() == text
+    monkeypatch.setattr(transcripts, "_transcribed", None)  # all is there
+    write_transcribed(teacher, source, str(recordings), target)
+    kept.write_bytes(b"\xff\n")  # no text at all
+    with pytest.raises(TypeError):
+        write_transcribed(teacher, source, str(recordings), target)
+
+
 def test_transcripts_that_the_decoder_has_no_positions_for_are_named(
     teacher, recordings, tmp_path, caplog
 ):

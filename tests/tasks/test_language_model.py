@@ -1,7 +1,10 @@
 """An n-gram language model in CTC's beam search."""
 
+import bz2
+import gzip
 import itertools
 import json
+import lzma
 import math
 
 import pytest
@@ -72,6 +75,30 @@ def test_probabilities_sum_to_one_and_kenlm_reads_the_same(tmp_path, order):
             window = tuple(said[max(0, end - order) : end])
             ours += math.log10(model.probability(window))
         assert read.score(sentence) == pytest.approx(ours, abs=1e-3)
+
+
+@pytest.mark.parametrize("case", ["lower", "upper"])
+def test_marks_of_sentences_are_no_words(case, tmp_path):
+    """Text for CMUSphinx has them; kenlm would take the second of each."""
+    begin, end, unknown = (getattr(m, case)() for m in ("<s>", "</s>", "<unk>"))
+    marked = [f"{begin} {text} {unknown} {end}" for text in SENTENCES]
+    for name, texts in (("marked", marked), ("plain", SENTENCES)):
+        write_arpa(tmp_path / name, texts)
+    found, plain = (
+        (tmp_path / name).read_text() for name in ("marked", "plain")
+    )
+    assert found == plain
+    with pytest.raises(ValueError, match="must have a word, but have none"):
+        write_arpa(tmp_path / "none", [f"{begin} {end}", " "])
+
+
+@pytest.mark.parametrize("order", [1, 7])
+def test_an_order_that_kenlm_does_not_read_is_not_written(order, tmp_path):
+    with pytest.raises(ValueError, match=f"between 2 and 6, .* but is {order}"):
+        write_arpa(tmp_path / "lm.arpa", SENTENCES, order)
+    assert not list(tmp_path.iterdir())
+    write_arpa(tmp_path / "lm.arpa", SENTENCES, 6)
+    assert kenlm.Model(str(tmp_path / "lm.arpa")).order == 6
 
 
 def test_what_is_written_is_likelier_than_what_is_not():
@@ -148,6 +175,14 @@ def test_a_file_in_the_other_case_is_looked_up_in_it_and_it_is_said(
         (None, "is no file"),
         ("hello\n", r"with a section \\1-grams:, but .* is none"),
         ("mmap lm http://kheafield.com/code format", "is a binary of kenlm"),
+        *(
+            pytest.param(
+                pack(b"\\data\\"),
+                r"is compressed: unpack it first \(gunzip",
+                id=pack.__module__,
+            )
+            for pack in (gzip.compress, bz2.compress, lzma.compress)
+        ),
         (["▁EN TER ▁SIX", "▁ONE"], "units of .* are pieces of words, as ▁"),
         ([*("ABCDEFGHIJKLMN")], "units of .* are single letters"),
         (["ДА НЕТ"], "it cannot spell 2 of 2 of .*, as ДА"),
@@ -157,6 +192,8 @@ def test_other_files_are_refused(text, message, tmp_path, task):
     path = tmp_path / "lm.arpa"
     if isinstance(text, str):
         path.write_text(text)
+    elif isinstance(text, bytes):
+        path.write_bytes(text)
     elif text:
         write_arpa(path, text)
     with pytest.raises((ValueError, FileNotFoundError), match=message):

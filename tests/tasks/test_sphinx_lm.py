@@ -168,6 +168,17 @@ def test_what_is_none_is_one_line(change, said, tmp_path, capsys):
     assert said in line and str(path) in line
 
 
+@pytest.mark.parametrize("flag", [("order", "2"), ("text_case", "upper")])
+def test_what_is_of_text_alone_is_not_passed_over(flag, tmp_path, capsys):
+    path = tmp_path / "a.lm.bin"
+    path.write_bytes(written(GRAMS, WORDS))
+    words = ["--sphinx", str(path), "--output", str(tmp_path / "a.arpa")]
+    name, value = flag
+    assert main([*words, f"--{name}", value]) == 2
+    assert f"`{name}` is of text" in capsys.readouterr().err
+    assert main(words) == 0
+
+
 def test_a_smaller_model_is_still_one(tmp_path):
     """Probabilities behind every history sum to what they did."""
     rng = np.random.default_rng(0)

@@ -1,6 +1,7 @@
 """A frozen Whisper's answers, kept on disk: the same as asked anew."""
 
 import pytest
+import safetensors.torch
 import torch
 
 from dld_brain.run.whole_whisper import read_whole
@@ -72,6 +73,36 @@ def test_other_speech_tokens_or_weights_are_other_answers(teacher, tmp_path):
     other = KeptAnswers(teacher, "other weights", tmp_path)
     same(other.teach(**given), teacher.teach(**given), given, 1e-5)
     assert len(list(tmp_path.iterdir())) == 8
+
+
+def emptied(path):
+    path.write_bytes(b"")
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def foreign(path):
+    safetensors.torch.save_file({"a": torch.zeros(1)}, path)
+
+
+@pytest.mark.parametrize("broken", [emptied, cut, foreign])
+def test_what_is_no_answer_is_asked_anew(teacher, tmp_path, caplog, broken):
+    kept, given = KeptAnswers(teacher, "weights", tmp_path), batch()
+    expected = kept.teach(**given)
+    path = sorted(tmp_path.iterdir())[0]
+    broken(path)
+    same(kept.teach(**given), expected, given, 1e-3)
+    assert caplog.text.count(f"{path.name} is made anew") == 1
+    teacher.heard = None  # it is whole again
+    same(kept.teach(**given), expected, given, 1e-3)
+
+
+def test_what_another_run_is_writing_is_not_counted(teacher, tmp_path):
+    (tmp_path / ".unfinished+1+a.safetensors").write_bytes(b"x" * 1000)
+    kept = KeptAnswers(teacher, "weights", tmp_path, most_bytes=500)
+    assert kept.left == 500
 
 
 def test_a_full_folder_is_left_as_it_is(teacher, tmp_path, caplog):

@@ -146,4 +146,7 @@ def _better_case(
         written = {name: normalise(t, case) for name, t in texts.items()}
         if find_unspelled(written, task).share <= max_unspellable:
             return f"Try --text_case={case}, which it can spell"
-    return "Train another vocabulary on text like this"
+    return (
+        "Train another vocabulary on text like this (a model of the Hub: with "
+        "--new_head=True)"
+    )

@@ -178,7 +178,13 @@ def mean_passes(
 def speech_sets(
     settings: Settings, task: Task, csv_folder: str
 ) -> tuple[SpeechDataset, SpeechDataset]:
-    """The datasets that a run trains on, and that it is validated by."""
+    """The datasets that a run trains on, and that it is validated by.
+
+    Raises
+    ------
+    ValueError
+        If they do not fit the vocabulary, or hold nothing to train on.
+    """
     told, save_folder = settings.data, settings.start.save_folder
     train_set, valid_set = (
         make_dataset(
@@ -199,16 +205,14 @@ def speech_sets(
     return train_set, valid_set
 
 
-def fit(brain: DLDBrain, settings: Settings, csv_folder: str) -> None:
-    """Trains on the speech of a run.
-
-    Arguments
-    ---------
-    csv_folder : str
-        Folder of `<split>.csv`.
-    """
+def fit(
+    brain: DLDBrain,
+    settings: Settings,
+    train_set: SpeechDataset,
+    valid_set: SpeechDataset,
+) -> None:
+    """Trains on the speech of a run; see `speech_sets`."""
     told = settings.data
-    train_set, valid_set = speech_sets(settings, brain.task, csv_folder)
     brain.fit(
         brain.epoch_counter,
         train_set,

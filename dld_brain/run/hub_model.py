@@ -24,6 +24,7 @@ from dld_brain.model_folder import (
 )
 from dld_brain.model_folder.save import FRONTS, TRAINING
 from dld_brain.run.config import Composed
+from dld_brain.run.model_config import changed
 from dld_brain.run.model_kinds import FAMILIES, KINDS, check_file
 from dld_brain.search.choose import even_gates, make_table
 from speechbrain.utils.distributed import run_on_main
@@ -100,7 +101,7 @@ def settings_of_model(
                 f"it, but is {overrides[key]!r}: leave it out"
             )
     check_layers(settings.encoder.n_total, found["n_total"], folder)
-    config = {**found["config"], **overrides.get("config", {})}
+    config = changed(found["config"], composed, overrides, folder)
     return {"config": config, **sizes}
 
 

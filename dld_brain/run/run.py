@@ -130,6 +130,10 @@ class Run:
             belongings.check_checkpoints(settings, self.csv_folder, teacher)
         seed_everything(settings.start.seed)
         self.brain = self._make_brain(teacher)
+        if self.is_training:  # what is wrong with its speech shows here
+            self.speech_sets = fitting.speech_sets(
+                settings, self.task, self.csv_folder
+            )
         return self
 
     def fit(self) -> "Run":
@@ -137,7 +141,7 @@ class Run:
         with self._gives_up_its_folders():
             if self.is_training:
                 self._keep_what_it_starts_from()
-                fitting.fit(self.brain, self.settings, self.csv_folder)
+                fitting.fit(self.brain, self.settings, *self.speech_sets)
                 self.progress.close()
             self.brain.load_average()
         return self

@@ -395,3 +395,20 @@ def test_threads_share_a_wavlm(run):
 
     with ThreadPoolExecutor(4) as executor:
         assert all(executor.map(ask, range(40)))
+
+
+def test_a_setting_that_a_source_has_not_is_refused(tmp_path):
+    """transformers would take any word, and it would say nothing."""
+    save_hf(tmp_path, "wavlm", False)
+    changes = {"layerdrop": 0.0, "hiden_dropout": 0.0}
+    with pytest.raises(ValueError, match="of a wavlm alone, .* 'hiden_dropo"):
+        make_config(str(tmp_path), changes)
+
+
+def test_weights_that_end_early_are_one_line(tmp_path):
+    save_hf(tmp_path, "wavlm", False)
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(ValueError, match="cannot be read or do not fit") as e:
+        wavlm_encoder(str(tmp_path), {"layerdrop": 0.0}, vocab_size=29)
+    assert "\n" not in str(e.value)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -36,6 +37,10 @@ MODELS = {
         "tokens": ("a", "<pad>", "|", "b", "ä", "n", "[UNK]", "'"),
     },
     "lower": {"tokenizer": {"do_lower_case": True}},
+    "gap": {
+        "tokens": (*SPECIAL[:4], " ", *LETTERS),
+        "tokenizer": {"word_delimiter_token": " "},
+    },
 }
 
 
@@ -206,7 +211,30 @@ def phonemes(folder):
     )
 
 
+def cut_short(folder):
+    """As a download that was broken off."""
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:5000])
+
+
 BAD = {
+    "config.json of .* must be a model's: it is a list": lambda f: (
+        f / "config.json"
+    ).write_text("[]"),
+    "config.json of .* must be a model's: .*not a valid JSON": lambda f: (
+        f / "config.json"
+    ).write_text("{"),
+    "must be one of a wav2vec2, .* 'num_hidden_layers' expected int": lambda f: (
+        change_json(f / "config.json", num_hidden_layers="4")
+    ),
+    "must be one of a parakeet_ctc, .* 'hidden_size' expected int": lambda f: (
+        save_parakeet(f),
+        change_json(f / "config.json", encoder_config={"hidden_size": "x"}),
+    ),
+    "weights of .* configuration: there is no 'gelu_odd'": lambda f: (
+        change_json(f / "config.json", hidden_act="gelu_odd")
+    ),
+    "weights of .* cannot be read or .*: Error while deser": cut_short,
     "must have a blank": lambda folder: without(folder, "<pad>"),
     "must have a word delimiter": lambda folder: without(folder, "|"),
     "audio of 16000 Hz, but .* takes 8000 Hz": of_8_khz,
@@ -287,6 +315,7 @@ def test_the_student_starts_as_its_copy(tmp_path):
         ({"vocab_size": 40}, "`vocab_size` must be 32, as the model"),
         ({"normalize_wav": False}, "`normalize_wav` must be True"),
         ({"model": None}, "`model` must be given: --model="),
+        ({"config": "{hiden_dropout: 0.0}"}, "'hiden_.*: try hidden_dropout"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
@@ -294,6 +323,27 @@ def test_settings_must_be_the_models(changes, message, tmp_path):
     save_ctc(tmp_path / "hf")
     with pytest.raises(ValueError, match=message):
         prepare([RECIPE, *flags(tmp_path, **changes)])
+
+
+def test_training_speech_that_it_cannot_spell_is_said_first(tmp_path):
+    save_ctc(tmp_path / "hf", tokens=(*SPECIAL, *LETTERS.replace("X", "")))
+    with pytest.raises(ValueError, match=r"train.csv: .* cannot spell: 'X'"):
+        prepare([RECIPE, *flags(tmp_path)])
+
+
+def test_an_hparams_file_changes_its_configuration(tmp_path):
+    save_ctc(tmp_path / "hf")
+    text = Path(RECIPE).read_text()
+    text = text.replace("shared/", f"{Path(RECIPE).parent.resolve()}/shared/")
+    text = text.replace(
+        "    freeze_stem: True\n",
+        "    freeze_stem: True\n    config: {hidden_dropout: 0.25}\n",
+    )
+    (tmp_path / "mine.yaml").write_text(text)
+    run = prepare([str(tmp_path / "mine.yaml"), *flags(tmp_path)])
+    assert run.modules["model"].stem.drop.p == 0.25
+    config = run.settings.encoder.config
+    assert config["hidden_size"] == 32 and config["model_type"] == "wav2vec2"
 
 
 def test_a_folder_of_another_model_is_not_taken_for_it(tmp_path, monkeypatch):

@@ -25,9 +25,9 @@ from dld_brain.encoder.wavlm.ctc_vocabulary import (
 )
 from dld_brain.encoder.wavlm.huggingface import (
     make_config,
-    one_line,
     plain_config,
     read_config,
+    refusals_say,
     transformers,
 )
 from dld_brain.encoder.wavlm.layers import wavlm_encoder
@@ -89,7 +89,11 @@ def _read_sizes(
     """The configuration of the encoder, and how many outputs there are."""
     kind = found["model_type"]
     if kind == "parakeet_ctc":
-        whole = transformers.AutoConfig.from_pretrained(source)
+        with refusals_say(
+            f"the configuration of {source} must be one of a {kind}, but "
+            f"transformers refuses it"
+        ):
+            whole = transformers.AutoConfig.from_pretrained(source)
         changes = {**whole.encoder_config.to_dict(), **NO_LAYERDROP}
         config = make_config(None, changes, ("parakeet_encoder",))
         return plain_config(config), whole.vocab_size
@@ -143,15 +147,12 @@ def load_ctc(model: CTCModel) -> DynamicEncoder:
 
 def _load(source: str) -> nn.Module:
     """transformers' model, all of its weights read."""
-    try:
+    with refusals_say(
+        f"the weights of {source} cannot be read or do not fit its configuration"
+    ):
         theirs, info = transformers.AutoModelForCTC.from_pretrained(
             source, dtype=torch.float32, output_loading_info=True
         )
-    except (RuntimeError, OSError, ValueError) as error:
-        raise ValueError(
-            f"the weights of {source} do not fit its configuration: "
-            f"{one_line(error)}"
-        ) from error
     missing = [k for k in info["missing_keys"] if "masked_spec_embed" not in k]
     if any(key.startswith(("lm_head", "ctc_head")) for key in missing):
         raise ValueError(without_head(source))

@@ -67,11 +67,18 @@ def read_characters(source: str, size: int) -> Symbols:
         int(i): token["content"]
         for i, token in settings.get("added_tokens_decoder", {}).items()
     } | {i: token for token, i in tokenizer.encoder.items()}
-    return symbols_of(source, tokens, tokenizer, size)
+    # What transformers 5 reads of a saved tokenizer is its own default, "|".
+    gap = settings.get("word_delimiter_token", tokenizer.word_delimiter_token)
+    gap = gap["content"] if isinstance(gap, dict) else gap
+    return symbols_of(source, tokens, tokenizer, size, gap)
 
 
 def symbols_of(
-    source: str, tokens: dict[int, str], tokenizer: Any, size: int
+    source: str,
+    tokens: dict[int, str],
+    tokenizer: Any,
+    size: int,
+    gap: Optional[str],
 ) -> Symbols:
     """Symbols by output, and the blank.
 
@@ -83,6 +90,8 @@ def symbols_of(
         Says which are special; it makes up those that the files lack.
     size : int
         Outputs of the head.
+    gap : str, optional
+        What parts words.
 
     Raises
     ------
@@ -92,7 +101,7 @@ def symbols_of(
     by_token = {token: i for i, token in tokens.items() if 0 <= i < size}
     needed = {
         "blank (pad_token)": tokenizer.pad_token,
-        "word delimiter (word_delimiter_token)": tokenizer.word_delimiter_token,
+        "word delimiter (word_delimiter_token)": gap,
     }
     for what, token in needed.items():
         if token not in by_token:
@@ -101,7 +110,7 @@ def symbols_of(
                 f"its {size} outputs is {token!r}: add it to vocab.json, if "
                 f"one of them is it, or give another model"
             )
-    blank, gap = (by_token[token] for token in needed.values())
+    blank, between = (by_token[token] for token in needed.values())
     symbols = [tokens.get(i) or f"<{i}>" for i in range(size)]
     if tokenizer.do_lower_case:  # its letters are capitals, its text is not
         taken = set(symbols)
@@ -109,7 +118,7 @@ def symbols_of(
             s.lower() if len(s) == 1 and s.lower() not in taken else s
             for s in symbols
         ]
-    symbols[gap] = SPACE
+    symbols[between] = SPACE
     return Symbols(symbols, blank)
 
 

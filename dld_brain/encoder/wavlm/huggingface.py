@@ -1,11 +1,15 @@
 """Reads speech encoders of Hugging Face, WavLM, wav2vec 2.0 and HuBERT."""
 
 import json
-from collections.abc import Sequence
+import pickle
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Optional
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
 from torch import nn
 
 from dld_brain.files.hub import ask, is_of_hub
@@ -21,17 +25,61 @@ MODEL_TYPES = ("wavlm", "wav2vec2", "hubert")
 #: Weights of pretraining alone, which an encoder has no use for. The name of
 #: what masks frames in pretraining is missing in models made without.
 NOT_NEEDED = ("masked_spec_embed",)
+#: What transformers raises for files that it cannot use: damaged ones, sizes
+#: that are none, names that it has not.
+REFUSALS = (
+    AttributeError,
+    KeyError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    SafetensorError,
+    StrictDataclassError,
+    pickle.UnpicklingError,
+)
 
 
 def one_line(error: Exception) -> str:
-    """The first line of an error that has many.
+    """The first line of an error that has many, and the next after a colon.
 
     Example
     -------
     >>> one_line(ValueError("it failed\\nfor reasons"))
     'it failed'
+    >>> one_line(ValueError("it failed:\\n  for reasons"))
+    'it failed: for reasons'
     """
-    return str(error).strip().splitlines()[0] if str(error) else repr(error)
+    if isinstance(error, KeyError):  # whose text is the key alone
+        return f"there is no {error}"
+    lines = str(error).strip().splitlines()
+    if not lines:
+        return repr(error)
+    wanted = lines[: 2 if lines[0].endswith(":") else 1]
+    return " ".join(line.strip() for line in wanted)
+
+
+@contextmanager
+def refusals_say(what: str) -> Iterator[None]:
+    """Makes one line of what transformers raises: a ValueError.
+
+    Arguments
+    ---------
+    what : str
+        What is wrong, in front of transformers' own words.
+
+    Example
+    -------
+    >>> with refusals_say("it must be whole"):
+    ...     raise OSError("it ends early")
+    Traceback (most recent call last):
+    ...
+    ValueError: it must be whole: it ends early
+    """
+    try:
+        yield
+    except REFUSALS as error:
+        raise ValueError(f"{what}: {one_line(error)}") from error
 
 
 def make_config(
@@ -68,7 +116,13 @@ def make_config(
             f"the model must be one of {', '.join(kinds)}, but "
             f"{source or '`config`'} has the model_type {model_type}"
         )
-    config = transformers.AutoConfig.for_model(model_type, **settings)
+    with refusals_say(
+        f"the configuration of {source or '`config`'} must be one of a "
+        f"{model_type}, but transformers refuses it"
+    ):
+        config = transformers.AutoConfig.for_model(model_type, **settings)
+    if source:
+        _check_known(changes, config)
     if config.layerdrop:
         raise ValueError(
             f"`layerdrop` must be 0: the gates decide which layers run, but "
@@ -83,8 +137,28 @@ def make_config(
     return config
 
 
+def _check_known(
+    changes: dict[str, Any], config: transformers.PretrainedConfig
+) -> None:
+    """Raises for a change that says nothing: transformers takes any word."""
+    unknown = sorted(set(changes) - known_settings(config))
+    if unknown:
+        raise ValueError(
+            f"`config` must have settings of a {config.model_type} alone, but "
+            f"has {unknown[0]!r}"
+        )
+
+
 def read_config(source: str) -> dict[str, Any]:
-    """Reads config.json of a model."""
+    """Reads config.json of a model.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such folder, and it cannot be fetched.
+    ValueError
+        If it is no configuration.
+    """
     path = Path(source)
     if path.is_dir() and not (path / "config.json").is_file():
         raise FileNotFoundError(
@@ -98,13 +172,16 @@ def read_config(source: str) -> dict[str, Any]:
     try:
         if not path.is_dir():
             ask(source, "config.json")
-        config = transformers.PretrainedConfig.get_config_dict(source)[0]
     except OSError as error:
         raise FileNotFoundError(
             f"the model must be a folder that holds a Hugging Face model, or "
             f"an id that can be fetched, but {path.absolute()} is no folder "
             f"and {one_line(error)}"
         ) from error
+    with refusals_say(f"config.json of {source} must be a model's"):
+        config = transformers.PretrainedConfig.get_config_dict(source)[0]
+        if not isinstance(config, dict):
+            raise TypeError(f"it is a {type(config).__name__} of JSON")
     return config
 
 
@@ -175,18 +252,15 @@ def load_backbone(
     if not source:
         return transformers.AutoModel.from_config(config)
     check_normalization(source, normalize_wav)
-    try:
+    with refusals_say(
+        f"the weights of {source} cannot be read or do not fit its configuration"
+    ):
         model, info = transformers.AutoModel.from_pretrained(
             source,
             config=config,
             dtype=torch.float32,  # whatever the file was saved in
             output_loading_info=True,
         )
-    except (RuntimeError, OSError) as error:
-        raise ValueError(
-            f"the weights of {source} do not fit its configuration: "
-            f"{one_line(error)}"
-        ) from error
     missing = [k for k in info["missing_keys"] if k not in NOT_NEEDED]
     if missing:
         raise ValueError(

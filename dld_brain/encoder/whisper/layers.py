@@ -148,6 +148,12 @@ def _with_decoder(
     body: Body, found: Source, config: DecoderConfig
 ) -> DynamicWhisper:
     """Keeps the decoder: no depth has a head of its own."""
+    n_heads = config.decoder_attention_heads
+    if body.d_model % n_heads:
+        raise ValueError(
+            f"`decoder.decoder_attention_heads` must divide the width of "
+            f"{body.d_model}, but is {n_heads}"
+        )
     decoder = WhisperDecoder(config, body.d_model)
     if found.name:
         load_decoder(found, decoder)

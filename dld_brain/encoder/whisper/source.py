@@ -3,27 +3,31 @@
 Configuration and weights are read as data; transformers is not needed.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple, Optional
 
 import huggingface_hub
-import safetensors
 import torch
 from torch import nn
 
 from dld_brain.encoder.family import Body
 from dld_brain.encoder.whisper.config import KEYS, N_POSITIONS, WhisperConfig
 from dld_brain.encoder.whisper.ctranslate2 import read_encoder
-from dld_brain.files.hub import is_of_hub
+from dld_brain.encoder.whisper.files import (
+    OF_AUDIO,
+    SHARDS,
+    WEIGHTS,
+    Weights,
+    has_weights,
+    read_object,
+)
+from dld_brain.files.hub import ask, is_of_hub
 
-CONFIG, WEIGHTS, CT2 = "config.json", "model.safetensors", "model.bin"
+CONFIG, CT2 = "config.json", "model.bin"
 #: What a decoder that is kept needs beside them.
-OF_DECODER = ("generation_config.json", "tokenizer.json")
-#: A tensor of either half, by which it is found.
-FIRST = {"encoder": "conv1.weight", "decoder": "embed_tokens.weight"}
+OF_DECODER = ("generation_config.json", "tokenizer.json", *OF_AUDIO)
 #: What of Hugging Face's configuration is one and the same in all Whispers.
 FIXED = {
     "model_type": "whisper",
@@ -131,14 +135,13 @@ def load_decoder(found: Source, decoder: nn.Module) -> None:
     ValueError
         If the source is faster-whisper's, or has other sizes.
     """
-    path = found.folder / WEIGHTS
-    if not path.is_file():
+    if not has_weights(found.folder):
         raise ValueError(
             f"`source` must be a Whisper of Hugging Face where the decoder is "
             f"kept, but {found.name} is faster-whisper's: give the model that "
             f"it was made of"
         )
-    weights = _Weights(path, "decoder")
+    weights = Weights(found.folder, "decoder")
     try:
         names = decoder.state_dict()
         decoder.load_state_dict({name: weights[name] for name in names})
@@ -160,13 +163,13 @@ def _read(source: str) -> Source:
                 f"is no folder"
             )
         folder = _fetched(source)
-    if (folder / CT2).is_file() and not (folder / WEIGHTS).is_file():
+    if (folder / CT2).is_file() and not has_weights(folder):
         weights, n_heads = read_encoder(folder / CT2)
         return Source(source, _sizes(weights, n_heads), weights, folder)
     if (folder / CONFIG).is_file():  # another kind of model is named first
         config = _read_config(folder / CONFIG)
-        if (folder / WEIGHTS).is_file():
-            return Source(source, config, _Weights(folder / WEIGHTS), folder)
+        if has_weights(folder):
+            return Source(source, config, Weights(folder), folder)
     raise FileNotFoundError(
         f"{source} must hold {WEIGHTS} of a Whisper, or {CT2} of "
         f"faster-whisper, but has neither: write it with transformers' "
@@ -177,8 +180,9 @@ def _read(source: str) -> Source:
 def _fetched(source: str) -> Path:
     """The folder of the Hub's cache that a model is fetched into."""
     try:
+        ask(source, CONFIG)
         found = huggingface_hub.snapshot_download(
-            source, allow_patterns=[CONFIG, WEIGHTS, CT2, *OF_DECODER]
+            source, allow_patterns=[CONFIG, *SHARDS, CT2, *OF_DECODER]
         )
     except (OSError, ValueError) as error:
         reason = next(iter(str(error).strip().splitlines()), repr(error))
@@ -192,15 +196,13 @@ def _fetched(source: str) -> Path:
 
 def _read_config(path: Path) -> WhisperConfig:
     """Reads Hugging Face's config.json."""
-    try:
-        found = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path} must be a configuration: {error}") from None
+    found = read_object(path)
     for key, value in FIXED.items():
         if found.get(key, value if key != "model_type" else None) != value:
             raise ValueError(
                 f"{path.parent} must hold a Whisper, whose `{key}` is "
-                f"{value!r}, but has {found.get(key)!r}"
+                f"{value!r}, but has {found.get(key)!r}: give a Whisper, or "
+                f"start from a CTC model with hparams/pretrained_dld.yaml"
             )
     return WhisperConfig(**{k: found[k] for k in KEYS if k in found})
 
@@ -215,36 +217,3 @@ def _sizes(weights: Mapping[str, torch.Tensor], n_heads: int) -> WhisperConfig:
         encoder_attention_heads=n_heads,
         encoder_ffn_dim=len(weights["layers.0.fc1.bias"]),
     )
-
-
-class _Weights(Mapping[str, torch.Tensor]):
-    """Tensors of one half of a safetensors file, read when asked for."""
-
-    def __init__(self, path: Path, half: str = "encoder") -> None:
-        try:
-            self._file = safetensors.safe_open(str(path), framework="pt")
-        except (safetensors.SafetensorError, OSError) as error:
-            raise ValueError(f"{path} cannot be read: {error}") from None
-        first = FIRST[half]
-        # WhisperForConditionalGeneration, WhisperModel, WhisperEncoder
-        prefixes = (f"model.{half}.", f"{half}.", "")
-        names = set(self._file.keys())
-        found = [p for p in prefixes if f"{p}{first}" in names]
-        if not found:
-            raise ValueError(
-                f"{path} must hold the {half} of a Whisper, but lacks {first}"
-            )
-        self._names = {
-            name.removeprefix(found[0]): name
-            for name in names
-            if name.startswith(found[0])
-        }
-
-    def __getitem__(self, name: str) -> torch.Tensor:
-        return self._file.get_tensor(self._names[name])
-
-    def __iter__(self) -> Any:
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        return len(self._names)

@@ -1,5 +1,6 @@
 """A server of the golden model, whose costs are made up."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -24,6 +25,16 @@ def save_costs(folder: Path, threads: int = 1) -> None:
     found = made_up(DynamicEncoderASR.from_hparams(folder))
     found.machine["threads"] = threads
     found.save(folder)
+
+
+def heard(socket):
+    """All messages until a socket is closed, and the code of that."""
+    found = []
+    while True:
+        message = socket.receive()
+        if message["type"] == "websocket.close":
+            return found, message["code"]
+        found.append(json.loads(message["text"]))
 
 
 @pytest.fixture

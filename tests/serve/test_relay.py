@@ -1,7 +1,6 @@
 """Live audio that is handed on to a replica, as the door of Ray Serve does."""
 
 import asyncio
-import json
 import threading
 import time
 from contextlib import contextmanager
@@ -9,6 +8,7 @@ from contextlib import contextmanager
 import pytest
 import soundfile
 from processes import SPEECH
+from serving import heard
 
 pytest.importorskip("fastapi")
 pytest.importorskip("ray.serve")
@@ -111,16 +111,6 @@ def door_of(served, extra, monkeypatch):
         replica.loop.call_soon_threadsafe(replica.listener._task.cancel)
         replica.does(replica.server.stop())
         replica.loop.call_soon_threadsafe(replica.loop.stop)
-
-
-def heard(socket):
-    """All messages until the socket is closed, and the code of that."""
-    found = []
-    while True:
-        message = socket.receive()
-        if message["type"] == "websocket.close":
-            return found, message["code"]
-        found.append(json.loads(message["text"]))
 
 
 def speech():

@@ -1,6 +1,5 @@
 """Live audio over a WebSocket: words, depths, limits, ends."""
 
-import json
 import re
 import threading
 import time
@@ -9,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from serving import heard
 
 SPEECH = Path("tests/samples/AN4/wav/an4test_clstk/fddd/an5-fddd-b.flac")
 START = {"sample_rate": 16000, "n_layers": 3}
@@ -37,16 +37,6 @@ def talk(client_of):
     yield opened
     for socket in sockets:
         socket.__exit__(None, None, None)
-
-
-def heard(socket):
-    """All messages until the socket is closed, and the code of that."""
-    found = []
-    while True:
-        message = socket.receive()
-        if message["type"] == "websocket.close":
-            return found, message["code"]
-        found.append(json.loads(message["text"]))
 
 
 def refused(socket):

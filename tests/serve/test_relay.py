@@ -97,7 +97,9 @@ def door_of(served, extra, monkeypatch):
 
     @contextmanager
     def opened(address=None, secret="secret", **options):
-        settings = Settings(threads=1, target_p95=60.0, **options)
+        # As it was calibrated: else it is measured anew, and kept.
+        threads = served.calibration.machine["threads"]
+        settings = Settings(threads=threads, target_p95=60.0, **options)
         if address is None:
             replicas.append(Replica(served, settings))
         handle = Handle(address or replicas[-1].address)

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Optional
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 
 from dld_brain import __version__
 from pretrained_interfaces.asr import DynamicEncoderASR
@@ -56,13 +56,12 @@ def create_app(
         await server.stop()
 
     check = server.check_open
-    return assemble(settings, server, route.routes, lifespan, check)
+    return assemble(settings, server, lifespan, check)
 
 
 def assemble(
     settings: Settings,
     server: Any,
-    live: APIRouter,
     lifespan: Optional[Callable[[FastAPI], Any]] = None,
     check: Callable[[], None] = lambda: None,
 ) -> FastAPI:
@@ -72,8 +71,6 @@ def assemble(
     ---------
     server : Server
         Or what stands for one.
-    live : APIRouter
-        The route of live audio.
     check : callable
         See `Guard`.
     """
@@ -86,7 +83,7 @@ def assemble(
         redoc_url=None,
     )
     app.state.server = server
-    for found in (routes.routes, live, page.routes):
+    for found in (routes.routes, route.routes, page.routes):
         app.include_router(found)
     count = server.metrics.asked
     app.add_middleware(Guard, settings=settings, count=count, check=check)

@@ -22,7 +22,7 @@ from ray.util import get_node_ip_address
 from pretrained_interfaces.serve.app import assemble
 from pretrained_interfaces.serve.job import Busy
 from pretrained_interfaces.serve.relay import Listener
-from pretrained_interfaces.serve.remote import Remote, live
+from pretrained_interfaces.serve.remote import Remote
 from pretrained_interfaces.serve.server import Server
 from pretrained_interfaces.serve.settings import Settings, token_of_environment
 
@@ -118,7 +118,7 @@ class Door:
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """The application, once the replicas are there."""
-        return assemble(self.settings, self.remote, live)
+        return assemble(self.settings, self.remote)
 
 
 def app(args: Arguments) -> serve.Application:

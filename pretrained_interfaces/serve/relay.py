@@ -22,7 +22,8 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from pretrained_interfaces.serve.errors import Refusal, error_response
 from pretrained_interfaces.serve.live import reader
-from pretrained_interfaces.serve.live.route import end, routes
+from pretrained_interfaces.serve.live.hearing import end
+from pretrained_interfaces.serve.live.route import routes
 from pretrained_interfaces.serve.run import config_of
 from pretrained_interfaces.serve.server import Server
 from pretrained_interfaces.serve.settings import Settings

@@ -3,33 +3,21 @@
 import asyncio
 from typing import Any, BinaryIO
 
-from fastapi import APIRouter, WebSocket
+from fastapi import WebSocket
 from ray.exceptions import RayActorError
 from ray.serve.exceptions import RayServeException
 
 from pretrained_interfaces.serve.errors import Refusal
 from pretrained_interfaces.serve.job import Answer, Busy
 from pretrained_interfaces.serve.live.counted import Counted
-from pretrained_interfaces.serve.live.route import end
+from pretrained_interfaces.serve.live.hearing import end
 from pretrained_interfaces.serve.metrics import Metrics
 from pretrained_interfaces.serve.relay import relay
-from pretrained_interfaces.serve.routes import Asked
 
 #: Replicas that a request is handed to, one after another.
 N_TRIES = 4
 #: What is waited before the next, s: Ray notices that a replica died.
 PAUSE = 0.5
-
-live = APIRouter()
-
-
-@live.websocket("/v1/stream")
-async def stream(socket: WebSocket, server: Asked) -> None:
-    """Transcribes audio as it comes; see docs/serving.md."""
-    await socket.accept()
-    with server.counted.open.track_inprogress():
-        reason = await server.stream(socket)
-    server.counted.ended(reason)
 
 
 class Known:
@@ -103,14 +91,14 @@ class Remote:
                 await asyncio.sleep(PAUSE)
         return "busy", ("no replica answers", 5)
 
-    async def stream(self, client: WebSocket) -> str:
-        """Has a replica hear a stream.
+    async def hear(self, client: WebSocket) -> None:
+        """Has a replica hear a stream that is accepted, to its end."""
+        with self.counted.open.track_inprogress():
+            reason = await self._heard(client)
+        self.counted.ended(reason)
 
-        Returns
-        -------
-        str
-            Why it ended.
-        """
+    async def _heard(self, client: WebSocket) -> str:
+        """Hands a stream to a replica; why it ended."""
         streaming = self._replicas.options(stream=True)
         response = streaming.stream.remote()
         try:

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, Optional
 
 import numpy as np
 import torch
+from fastapi import WebSocket
 
 from pretrained_interfaces.asr import DynamicEncoderASR
 from pretrained_interfaces.depths.calibration import count
@@ -20,6 +21,7 @@ from pretrained_interfaces.serve.controller import DepthController
 from pretrained_interfaces.serve.errors import Refusal
 from pretrained_interfaces.serve.job import Answer, Busy
 from pretrained_interfaces.serve.known import known_errors
+from pretrained_interfaces.serve.live.hearing import hear
 from pretrained_interfaces.serve.live.streams import Streams
 from pretrained_interfaces.serve.metrics import Metrics
 from pretrained_interfaces.serve.model import listen, transcribe_jobs
@@ -176,6 +178,10 @@ class Server:
         answer = await self.batcher.submit(job)
         self.metrics.answered(answer)
         return answer
+
+    async def hear(self, socket: WebSocket) -> None:
+        """Hears a stream that is accepted, to its end."""
+        self.streams.counted.ended(await hear(socket, self))
 
     async def now(self) -> dict[str, Any]:
         """What the server does now; see `schemas.LoadNow`."""

@@ -104,7 +104,7 @@ def door_of(served, extra, monkeypatch):
             replicas.append(Replica(served, settings))
         handle = Handle(address or replicas[-1].address)
         behind = remote.Remote(handle, dict(FACTS), secret)
-        app = assemble(settings, behind, remote.live)
+        app = assemble(settings, behind)
         with TestClient(app) as client:
             yield client, handle, behind, replicas[-1] if replicas else None
 

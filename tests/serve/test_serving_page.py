@@ -64,7 +64,7 @@ def test_no_example_is_left_out():
 
 def test_every_option_and_code_of_streams_is_told():
     from pretrained_interfaces.serve.command import OPTIONS
-    from pretrained_interfaces.serve.live.route import CODES, ENDS
+    from pretrained_interfaces.serve.live.hearing import CODES, ENDS
 
     for name in OPTIONS:
         if name not in ("host", "port", "threads"):

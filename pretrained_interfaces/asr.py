@@ -8,13 +8,12 @@ from typing import Any, Optional, Union
 import torch
 
 from dld_brain.audio.checks import LONGEST
-from dld_brain.audio.lengths import absolute_lengths
 from dld_brain.audio.reader import Audio
-from dld_brain.audio.vad import check_vad, find_speech
+from dld_brain.audio.vad import check_vad
 from dld_brain.audio.window_limits import BATCH, Limits, check_batch_seconds
 from dld_brain.audio.windows import Window, find_windows
 from dld_brain.tasks import TranscriptionTask
-from dld_brain.tasks.language_model import LanguageModel
+from pretrained_interfaces.decoding import Decoding
 from pretrained_interfaces.depths.calibrated import Calibrated
 from pretrained_interfaces.depths.choose import choose_depth
 from pretrained_interfaces.depths.depth import Depth, Escalate, Routed
@@ -31,7 +30,9 @@ from pretrained_interfaces.windowed import run_windows
 from speechbrain.inference.ASR import EncoderASR
 
 
-class DynamicEncoderASR(Aligning, Calibrated, DynamicDepth, EncoderASR):
+class DynamicEncoderASR(
+    Decoding, Aligning, Calibrated, DynamicDepth, EncoderASR
+):
     """A CTC recogniser that runs as many layers as the caller says.
 
     An `EncoderASR`: `from_hparams`, `transcribe_file`, `transcribe_batch`
@@ -66,67 +67,6 @@ class DynamicEncoderASR(Aligning, Calibrated, DynamicDepth, EncoderASR):
     def set_decoding_function(self) -> None:
         """Has the task decode; SpeechBrain calls this once."""
         self.task = TranscriptionTask(self.tokenizer)
-
-    @classmethod
-    def from_hparams(
-        cls,
-        source: Union[str, Path, None] = None,
-        *args: Any,
-        lm: Union[str, Path, None] = None,
-        lm_options: Optional[dict[str, Any]] = None,
-        n_decoder_layers: Optional[int] = None,
-        **kwargs: Any,
-    ) -> Optional["DynamicEncoderASR"]:
-        """Loads a model; see `DynamicDepth.from_hparams`.
-
-        Arguments
-        ---------
-        lm : str or Path, optional
-            An ARPA file of words, to decode with; greedy if not given.
-        lm_options : dict, optional
-            alpha and beta, its weights, and other options of SpeechBrain's
-            `CTCBeamSearcher`.
-        n_decoder_layers : int, optional
-            Layers of a Whisper's decoder that run; all if not given.
-        """
-        if lm is not None:  # before the model, which takes seconds
-            LanguageModel.read(lm)
-        found = super().from_hparams(source, *args, **kwargs)
-        if lm is not None and found is not None:
-            options = {"kenlm_model_path": str(lm), **(lm_options or {})}
-            found.decode_with("beam", **options)
-        if n_decoder_layers is not None and found is not None:
-            return found.with_decoder_layers(n_decoder_layers)
-        return found
-
-    def with_decoder_layers(self, n_layers: Optional[int]) -> Any:
-        """The same model; a `DynamicWhisperASR` has a decoder.
-
-        Raises
-        ------
-        ValueError
-            If a depth of the decoder is given, which there is none of.
-        """
-        if n_layers is not None:
-            raise ValueError(
-                f"`n_decoder_layers` must not be given for a model without a "
-                f"decoder, but is {n_layers}: this one has a head for CTC"
-            )
-        return self
-
-    def decode_with(self, decoding: str, **options: Any) -> "DynamicEncoderASR":
-        """Decodes in another way from now on.
-
-        Arguments
-        ---------
-        decoding : str
-            "greedy", as it is at first, or "beam".
-        **options
-            Of SpeechBrain's `CTCBeamSearcher`; its kenlm_model_path is an
-            ARPA file of words.
-        """
-        self.task = self.task.with_decoding(decoding, options)
-        return self
 
     def __call__(
         self, audio: Any, *args: Any, **kwargs: Any
@@ -346,40 +286,3 @@ class DynamicEncoderASR(Aligning, Calibrated, DynamicDepth, EncoderASR):
         samples, rate = waveform.cpu().numpy(), self.hparams.sample_rate
         limits = limits or self.window_limits
         return find_windows(samples, rate, limits, name, vad, windowed)
-
-    @torch.no_grad()
-    def transcribe_batch(
-        self,
-        wavs: torch.Tensor,
-        wav_lens: torch.Tensor,
-        n_layers: Optional[int] = None,
-    ) -> tuple[list[str], list[Any]]:
-        """Transcribes a batch of waveforms at the model's rate.
-
-        Arguments
-        ---------
-        wavs : torch.Tensor
-            Waveforms, [B, S].
-        wav_lens : torch.Tensor
-            Lengths relative to S, [B], in (0, 1].
-        n_layers : int, optional
-            Layers that run; all if not given.
-
-        Returns
-        -------
-        tuple
-            Transcripts, and what the decoder gave for each: token ids, or
-            the hypotheses of a beam search. Both are empty without speech.
-
-        Raises
-        ------
-        ValueError
-            If an input or `n_layers` is not what it must be.
-        """
-        texts, found = self.task.decoder(self.encode(wavs, wav_lens, n_layers))
-        rate = self.hparams.sample_rate
-        lengths = absolute_lengths(wav_lens, wavs.shape[1]).tolist()
-        for i, length in enumerate(lengths):
-            if not find_speech(wavs[i, :length].cpu().numpy(), rate):
-                texts[i], found[i] = "", []
-        return texts, found

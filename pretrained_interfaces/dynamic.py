@@ -1,7 +1,7 @@
 """What all models have that run at the depth that one asks for."""
 
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any, Optional, TypeVar, Union
 
 import torch
 
@@ -17,10 +17,13 @@ from dld_brain.model_folder.loader import INTERFACES
 from dld_brain.model_folder.read import HPARAMS, load_pretrained
 from dld_brain.model_folder.training import trained_on
 from pretrained_interfaces.heap import Trimmer
-from pretrained_interfaces.inputs import check_batch, find_audio
+from pretrained_interfaces.inputs import check_batch, check_features, find_audio
 from pretrained_interfaces.sources import find_folder, run_options
 from speechbrain.inference.interfaces import Pretrained
 from speechbrain.utils.fetching import FetchConfig, LocalStrategy
+
+#: The class that loads, or one of its own for the task.
+Model = TypeVar("Model", bound="DynamicDepth")
 
 
 class DynamicDepth(Pretrained):
@@ -55,7 +58,7 @@ class DynamicDepth(Pretrained):
 
     @classmethod
     def from_hparams(
-        cls,
+        cls: type[Model],
         source: Union[str, Path, None] = None,
         hparams_file: str = HPARAMS,
         n_layers: Optional[int] = None,
@@ -69,7 +72,7 @@ class DynamicDepth(Pretrained):
         local_strategy: LocalStrategy = LocalStrategy.SYMLINK,
         fetch_config: Optional[FetchConfig] = None,
         **kwargs: Any,
-    ) -> Optional["DynamicDepth"]:
+    ) -> Optional[Model]:
         """Loads a model, strictly; runs no code that its folder names.
 
         Arguments
@@ -262,15 +265,7 @@ class DynamicDepth(Pretrained):
         wavs, wav_lens = wavs.to(self.device), wav_lens.to(self.device)
         with self.inference_ctx:
             feats, lengths = extract(self.mods, wavs, wav_lens)
-        is_finite = torch.isfinite(feats).flatten(1).all(dim=1)
-        if not is_finite.all():
-            bad = (~is_finite).nonzero().flatten().tolist()
-            raise ValueError(
-                f"features must be finite, but utterance {bad[0]} of "
-                f"{len(feats)} (counted from 0) has NaN or infinite values: "
-                f"`wavs` must be in [-1, 1], but reach "
-                f"{float(wavs.abs().max()):.3g}"
-            )
+        check_features(feats, wavs)
         return feats, lengths
 
     def encode_batch(

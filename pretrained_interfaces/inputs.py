@@ -196,3 +196,29 @@ def check_batch(
             f"audio must be finite, but utterance {bad[0]} of {len(wavs)} "
             f"(counted from 0) has NaN or infinite samples"
         )
+
+
+def check_features(feats: torch.Tensor, wavs: torch.Tensor) -> None:
+    """Raises for features that are no numbers.
+
+    Arguments
+    ---------
+    feats : torch.Tensor
+        [B, T, F].
+    wavs : torch.Tensor
+        What they are of, [B, S].
+
+    Raises
+    ------
+    ValueError
+        If one is NaN or infinite.
+    """
+    is_finite = torch.isfinite(feats).flatten(1).all(dim=1)
+    if not is_finite.all():
+        bad = (~is_finite).nonzero().flatten().tolist()
+        raise ValueError(
+            f"features must be finite, but utterance {bad[0]} of "
+            f"{len(feats)} (counted from 0) has NaN or infinite values: "
+            f"`wavs` must be in [-1, 1], but reach "
+            f"{float(wavs.abs().max()):.3g}"
+        )

@@ -38,7 +38,6 @@ MOST_OF_A_FILE, MOST_OF_A_FUNCTION = 300, 40
 #: Files that are longer, and why a cut would make them harder to read.
 LONG_FILES = {
     "dld_brain/losses.py": "pure functions, one below the other",
-    "pretrained_interfaces/asr.py": "what a caller may say, told once",
 }
 
 

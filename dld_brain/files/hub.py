@@ -100,18 +100,37 @@ def ask(
     )
     if isinstance(cached, str):
         return True
+    _head(repository, name, revision, token)
+    return False
+
+
+def is_silent(repository: str, name: str) -> bool:
+    """Whether the Hub does not give a file, of which the cache has one.
+
+    That the cache's is taken is logged.
+    """
+    try:
+        _head(repository, name)
+    except FileNotFoundError as error:
+        logger.warning("%s; what the cache has of it is taken", error)
+        return True
+    return False
+
+
+def _head(
+    repository: str,
+    name: str,
+    revision: Optional[str] = None,
+    token: Any = None,
+) -> None:
+    """Asks once, in time: retries are for what has answered before."""
     url = huggingface_hub.hf_hub_url(repository, name, revision=revision)
 
-    def head() -> None:
-        """Asks once: retries are for what has answered before."""
-        within(
-            lambda: huggingface_hub.get_hf_file_metadata(
-                url, token=token, timeout=TIMEOUT
-            )
-        )
+    def ask() -> None:
+        """Asks."""
+        huggingface_hub.get_hf_file_metadata(url, token=token, timeout=TIMEOUT)
 
-    told(head, address(repository))
-    return False
+    told(lambda: within(ask), address(repository))
 
 
 def address(repository: str) -> str:

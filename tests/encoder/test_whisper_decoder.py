@@ -60,7 +60,7 @@ def theirs(model):
 
 
 def test_a_whisper_of_the_hub_comes_with_its_tokenizer(monkeypatch, tmp_path):
-    def snapshot_download(name, allow_patterns):
+    def snapshot_download(name, allow_patterns, **_):
         for pattern in allow_patterns:
             for path in Path(SOURCE).glob(pattern):
                 shutil.copy(path, tmp_path)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import threading
 from pathlib import Path
 
 import huggingface_hub
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from dld_brain.encoder.whisper import source
+from dld_brain.files import hub
 from dld_brain.model_folder import load_pretrained
 from dld_brain.run.hub_model import check_layers, convert
 
@@ -143,7 +145,7 @@ def test_a_hub_id_without_network_is_one_line(tmp_path, monkeypatch):
     def absent(*_, **__):
         raise OSError("no network\nand more")
 
-    monkeypatch.setattr(source, "ask", lambda *_: True)
+    monkeypatch.setattr(source, "ask", lambda *_: False)
     monkeypatch.setattr(huggingface_hub, "snapshot_download", absent)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(FileNotFoundError, match="owner/whisper is no folder"):
@@ -164,3 +166,30 @@ def test_the_hub_is_asked_with_a_limit_before_it_sends(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(FileNotFoundError, match="no answer in 3 s"):
         convert("owner/whisper", str(tmp_path / "out"), "whole_whisper")
+
+
+def test_where_the_hub_hangs_the_cache_answers(monkeypatch, tmp_path, caplog):
+    """Asked for what is cached already, its client would wait with it."""
+    hangs = threading.Event()
+    given = []
+
+    def snapshot(*_, local_files_only, **__):
+        given.append(local_files_only)
+        raise OSError("enough")
+
+    monkeypatch.setattr(hub, "TIMEOUT", 0.05)
+    monkeypatch.setattr(
+        huggingface_hub, "try_to_load_from_cache", lambda *_, **__: "a file"
+    )
+    monkeypatch.setattr(
+        huggingface_hub, "get_hf_file_metadata", lambda *_, **__: hangs.wait()
+    )
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match="enough"):
+        convert("owner/whisper", str(tmp_path / "out"), "whole_whisper")
+    assert "what the cache has of it is taken" in caplog.text
+    hangs.set()
+    with pytest.raises(FileNotFoundError, match="enough"):
+        convert("owner/whisper", str(tmp_path / "out"), "whole_whisper")
+    assert given == [True, False]

@@ -23,7 +23,7 @@ from dld_brain.encoder.whisper.files import (
     has_weights,
     read_object,
 )
-from dld_brain.files.hub import ask, is_of_hub
+from dld_brain.files.hub import ask, is_of_hub, is_silent
 
 CONFIG, CT2 = "config.json", "model.bin"
 #: What a decoder that is kept needs beside them.
@@ -180,9 +180,11 @@ def _read(source: str) -> Source:
 def _fetched(source: str) -> Path:
     """The folder of the Hub's cache that a model is fetched into."""
     try:
-        ask(source, CONFIG)
+        is_cached = ask(source, CONFIG)
         found = huggingface_hub.snapshot_download(
-            source, allow_patterns=[CONFIG, *SHARDS, CT2, *OF_DECODER]
+            source,
+            allow_patterns=[CONFIG, *SHARDS, CT2, *OF_DECODER],
+            local_files_only=is_cached and is_silent(source, CONFIG),
         )
     except (OSError, ValueError) as error:
         reason = next(iter(str(error).strip().splitlines()), repr(error))

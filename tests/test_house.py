@@ -155,6 +155,13 @@ def test_inference_loads_nothing_of_training():
     assert not ours & heavy
 
 
+def test_a_model_is_loaded_without_a_compiler():
+    """What is counted on the meta device is not drawn: that imports one."""
+    code = "from pretrained_interfaces import DynamicEncoderASR as A"
+    found = loaded(f"{code}; A.from_hparams(device='cpu')")
+    assert not found & {"sympy", "torch._dynamo", "transformers"}
+
+
 @pytest.mark.parametrize(
     "name",
     [

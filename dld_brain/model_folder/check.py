@@ -10,6 +10,7 @@ from hyperpyyaml import load_hyperpyyaml
 
 import dld_brain
 from dld_brain.model_folder import safe_yaml
+from dld_brain.model_folder.unset import Unset
 from dld_brain.model_folder.weights import MODEL
 
 #: Rates that speech is recorded at, Hz.
@@ -125,7 +126,8 @@ def make(
 ) -> dict[str, Any]:
     """Makes the objects of a file that was checked; one line if one is none."""
     try:
-        return load_hyperpyyaml(text, dict(changes), must_match)
+        with Unset():  # or loaded, or an error
+            return load_hyperpyyaml(text, dict(changes), must_match)
     except MISFITS as error:
         lines = " ".join(str(error).split())[:300]
         raise ValueError(f"{path} cannot be made: {lines}") from None
@@ -142,7 +144,7 @@ def _check_size(function: Any, arguments: Any, n_bytes: int) -> None:
         from dld_brain.encoder.wavlm.huggingface import check_config
 
         check_config(arguments["config"], HUGGINGFACE[function.__name__])
-    with torch.device("meta"):
+    with torch.device("meta"), Unset():
         n_weights = sum(p.numel() for p in function(**arguments).parameters())
     if n_weights > n_bytes:  # no weight takes less than a byte
         raise ValueError(

@@ -172,15 +172,16 @@ def load_part(
     if gates is not None:
         state = part_state(state, gates, module.layers)
     check_state(module, state, name)
-    own, state = module.state_dict(), dict(state)
-    for key, value in state.items():
+    # One after another: a file is not in memory a second time.
+    for key, own in module.state_dict().items():
         # As the module has it: a double may be beyond a float.
-        if not value.to(own[key].dtype).isfinite().all():
+        value = state[key].to(own.dtype)
+        if not value.isfinite().all():
             raise ValueError(
                 f"{name} must have finite weights, but {key} has NaN or "
                 f"infinity: take an earlier model"
             )
-    module.load_state_dict(state, strict=True)
+        own.copy_(value)
 
 
 def load_state_strictly(module: torch.nn.Module, path: Any) -> None:
@@ -217,21 +218,22 @@ def check_state(
 ) -> None:
     """Raises unless a state has what a module has, in the same shapes."""
     own = module.state_dict()
-    shared = own.keys() & state.keys()
-    wrong = {
+    wrong: dict[str, list[str]] = {
         "missing": sorted(own.keys() - state.keys()),
         "surplus": sorted(state.keys() - own.keys()),
-        "other shape": sorted(
-            f"{key} is {list(state[key].shape)}, must be {list(own[key].shape)}"
-            for key in shared
-            if state[key].shape != own[key].shape
-        ),
-        "other type": sorted(
-            f"{key} is {state[key].dtype}, must be {own[key].dtype}"
-            for key in shared
-            if state[key].is_floating_point() != own[key].is_floating_point()
-        ),
+        "other shape": [],
+        "other type": [],
     }
+    for key in sorted(own.keys() & state.keys()):
+        mine, given = own[key], state[key]  # which is read from a file here
+        if given.shape != mine.shape:
+            wrong["other shape"].append(
+                f"{key} is {list(given.shape)}, must be {list(mine.shape)}"
+            )
+        if given.is_floating_point() != mine.is_floating_point():
+            wrong["other type"].append(
+                f"{key} is {given.dtype}, must be {mine.dtype}"
+            )
     found = [
         f"{kind}: {', '.join(escaped(key, 80) for key in names[:3])}"
         + (f" and {len(names) - 3} more" if len(names) > 3 else "")

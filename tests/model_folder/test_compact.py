@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import weakref
 from pathlib import Path
 
 import pytest
@@ -197,3 +198,27 @@ def test_scales_that_do_not_fit_are_named(change, said, tmp_path):
     with pytest.raises(ValueError, match=said) as error:
         load_pretrained(str(folder))
     assert "\n" not in str(error.value)
+
+
+class OneByOne(dict):
+    """Tensors of which one at most is held by who asked."""
+
+    def __init__(self, tensors):
+        super().__init__(tensors)
+        self.given = []
+
+    def __getitem__(self, name):
+        held = [n for n, ref in self.given if ref() is not None]
+        assert len(held) <= 1, held
+        found = super().__getitem__(name).clone()
+        self.given.append((name, weakref.ref(found)))
+        return found
+
+
+def test_weights_are_never_in_memory_a_second_time():
+    module, other = (
+        nn.Sequential(*(nn.Linear(8, 8) for _ in range(4))) for _ in range(2)
+    )
+    load_part(module, OneByOne(other.state_dict()), "a model")
+    for ours, theirs in zip(module.parameters(), other.parameters()):
+        assert torch.equal(ours, theirs)

@@ -67,9 +67,13 @@ class WhisperStem(nn.Module):
 
 
 def sinusoids(n_frames: int, d_model: int) -> torch.Tensor:
-    """Positions as Whisper's: all sines, then all cosines, [T, D]."""
-    rates = torch.logspace(0, -4, d_model // 2)
-    angles = torch.arange(n_frames).unsqueeze(1) * rates
+    """Positions as Whisper's: all sines, then all cosines, [T, D].
+
+    Computed on the CPU also where a model is made on the meta device, to be
+    counted: there these functions import sympy and torch._dynamo, 5 s.
+    """
+    rates = torch.logspace(0, -4, d_model // 2, device="cpu")
+    angles = torch.arange(n_frames, device="cpu").unsqueeze(1) * rates
     return torch.cat((angles.sin(), angles.cos()), dim=1)
 
 

@@ -1,7 +1,7 @@
 """How a recogniser decodes: greedily, or under a language model."""
 
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any, Optional, TypeVar, Union
 
 import torch
 
@@ -9,6 +9,9 @@ from dld_brain.audio.lengths import absolute_lengths
 from dld_brain.audio.vad import find_speech
 from dld_brain.tasks.language_model import LanguageModel
 from pretrained_interfaces.dynamic import DynamicDepth, Model
+
+#: The class that decodes in another way.
+Recogniser = TypeVar("Recogniser", bound="Decoding")
 
 
 class Decoding(DynamicDepth):
@@ -63,7 +66,9 @@ class Decoding(DynamicDepth):
             )
         return self
 
-    def decode_with(self, decoding: str, **options: Any) -> "Decoding":
+    def decode_with(
+        self: Recogniser, decoding: str, **options: Any
+    ) -> Recogniser:
         """Decodes in another way from now on.
 
         Arguments

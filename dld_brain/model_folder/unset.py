@@ -10,7 +10,8 @@ class Unset(TorchFunctionMode):
 
     As `torch.nn.utils.skip_init`, for all modules that are made; what is
     loaded later is not drawn first. On the meta device the normal
-    distribution would import torch._dynamo and sympy besides, some 5 s.
+    distribution would import torch._dynamo and sympy besides: over two
+    seconds of processor time.
 
     Example
     -------

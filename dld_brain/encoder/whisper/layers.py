@@ -70,7 +70,7 @@ def sinusoids(n_frames: int, d_model: int) -> torch.Tensor:
     """Positions as Whisper's: all sines, then all cosines, [T, D].
 
     Computed on the CPU also where a model is made on the meta device, to be
-    counted: there these functions import sympy and torch._dynamo, 5 s.
+    counted: there these functions import sympy and torch._dynamo.
     """
     rates = torch.logspace(0, -4, d_model // 2, device="cpu")
     angles = torch.arange(n_frames, device="cpu").unsqueeze(1) * rates

@@ -10,7 +10,11 @@ from typing import Any, Optional
 from dld_brain.audio.whisper_mel import SAMPLE_RATE
 from dld_brain.encoder.encoder import DynamicEncoder
 from dld_brain.encoder.whisper.config import DECODER_KEYS, DecoderConfig
-from dld_brain.encoder.whisper.files import OF_AUDIO, read_object
+from dld_brain.encoder.whisper.files import (
+    OF_AUDIO,
+    has_own_output,
+    read_object,
+)
 from dld_brain.encoder.whisper.layers import whisper_encoder
 from dld_brain.encoder.whisper.source import find_source
 from dld_brain.tasks import Seq2SeqTask
@@ -102,11 +106,11 @@ def _decoder_config(
             content = read_object(path)
             told |= {k: v for k, v in content.items() if v is not None}
             told |= {k: [] for k in SUPPRESSED if content.get(k, 0) is None}
-    if told.get("tie_word_embeddings") is False:
+    if told.get("tie_word_embeddings") is False and has_own_output(folder):
         raise ValueError(
             f"`tie_word_embeddings` of {source} must be true, as Whisper's "
-            f"tokens go in and come out by one table, but is not: give a model "
-            f"that was trained so"
+            f"tokens go in and come out by one table, but are two: give a "
+            f"model that was trained so"
         )
     size = told.get("vocab_size")
     # Not all that were fine-tuned still say what they are.

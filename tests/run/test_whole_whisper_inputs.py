@@ -8,6 +8,7 @@ from pathlib import Path
 import huggingface_hub
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from dld_brain.encoder.whisper import source
 from dld_brain.files import hub
@@ -38,13 +39,30 @@ def refused(folder, match):
         ({"encoder_layers": 9}, "must be at most 3, the layers of .* is 9"),
         ({"decoder_layers": 9}, "the decoder of .* does not fit"),
         ({"decoder_attention_heads": 3}, "must divide the width of 16, .* 3"),
-        ({"tie_word_embeddings": False}, "must be true, .*: give a model"),
     ],
 )
 def test_another_configuration_is_refused(folder, change, match):
     path = folder / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     refused(folder, match)
+
+
+def test_tables_that_were_untied_are_refused_where_they_differ(folder):
+    path = folder / "config.json"
+    told = {**json.loads(path.read_text()), "tie_word_embeddings": False}
+    path.write_text(json.dumps(told))
+    weights = load_file(folder / "model.safetensors")
+    table = weights["model.decoder.embed_tokens.weight"]
+    save_file(
+        {**weights, "proj_out.weight": table.clone()},
+        folder / "model.safetensors",
+    )
+    convert(str(folder), str(folder.parent / "equal"), "whole_whisper")
+    save_file(
+        {**weights, "proj_out.weight": table + 1},
+        folder / "model.safetensors",
+    )
+    refused(folder, "must be true, .* by one table, but are two: give a model")
 
 
 def test_a_model_of_8_khz_is_refused(folder):

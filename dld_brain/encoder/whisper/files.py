@@ -59,17 +59,14 @@ class Weights(Mapping[str, torch.Tensor]):
     """
 
     def __init__(self, folder: Path, half: str = "encoder") -> None:
-        paths = _paths(folder)
-        files = {path: _opened(path) for path in paths}
-        where = {n: file for file in files.values() for n in file.keys()}
-        first = FIRST[half]
+        where, first = _where(folder), FIRST[half]
         # WhisperForConditionalGeneration, WhisperModel, WhisperEncoder
         prefixes = (f"model.{half}.", f"{half}.", "")
         found = [p for p in prefixes if f"{p}{first}" in where]
         if not found:
             raise ValueError(
-                f"{paths[0]} must hold the {half} of a Whisper, but lacks "
-                f"{first}"
+                f"the weights in {folder} must hold the {half} of a "
+                f"Whisper, but lack {first}"
             )
         self._places = {
             name.removeprefix(found[0]): (file, name)
@@ -86,6 +83,25 @@ class Weights(Mapping[str, torch.Tensor]):
 
     def __len__(self) -> int:
         return len(self._places)
+
+
+def has_own_output(folder: Path) -> bool:
+    """Whether tokens come out by another table than they go in by.
+
+    What untied them may have left them equal, as fine-tuning of the encoder
+    alone does.
+    """
+    where, name = _where(folder), "proj_out.weight"
+    if name not in where:
+        return False
+    table = Weights(folder, "decoder")[FIRST["decoder"]]
+    return not torch.equal(where[name].get_tensor(name), table)
+
+
+def _where(folder: Path) -> dict[str, Any]:
+    """The open file of each tensor."""
+    files = [_opened(path) for path in _paths(folder)]
+    return {name: file for file in files for name in file.keys()}
 
 
 def _paths(folder: Path) -> list[Path]:

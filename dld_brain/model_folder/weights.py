@@ -1,7 +1,7 @@
 """Weights of models: in safetensors, strictly, from one model to another."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Optional
 
@@ -171,17 +171,45 @@ def load_part(
     """
     if gates is not None:
         state = part_state(state, gates, module.layers)
-    check_state(module, state, name)
-    # One after another: a file is not in memory a second time.
-    for key, own in module.state_dict().items():
-        # As the module has it: a double may be beyond a float.
-        value = state[key].to(own.dtype)
+    own = module.state_dict()
+    wrong = {
+        "missing": sorted(own.keys() - state.keys()),
+        "surplus": sorted(state.keys() - own.keys()),
+    }
+    # One after another, each read once: a file is not in memory as well.
+    for key in sorted(own.keys() & state.keys()):
+        value = state[key]
+        if misfit := _misfit(key, value, own[key]):
+            wrong.setdefault(misfit[0], []).append(misfit[1])
+            continue
+        value = value.to(own[key].dtype)  # a double may be beyond a float
         if not value.isfinite().all():
             raise ValueError(
                 f"{name} must have finite weights, but {key} has NaN or "
                 f"infinity: take an earlier model"
             )
-        own.copy_(value)
+        own[key].copy_(value)
+    found = [_some(kind, names) for kind, names in wrong.items() if names]
+    if found:
+        raise ValueError(f"{name} does not fit the model: {'; '.join(found)}")
+
+
+def _misfit(
+    key: str, given: torch.Tensor, own: torch.Tensor
+) -> Optional[tuple[str, str]]:
+    """What kind of misfit a weight is, and how; None where it fits."""
+    if given.shape != own.shape:
+        how = f"{key} is {list(given.shape)}, must be {list(own.shape)}"
+        return "other shape", how
+    if given.is_floating_point() != own.is_floating_point():
+        return "other type", f"{key} is {given.dtype}, must be {own.dtype}"
+    return None
+
+
+def _some(kind: str, names: Sequence[str]) -> str:
+    """The first of them, and how many more there are."""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"{kind}: {', '.join(escaped(n, 80) for n in names[:3])}{more}"
 
 
 def load_state_strictly(module: torch.nn.Module, path: Any) -> None:
@@ -211,34 +239,3 @@ def load_state_strictly(module: torch.nn.Module, path: Any) -> None:
             f"{path} cannot be read as weights (is it whole?): {error}"
         ) from error
     load_part(module, state, path)
-
-
-def check_state(
-    module: torch.nn.Module, state: Mapping[str, torch.Tensor], name: Any
-) -> None:
-    """Raises unless a state has what a module has, in the same shapes."""
-    own = module.state_dict()
-    wrong: dict[str, list[str]] = {
-        "missing": sorted(own.keys() - state.keys()),
-        "surplus": sorted(state.keys() - own.keys()),
-        "other shape": [],
-        "other type": [],
-    }
-    for key in sorted(own.keys() & state.keys()):
-        mine, given = own[key], state[key]  # which is read from a file here
-        if given.shape != mine.shape:
-            wrong["other shape"].append(
-                f"{key} is {list(given.shape)}, must be {list(mine.shape)}"
-            )
-        if given.is_floating_point() != mine.is_floating_point():
-            wrong["other type"].append(
-                f"{key} is {given.dtype}, must be {mine.dtype}"
-            )
-    found = [
-        f"{kind}: {', '.join(escaped(key, 80) for key in names[:3])}"
-        + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-        for kind, names in wrong.items()
-        if names
-    ]
-    if found:
-        raise ValueError(f"{name} does not fit the model: {'; '.join(found)}")

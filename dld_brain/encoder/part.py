@@ -99,17 +99,17 @@ def part_state(
     if gates.decoder is not None:
         layers = gates.decoder.layers
         numbers[DECODER] = {str(old): new for new, old in enumerate(layers)}
-    for name, value in state.items():
+    for name in state:  # of a file, what is left out is not read
         if name.startswith(ROUTER):
             continue
         for prefix, kept in numbers.items():
             if name.startswith(prefix):
                 number, _, rest = name.removeprefix(prefix).partition(".")
                 if number in kept:
-                    found[f"{prefix}{kept[number]}.{rest}"] = value
+                    found[f"{prefix}{kept[number]}.{rest}"] = state[name]
                 break
         else:
-            found[name] = value
+            found[name] = state[name]
     return found | stack.closed[0].fold(state, gates, stack.layers[0])
 
 

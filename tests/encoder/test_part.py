@@ -112,6 +112,23 @@ def test_a_part_needs_no_router():
     tiny_modules(n_total=2)["model"].load_state_dict(state, strict=True)
 
 
+def test_what_a_part_leaves_out_is_not_read():
+    read = []
+
+    class Recorded(dict):
+        def __getitem__(self, name):
+            read.append(name)
+            return super().__getitem__(name)
+
+    model = tiny_modules()["model"]
+    state = Recorded(model.state_dict())
+    found = part_state(state, Gates((0, 2), 4), model.layers)
+    assert len(read) == len(found)
+    assert not any(
+        n.startswith(("layers.layers.1.", "layers.layers.3.")) for n in read
+    )
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("source", ["pretrained", "pretrained_wavlm"])
 @torch.no_grad()

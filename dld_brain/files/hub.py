@@ -3,6 +3,7 @@
 Without a network its own client tries for 23 s; here `TIMEOUT` is the limit.
 """
 
+import errno
 import logging
 import os
 import queue
@@ -41,6 +42,8 @@ _ANSWERED = (
     urllib.error.HTTPError,
     ValueError,
 )
+#: Errors of the system that are this machine's, where a file is to be kept.
+_LOCAL = {errno.EACCES, errno.EDQUOT, errno.ENOSPC, errno.EPERM, errno.EROFS}
 
 
 def is_of_hub(source: Any) -> bool:
@@ -178,6 +181,7 @@ def why(error: Exception) -> str:
     known = (text for kind, text in _REASONS if isinstance(error, kind))
     text = next(known, None) or " ".join(str(error).split())
     text = _ERRNO.sub("", text)
-    if not isinstance(error, _ANSWERED):
+    is_local = isinstance(error, OSError) and error.errno in _LOCAL
+    if not (is_local or isinstance(error, _ANSWERED)):
         text = f"no connection: {text or type(error).__name__}"
     return escaped(text, 160)

@@ -1,5 +1,6 @@
 """Folders that are no Whisper of ours with its decoder: one line each."""
 
+import errno
 import json
 import shutil
 import threading
@@ -211,3 +212,21 @@ def test_where_the_hub_hangs_the_cache_answers(monkeypatch, tmp_path, caplog):
     with pytest.raises(FileNotFoundError, match="enough"):
         convert("owner/whisper", str(tmp_path / "out"), "whole_whisper")
     assert given == [True, False]
+
+
+@pytest.mark.parametrize(
+    "error, match",
+    [
+        (OSError(errno.ENOSPC, "No space left"), r"nothing: No space left$"),
+        (OSError(errno.ENETDOWN, "It is down"), "nothing: no connection: It"),
+        (RuntimeError("two\nlines"), "nothing: no connection: two lines$"),
+    ],
+)
+def test_what_stops_the_fetching_is_told(tmp_path, monkeypatch, error, match):
+    def snapshot(*_, **__):
+        raise error
+
+    monkeypatch.setattr(source, "ask", lambda *_: False)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
+    monkeypatch.chdir(tmp_path)
+    refused("owner/whisper", match)

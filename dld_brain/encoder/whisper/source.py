@@ -23,7 +23,7 @@ from dld_brain.encoder.whisper.files import (
     has_weights,
     read_object,
 )
-from dld_brain.files.hub import ask, is_of_hub, is_silent
+from dld_brain.files.hub import address, ask, is_of_hub, is_silent, told
 
 CONFIG, CT2 = "config.json", "model.bin"
 #: What a decoder that is kept needs beside them.
@@ -180,20 +180,24 @@ def _read(source: str) -> Source:
 def _fetched(source: str) -> Path:
     """The folder of the Hub's cache that a model is fetched into."""
     try:
-        is_cached = ask(source, CONFIG)
-        found = huggingface_hub.snapshot_download(
-            source,
-            allow_patterns=[CONFIG, *SHARDS, CT2, *OF_DECODER],
-            local_files_only=is_cached and is_silent(source, CONFIG),
-        )
-    except (OSError, ValueError) as error:
-        reason = next(iter(str(error).strip().splitlines()), repr(error))
+        is_cached = ask(source, CONFIG) and is_silent(source, CONFIG)
+        found = told(lambda: _snapshot(source, is_cached), address(source))
+    except FileNotFoundError as error:
         raise FileNotFoundError(
             f"`source` must be a folder that holds a Whisper, or an id that "
             f"can be fetched, but {source} is no folder and was not fetched "
-            f"(network, spelling?): {reason}"
-        ) from error
+            f"(network, spelling?): {error}"
+        ) from None
     return Path(found)
+
+
+def _snapshot(source: str, is_cached: bool) -> str:
+    """Fetches what a Whisper needs; of the cache alone, if it is there."""
+    return huggingface_hub.snapshot_download(
+        source,
+        allow_patterns=[CONFIG, *SHARDS, CT2, *OF_DECODER],
+        local_files_only=is_cached,
+    )
 
 
 def _read_config(path: Path) -> WhisperConfig:

@@ -179,5 +179,7 @@ def answer(folder: Any, wav: torch.Tensor) -> tuple[torch.Tensor, str]:
         n_frames = values["attention_mask"].sum()
         if model.config.model_type == "parakeet_ctc":
             n_frames = model._get_subsampling_output_length(n_frames)
+        elif model.config.add_adapter:
+            n_frames = model._get_feat_extract_output_lengths(n_frames)
         logits = logits[: int(n_frames)]
     return logits.log_softmax(-1), processor.decode(logits.argmax(-1))

@@ -270,4 +270,6 @@ def min_samples(modules: Mapping[str, nn.Module]) -> int:
 def samples_per_frame(modules: Mapping[str, nn.Module]) -> int:
     """How many samples later a frame of the encoder's output is."""
     hop_samples = modules["compute_features"].hop_samples
-    return hop_samples * modules["model"].stem.stride
+    model = modules["model"]
+    behind = 1 if model.pool is None else model.pool.stride
+    return hop_samples * model.stem.stride * behind

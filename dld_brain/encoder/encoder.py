@@ -29,7 +29,8 @@ class DynamicEncoder(nn.Module):
         T' -> the positional bias of attention, [1, H, T', T'], which every
         layer that runs gets. It belongs to no layer.
     pool : torch.nn.Module, optional
-        `pool(x, lengths)` in front of the head: for a classification.
+        `pool(x, lengths)` in front of the head: the mean of a classification,
+        or an adapter; its `stride` is frames in front for one behind.
     per_depth : torch.nn.ModuleList, optional
         What each depth has of its own at the head; see `make_per_depth`.
     router : Router, optional
@@ -255,8 +256,8 @@ class DynamicEncoder(nn.Module):
         Returns
         -------
         EncoderOutput
-            Log-probabilities [B, T', V] and lengths [B]; with a `pool`,
-            [B, 1, V] and ones.
+            Log-probabilities [B, T', V] and lengths [B], of the frames that
+            a `pool` leaves.
         """
         if self.pool is not None:
             x, lengths = self.pool(x, lengths)

@@ -34,6 +34,10 @@ class Body(NamedTuple):
     bias : torch.nn.Module, optional
         T' -> what every layer gets beside its input and `padding`, and none
         of them owns.
+    adapter : torch.nn.Module, optional
+        `adapter(x, lengths)` behind the layers, whatever is open, gives
+        [B, T", D'], with D' its `d_out`, and the lengths there; its `stride`
+        is T' / T".
     """
 
     stem: nn.Module
@@ -41,6 +45,7 @@ class Body(NamedTuple):
     d_model: int
     norm: Optional[nn.Module] = None
     bias: Optional[nn.Module] = None
+    adapter: Optional[nn.Module] = None
 
     def with_head(
         self,
@@ -73,13 +78,20 @@ class Body(NamedTuple):
                 f"`closed` must be identity for layers that do not end with a "
                 f"norm, but is {closed!r}"
             )
+        pool = make_pool(task)
+        if None not in (pool, self.adapter):
+            raise ValueError(
+                f"`task` must be transcription for a model with an adapter, "
+                f"but is {task!r}: start from one without (`add_adapter`)"
+            )
         n_total, d_model = len(self.layers), self.d_model
+        width = d_model if self.adapter is None else self.adapter.d_out
         return DynamicEncoder(
             stem=self.stem,
             layers=GatedLayers(self.layers, closed, self.norm, d_model),
-            head=nn.Linear(d_model, vocab_size),
+            head=nn.Linear(width, vocab_size),
             bias=self.bias,
-            pool=make_pool(task),
-            per_depth=make_per_depth(per_depth, n_total, d_model, vocab_size),
+            pool=pool if self.adapter is None else self.adapter,
+            per_depth=make_per_depth(per_depth, n_total, width, vocab_size),
             router=make_router(router, n_total, d_model, per_depth),
         )

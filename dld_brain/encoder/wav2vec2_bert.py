@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from dld_brain.audio.lengths import padding_mask
+from dld_brain.encoder.adapter import ConformerAdapter
 from dld_brain.encoder.encoder import DynamicEncoder
 from dld_brain.encoder.family import Body
 from dld_brain.encoder.relative import RelativePositions, RotaryPositions
@@ -109,11 +110,13 @@ def wav2vec2_bert_encoder(
 
 def wav2vec2_bert_body(backbone: nn.Module, freeze_stem: bool = True) -> Body:
     """Takes Hugging Face's Wav2Vec2BertModel apart."""
+    has_adapter = backbone.adapter is not None
     return Body(
         stem=ProjectionStem(backbone, freeze_stem),
         layers=[Wav2Vec2BertLayer(b) for b in backbone.encoder.layers],
         d_model=backbone.config.hidden_size,
         bias=positions_of(backbone.config),
+        adapter=ConformerAdapter(backbone) if has_adapter else None,
     )
 
 
@@ -135,3 +138,5 @@ def fill_wav2vec2_bert(backbone: nn.Module, model: DynamicEncoder) -> None:
     layers = backbone.encoder.layers
     for theirs, ours in zip(layers, model.layers.layers, strict=True):
         theirs.load_state_dict(ours.block.state_dict(), strict=True)
+    if backbone.adapter is not None:
+        ConformerAdapter(backbone).load_state_dict(model.pool.state_dict())

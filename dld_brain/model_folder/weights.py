@@ -116,6 +116,11 @@ def copy_weights(
         Open where the model has the source's layer; all if not given.
     new_head : bool
         Whether the head, and those of depths, stay as they are made.
+
+    Raises
+    ------
+    ValueError
+        If the weights do not fit the model; see `load_part`.
     """
     state = source["model"].state_dict()
     if gates is not None:
@@ -135,13 +140,7 @@ def copy_weights(
         **{k: v for k, v in own.items() if k.startswith(kept)},
         **state,
     }
-    try:
-        target["model"].load_state_dict(state)
-    except RuntimeError as error:
-        raise ValueError(
-            f"the model must have the shape of {name}, from which it "
-            f"starts, but differs: {str(error).splitlines()[1].strip()}"
-        ) from None
+    load_part(target["model"], state, f"{name}, from which it starts,")
     target["normalize"]._load_statistics_dict(
         source["normalize"]._statistics_dict()
     )

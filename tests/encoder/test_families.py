@@ -180,10 +180,11 @@ def transformer_post_norm(folder):
     )
 
 
-def wav2vec2_bert(folder, positions="relative_key"):
-    theirs = save_bert(folder, positions).wav2vec2_bert
+def wav2vec2_bert(folder, positions="relative_key", **changes):
+    theirs = save_bert(folder, positions, **changes).wav2vec2_bert
     model = wav2vec2_bert_body(copy.deepcopy(theirs)).with_head(VOCABULARY)
     whole = list(theirs.encoder.layers)
+    theirs.adapter = theirs.intermediate_ffn = None  # behind the encoder
 
     def stock(feats, layers):
         theirs.encoder.layers = nn.ModuleList(whole[i] for i in layers)
@@ -202,6 +203,16 @@ def wav2vec2_bert_relative(folder):
 
 def wav2vec2_bert_rotary(folder):
     return wav2vec2_bert(folder, "rotary")
+
+
+def wav2vec2_bert_adapter(folder):
+    return wav2vec2_bert(
+        folder,
+        add_adapter=True,
+        num_adapter_layers=2,
+        output_hidden_size=24,
+        use_intermediate_ffn_before_adapter=True,
+    )
 
 
 def parakeet(folder):
@@ -260,6 +271,7 @@ FAMILIES = [
     wav2vec2_bert,
     wav2vec2_bert_relative,
     wav2vec2_bert_rotary,
+    wav2vec2_bert_adapter,
     parakeet,
     of_the_docs,
 ]
@@ -270,6 +282,7 @@ TO_EXPORT = [
     branchformer,
     parakeet,
     wav2vec2_bert,
+    wav2vec2_bert_adapter,
 ]
 SETS = [(3,), (1, 2), (0, 2, 3), (0, 1, 2, 3)]
 
@@ -289,6 +302,12 @@ def run(modules, wavs, lens, gates):
     """The whole arrow at one depth."""
     feats, lengths = extract(modules, wavs, lens)
     return modules["model"](feats, lengths, [gates])[0]
+
+
+def test_an_adapter_is_of_transcription(tmp_path):
+    theirs = save_bert(tmp_path, add_adapter=True).wav2vec2_bert
+    with pytest.raises(ValueError, match="must be transcription .* adapter"):
+        wav2vec2_bert_body(theirs).with_head(3, "classification")
 
 
 @torch.no_grad()

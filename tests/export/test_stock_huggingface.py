@@ -111,10 +111,18 @@ def test_the_pipeline_of_transformers_takes_it(tmp_path, monkeypatch):
     "save, changes",
     [
         (save_bert, {"positions": "relative"}),
+        (
+            save_bert,
+            {
+                "add_adapter": True,
+                "output_hidden_size": 24,
+                "use_intermediate_ffn_before_adapter": True,
+            },
+        ),
         (save_parakeet, {}),
         (save_parakeet, {"tokenizer": parakeet_tokenizer("Unigram")}),
     ],
-    ids=["wav2vec2-bert", "parakeet", "parakeet-unigram"],
+    ids=["wav2vec2-bert", "adapter", "parakeet", "parakeet-unigram"],
 )
 def test_a_part_on_mels_is_a_model_of_transformers(save, changes, tmp_path):
     source, output = str(tmp_path / "ours"), str(tmp_path / "part")

@@ -18,6 +18,7 @@ from hub_models import (
     save_parakeet,
 )
 
+from dld_brain.audio.features import samples_per_frame
 from dld_brain.run.hub_model import convert, find_or_convert
 from dld_brain.run.main import prepare, train
 from pretrained_interfaces import DynamicEncoderASR
@@ -68,6 +69,15 @@ def test_it_says_what_hugging_faces_model_says(name, tmp_path, speech):
     assert len(text) > 3 and asr.depths == (1, 2, 3, 4)
 
 
+#: Of a Wav2Vec2-BERT, all that there is.
+ADAPTER = {
+    "num_adapter_layers": 2,
+    "output_hidden_size": 24,
+    "use_intermediate_ffn_before_adapter": True,
+}
+WIDE = {"adapter_kernel_size": 5, "adapter_stride": 4}
+
+
 @pytest.mark.parametrize(
     "save, changes",
     [
@@ -75,6 +85,9 @@ def test_it_says_what_hugging_faces_model_says(name, tmp_path, speech):
         (save_bert, {"positions": "relative"}),
         (save_bert, {"positions": "rotary"}),
         (save_bert, {"positions": None}),
+        (save_bert, {"add_adapter": True}),
+        (save_bert, {"add_adapter": True, **ADAPTER}),
+        (save_bert, {"add_adapter": True, **WIDE}),
         (save_parakeet, {}),
         (save_parakeet, {"scale_input": False, "attention_bias": False}),
     ],
@@ -87,10 +100,12 @@ def test_a_model_on_mels_says_what_hugging_faces_says(
     theirs = save(tmp_path / "hf", **changes)
     convert(str(tmp_path / "hf"), str(tmp_path / "ours"))
     asr = DynamicEncoderASR.from_hparams(source=tmp_path / "ours")
-    for n_samples in (24000, 23680, 4100):
+    for n_samples in (24000, 23680, 23520, 4100):
         wav = speech[:n_samples]
         expected, text = answer(tmp_path / "hf", wav)
         found = asr.encode_batch(wav.unsqueeze(0), torch.ones(1))[0]
+        n_expected = n_samples / samples_per_frame(asr.mods)
+        assert abs(len(found) - n_expected) < 2  # windows at both ends
         size = theirs.config.vocab_size
         is_last = save is save_parakeet or "tokens" in changes
         order = [size - 1, *range(size - 1)] if is_last else list(range(size))
@@ -247,7 +262,12 @@ BAD = {
             f / "config.json", architectures=["SEWForCTC"], model_type="sew"
         )
     ),
-    "`add_adapter` must not": lambda f: save_bert(f, add_adapter=True),
+    "`add_adapter` must not be set for a wav2vec2, .* is True": lambda f: (
+        save_ctc(f, add_adapter=True)
+    ),
+    "`adapter_kernel_size` must be 2 or 3 with .*, but is 8": lambda f: (
+        save_bert(f, add_adapter=True, adapter_kernel_size=8)
+    ),
     "must be 120 wide, .* makes them 160": lambda f: save_bert(
         f, feature_projection_input_dim=120
     ),

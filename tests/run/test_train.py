@@ -105,7 +105,7 @@ def test_no_hparams_file_is_said_in_a_line():
     "changes, message",
     [
         ({"vocab_size": 12}, "`vocab_size` must be 11, .* but is 12"),
-        ({"d_model": 16}, "must have the shape of .*, from which it starts"),
+        ({"d_model": 16}, "from which it starts, does not fit the model: "),
     ],
 )
 def test_a_teacher_that_does_not_fit_is_refused(

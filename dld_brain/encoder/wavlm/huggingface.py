@@ -128,13 +128,30 @@ def make_config(
             f"`layerdrop` must be 0: the gates decide which layers run, but "
             f"is {config.layerdrop}; give config={{layerdrop: 0.0}}"
         )
-    for key in ("add_adapter", "adapter_attn_dim"):
+    _check_adapters(config)
+    return config
+
+
+def _check_adapters(config: transformers.PretrainedConfig) -> None:
+    """Raises for adapters that we have not: all but Wav2Vec2-BERT's."""
+    keys = ["adapter_attn_dim", "add_adapter"]
+    if config.model_type == "wav2vec2-bert":
+        keys.remove("add_adapter")
+        kernel, stride = config.adapter_kernel_size, config.adapter_stride
+        # Hugging Face pads for half a stride, and counts for half a kernel.
+        if config.add_adapter and kernel // 2 != stride // 2:
+            raise ValueError(
+                f"`adapter_kernel_size` must be {2 * (stride // 2)} or "
+                f"{2 * (stride // 2) + 1} with a stride of {stride}, so that "
+                f"frames are those that are counted, but is {kernel}"
+            )
+    for key in keys:
         if getattr(config, key, None):
             raise ValueError(
-                f"`{key}` must not be set: adapters are not part of a dynamic "
-                f"encoder, but is {getattr(config, key)}"
+                f"`{key}` must not be set for a {config.model_type}, whose "
+                f"adapters are not part of a dynamic encoder, but is "
+                f"{getattr(config, key)}"
             )
-    return config
 
 
 def _check_known(

@@ -53,21 +53,24 @@ class ConformerAdapter(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Through one of its layers."""
         padding = padding_mask(lengths, x.shape[1]).unsqueeze(-1)
-        residual, y = (
-            layer.activation(
-                # Behind the end stands what stands there alone: nothing.
-                conv(norm(x).masked_fill(padding, 0.0).transpose(1, 2))
-            ).transpose(1, 2)
-            for norm, conv in (
-                (layer.residual_layer_norm, layer.residual_conv),
-                (layer.self_attn_layer_norm, layer.self_attn_conv),
-            )
-        )
+
+        def fewer(norm: nn.Module, conv: nn.Module) -> torch.Tensor:
+            """Behind the end stands what stands there alone: nothing."""
+            y = norm(x).masked_fill(padding, 0.0).transpose(1, 2)
+            return layer.activation(conv(y)).transpose(1, 2)
+
+        residual = fewer(layer.residual_layer_norm, layer.residual_conv)
+        y = fewer(layer.self_attn_layer_norm, layer.self_attn_conv)
         pad, kernel = self.adapter.stride // 2, self.adapter.kernel_size
         lengths = (lengths + 2 * pad - kernel) // self.adapter.stride + 1
-        lowest = torch.finfo(x.dtype).min
-        mask = padding_mask(lengths, y.shape[1])
-        mask = y.new_zeros(mask.shape).masked_fill(mask, lowest)
-        y, _ = layer.self_attn(y, mask[:, None, None, :])
+        mask = added_mask(padding_mask(lengths, y.shape[1]), y)
+        y, _ = layer.self_attn(y, mask)
         y = layer.self_attn_dropout(y) + residual
         return layer.ffn(layer.ffn_layer_norm(y)) + y, lengths
+
+
+def added_mask(padding: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """Padding [B, T] as attention to x adds it, [B, 1, 1, T]."""
+    lowest = torch.finfo(x.dtype).min
+    mask = x.new_zeros(padding.shape).masked_fill(padding, lowest)
+    return mask[:, None, None, :]

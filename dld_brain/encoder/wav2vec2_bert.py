@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from dld_brain.audio.lengths import padding_mask
-from dld_brain.encoder.adapter import ConformerAdapter
+from dld_brain.encoder.adapter import ConformerAdapter, added_mask
 from dld_brain.encoder.encoder import DynamicEncoder
 from dld_brain.encoder.family import Body
 from dld_brain.encoder.relative import RelativePositions, RotaryPositions
@@ -61,10 +61,7 @@ class Wav2Vec2BertLayer(nn.Module):
         """[B, T, D] -> [B, T, D]; `bias` is what `positions_of` gives."""
         mask = keep = None
         if padding is not None:
-            keep = ~padding
-            lowest = torch.finfo(x.dtype).min
-            mask = x.new_zeros(padding.shape).masked_fill(padding, lowest)
-            mask = mask[:, None, None, :]
+            mask, keep = added_mask(padding, x), ~padding
         positions = None if bias is None else bias.to(x.dtype)
         return self.block(x, mask, positions, keep)
 

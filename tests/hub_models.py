@@ -9,6 +9,7 @@ import transformers
 from conftest import HF_SIZE
 
 LETTERS = "ETAONIHSRDLUMWCFGYPBVK'XJQZ"
+RECIPE = "hparams/pretrained_dld.yaml"
 SPECIAL = ("<pad>", "<s>", "</s>", "<unk>", "|")
 
 
@@ -183,3 +184,18 @@ def answer(folder: Any, wav: torch.Tensor) -> tuple[torch.Tensor, str]:
             n_frames = model._get_feat_extract_output_lengths(n_frames)
         logits = logits[: int(n_frames)]
     return logits.log_softmax(-1), processor.decode(logits.argmax(-1))
+
+
+def flags(folder: Path, **changes: Any) -> list[str]:
+    """Options of RECIPE that make it small enough for a test."""
+    options = {
+        "corpus": "AN4",
+        "data_folder": "tests/samples/AN4",
+        "model": folder / "hf",
+        "output_folder": folder / "run",
+        "number_of_epochs": 2,
+        "random_draws": 0,
+        **changes,
+    }
+    found = [f"--{k}={v}" for k, v in options.items() if v is not None]
+    return [*found, "--noprogressbar", "--device=cpu"]

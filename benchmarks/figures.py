@@ -94,6 +94,8 @@ def scores(
         }
         if "rtf" in kept:
             kept["RTF"] = kept.pop("rtf")
+        if score.get("lm_rates") is not None:
+            kept["lm_rate"] = score["lm_rates"][report["metric"]]
         found[str(score["n_layers"])] = kept
     if not found:
         known = sorted({row["selection"] for row in rows})

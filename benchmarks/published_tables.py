@@ -144,6 +144,19 @@ def sizes(spec: Spec, rows: list[Spec]) -> str:
     return markdown_table(head, lines)
 
 
+def language_model(spec: Spec, rows: list[Spec]) -> str:
+    """Two lines a row of one run: greedy, and with the language model."""
+    lines = []
+    for row in rows:
+        (run,) = row["runs"]
+        scores, lm = run["by_depth"], run["report"]["lm"]
+        with_it = f"with it (alpha {lm['alpha']:g}, beta {lm['beta']:g})"
+        for name, key in ((_title(row), "rate"), (with_it, "lm_rate")):
+            found = [scores.get(str(n)) for n in spec["depths"]]
+            lines.append([name, *(f"{s[key]:.1f}" if s else "" for s in found)])
+    return markdown_table(["n", *map(str, spec["depths"])], lines)
+
+
 def curve(spec: Spec, rows: list[Spec]) -> str:
     """Mean depth and rate by threshold of a router of inputs."""
     lines = []
@@ -218,6 +231,7 @@ def _time(row: Spec, field: str) -> str:
 KINDS: dict[str, Callable[[Spec, list[Spec]], str]] = {
     **{"means": means, "plain": means, "seeds": seeds, "depths": depths},
     **{"layers": layers, "sizes": sizes, "curve": curve},
+    "language_model": language_model,
 }
 SPEED_KINDS = {
     "speed": speed,

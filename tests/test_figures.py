@@ -12,7 +12,7 @@ sys.path.insert(0, str(REPOSITORY / "benchmarks"))
 
 import figures  # noqa: E402
 import publish  # noqa: E402
-from published_tables import FOOTNOTE, make_table, seeds  # noqa: E402
+from published_tables import FOOTNOTE, language_model, make_table, seeds  # noqa: E402
 
 ROWS = sorted(REPOSITORY.glob("recipes/*/results/*.json"))
 SPECS = publish.read_specs()
@@ -134,6 +134,15 @@ def test_a_report_is_shown_as_a_text_was(row):
     spec = {**SPECS["tables"]["spoken-gpu"], "depths": [2]}
     last = seeds(spec, [row]).splitlines()[-1]
     assert last == "| t | 1 | 30.0 | 8 | 96 |"
+
+
+def test_what_a_language_model_is_worth_is_shown(report):
+    report["lm"] = {"file": "en.arpa", "alpha": 0.5, "beta": 1.5}
+    report["sets"]["test"][0]["lm_rates"] = {"WER": 20.0}
+    row = figures.add_report({"runs": [], "title": "t"}, report)
+    table = language_model({"depths": [2, 4]}, [row]).splitlines()
+    assert table[-2] == "| t | 30.0 |  |"
+    assert table[-1] == "| with it (alpha 0.5, beta 1.5) | 20.0 |  |"
 
 
 def test_seeds_give_mean_and_deviation(row, report):

@@ -15,6 +15,7 @@ from typing import Any, Optional
 from dld_brain.files.manifest import read_json
 from dld_brain.files.whole import write_text
 from dld_brain.gates.gates import Gates, whole_number
+from dld_brain.gates.layer_sets import depths_in_words
 
 FILE = "depth_table.json"
 #: The largest count: what 64 bits hold.
@@ -148,7 +149,7 @@ class DepthTable:
     >>> table.layers(3)
     Traceback (most recent call last):
     ...
-    ValueError: `n_layers` must be a depth of the table (2), but is 3
+    ValueError: `n_layers` must be one of 2, but is 3
     """
 
     model: str = ""
@@ -166,10 +167,10 @@ class DepthTable:
         for row in self.rows:
             if row.n_layers == depth:
                 return tuple(row.layers)
-        depths = ", ".join(map(str, self.depths))
+        whole = "a whole number " if depth is None else ""
         raise ValueError(
-            f"`n_layers` must be a depth of the table ({depths}), but is "
-            f"{n_layers!r}"
+            f"`n_layers` must be {whole}{depths_in_words(self.depths)}, but "
+            f"is {n_layers!r}"
         )
 
     def gates(self, n_layers: int, n_total: int) -> Gates:

@@ -7,7 +7,7 @@ import torch
 
 from dld_brain.audio.lengths import absolute_lengths
 from dld_brain.audio.vad import find_speech
-from dld_brain.tasks.language_model import LanguageModel
+from dld_brain.tasks.language_model import LanguageModel, check_use
 from pretrained_interfaces.dynamic import DynamicDepth, Model
 
 #: The class that decodes in another way.
@@ -45,6 +45,7 @@ class Decoding(DynamicDepth):
             LanguageModel.read(lm)
         found = super().from_hparams(source, *args, **kwargs)
         if lm is not None and found is not None:
+            check_use(lm, found.task.name)
             options = {"kenlm_model_path": str(lm), **(lm_options or {})}
             found.decode_with("beam", **options)
         if n_decoder_layers is not None and found is not None:

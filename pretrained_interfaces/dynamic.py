@@ -12,7 +12,6 @@ from dld_brain.audio.window_limits import Limits, limits
 from dld_brain.depth_table import DepthTable
 from dld_brain.encoder.encoder import EncoderOutput
 from dld_brain.gates.gates import Gates
-from dld_brain.gates.layer_sets import check_n_layers
 from dld_brain.model_folder.loader import INTERFACES
 from dld_brain.model_folder.read import HPARAMS, load_pretrained
 from dld_brain.model_folder.training import trained_on
@@ -99,7 +98,7 @@ class DynamicDepth(Pretrained):
         ------
         FileNotFoundError
             If the folder, or a file in it, does not exist; of `owner/name`,
-            if the Hub gives no such model either, or not within 5 s.
+            if the Hub gives no such model either, or not within 3 s.
         ValueError
             If a file was changed or added, names code, does not fit the
             others or is of a model for another task, `n_layers` is no depth
@@ -162,7 +161,6 @@ class DynamicDepth(Pretrained):
         """Gates of a depth; see `layers`."""
         if n_layers is None:
             return Gates.full(self.n_total)
-        n_layers = check_n_layers(n_layers, self.n_total)
         return self.table.gates(n_layers, self.n_total)
 
     def load_audio(

@@ -1,5 +1,6 @@
 """Families of gates: for each depth the layers that run."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from dld_brain.gates.gates import Gates, whole_number
@@ -183,3 +184,16 @@ def check_n_layers(n_layers: Any, n_total: int, name: str = "n_layers") -> int:
             f"`{name}` must be between 1 and {n_total}, but is {n_layers}"
         )
     return depth
+
+
+def depths_in_words(depths: Sequence[int]) -> str:
+    """Which depths there are, rising, for a message.
+
+    Example
+    -------
+    >>> depths_in_words((2, 3, 4)), depths_in_words((2, 4, 6))
+    ('between 2 and 4', 'one of 2, 4, 6')
+    """
+    if len(depths) > 1 and depths[-1] - depths[0] == len(depths) - 1:
+        return f"between {depths[0]} and {depths[-1]}"
+    return f"one of {', '.join(map(str, depths))}"

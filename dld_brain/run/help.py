@@ -5,8 +5,12 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+from dld_brain.run.config import compose
+from dld_brain.run.overriding import is_setting
 from dld_brain.run.places import HPARAMS
+from dld_brain.run.tree import in_flow
 
 USAGE = """\
 usage: {program} FILE [--key=value ...]
@@ -80,10 +84,19 @@ def overview(program: str) -> str:
 
 
 def describe(path: str) -> str:
-    """The header of a file, and the keys of it and of those it includes."""
+    """The header of a file, and the settings of it and what it includes.
+
+    Each has the value that a run of the file takes.
+
+    Raises
+    ------
+    ValueError, FileNotFoundError
+        If it is no file of settings.
+    """
+    tree = compose(path).tree
     lines, seen = [*_header(path), ""], set()
     for file in (Path(path), *_included(Path(path))):
-        keys = {k: line for k, line in _keys(file) if k not in seen}
+        keys = {k: line for k, line in _keys(file, tree) if k not in seen}
         seen |= keys.keys()
         lines += [f"{file.name}:", *keys.values(), ""]
     return "\n".join(lines)
@@ -113,11 +126,17 @@ def _included(path: Path) -> Iterator[Path]:
         yield (path.parent / name).resolve()
 
 
-def _keys(path: Path) -> Iterator[tuple[str, str]]:
-    """Keys that hold a value, each with `--key=value` and its comment."""
+def _keys(path: Path, tree: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Settings of a file, each with `--key=value` and its comment.
+
+    A comment stands behind the value, or else in lines of its own above.
+    """
+    above: list[str] = []
     for line in path.read_text(encoding="utf-8").splitlines():
-        found = re.match(r"([a-z]\w*):\s*([^#]*?)\s*(?:#\s*(.*))?$", line)
-        if found and not found[2].startswith(("!new", "!apply", "!include")):
-            key, value, comment = found.groups()
-            flag = f"  --{key}={value}"
-            yield key, f"{flag:40}  {comment}" if comment else flag
+        found = re.match(r"([a-z]\w*):[^#]*(?:#\s*(.*))?$", line)
+        if found and is_setting(found[1], tree):
+            flag = f"  --{found[1]}={in_flow(tree[found[1]])}"
+            comment = found[2] or " ".join(above)
+            yield found[1], f"{flag:40}  {comment}" if comment else flag
+        is_comment = line.startswith("# ") and set(line) - {"#", " "}
+        above = [*above, line[2:].strip()] if is_comment else []

@@ -206,8 +206,8 @@ def find_or_convert(
         return
     if source is None:
         raise ValueError(
-            "`model` must be given: --model=facebook/wav2vec2-base-960h, or a "
-            "folder of a CTC model"
+            f"`model` must be {KINDS[encoder].what}, but is not given: "
+            f"--model={KINDS[encoder].example}"
         )
     convert(source, folder, encoder, language)
 

@@ -32,11 +32,6 @@ def with_language_model(
     """
     if told.lm is None:
         return None
-    if task.name != "transcription":
-        raise ValueError(
-            f"`lm` must be null for `task` {task.name}, which has no words, "
-            f"but is {told.lm!r}"
-        )
     is_beam = told.decoding.name == "beam"
     options = dict(told.decoding.options) if is_beam else {}
     options |= {k: v for k, v in (weights or {}).items() if k != "file"}

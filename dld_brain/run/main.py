@@ -3,11 +3,12 @@
 import errno
 import logging
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import Optional
 
 from dld_brain import __version__
-from dld_brain.files.console import LONGEST, complain, escaped
+from dld_brain.files.console import LONGEST, complain, escaped, told_on_one_line
 from dld_brain.run.command_line import parse
 from dld_brain.run.help import describe, find_recipe, overview
 from dld_brain.run.run import Run
@@ -75,6 +76,7 @@ def main(
     dld-brain ...
     0
     """
+    warnings.formatwarning = told_on_one_line
     words = list(sys.argv[1:] if arguments is None else arguments)
     if "--version" in words:
         print(f"dld-brain {__version__}")

@@ -55,12 +55,15 @@ class Kind(NamedTuple):
         Its name, for messages.
     told : str
         The file that every one has.
+    example : str
+        What may be given for one.
     read : callable
         Source, language of the speech -> what it is converted to.
     """
 
     what: str
     told: str
+    example: str
     read: Callable[[str, Optional[str]], Converted]
 
 
@@ -117,12 +120,20 @@ def _vocabulary(symbols: Any) -> SentencePieceProcessor:
 #: By the encoder's file.
 KINDS = {
     "pretrained": Kind(
-        f"one of {', '.join(FAMILIES)}", "config.json", _of_transformers
+        f"one of {', '.join(FAMILIES)}",
+        "config.json",
+        "facebook/wav2vec2-base-960h",
+        _of_transformers,
     ),
     "transformer_asr": Kind(
-        "a TransformerASR of SpeechBrain", "hyperparams.yaml", _of_speechbrain
+        "a TransformerASR of SpeechBrain",
+        "hyperparams.yaml",
+        "/path/to/EncoderASR",
+        _of_speechbrain,
     ),
-    "whole_whisper": Kind("a Whisper", "config.json", _of_whisper),
+    "whole_whisper": Kind(
+        "a Whisper", "config.json", "openai/whisper-tiny.en", _of_whisper
+    ),
 }
 
 

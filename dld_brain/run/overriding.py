@@ -77,9 +77,29 @@ def unknown_key(key: str, known: Any) -> ValueError:
     ValueError('no hyperparameter is called `task_wieght`: try `task_weight`')
     """
     key = str(key)[:100]
-    near = difflib.get_close_matches(key, sorted(known), n=3)
+    within = [
+        f"{name}.{key}"
+        for name, block in BLOCKS.items()
+        if name in known and any(key in block.options(w) for w in block.makers)
+    ]
+    near = within[:3] or difflib.get_close_matches(key, sorted(known), n=3)
     hint = f": try `{'`, `'.join(near)}`" if near else ""
     return ValueError(f"no hyperparameter is called `{key}`{hint}")
+
+
+def is_setting(key: str, tree: Mapping[str, Any]) -> bool:
+    """Whether a key has a value, and no object that is made of others.
+
+    Example
+    -------
+    >>> is_setting("lr", {"lr": 0.1}), is_setting("modules", {"modules": {}})
+    (True, False)
+    """
+    if key not in tree:
+        return False
+    node = tree[key]
+    is_inner = key not in KINDS and isinstance(node, dict) and not tag(node)
+    return not is_inner and not tag(node).startswith(("!new:", "!apply:"))
 
 
 def check_object(key: str, node: Any, value: Any) -> None:

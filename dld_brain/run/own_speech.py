@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Optional
 
 from dld_brain.audio.csv_files import csv_file, lacks_references
+from dld_brain.audio.decode import ENDINGS
 from dld_brain.audio.own_csv import prepare_own
 from dld_brain.audio.recordings import find_recordings, prepare_recordings
 from dld_brain.audio.text_files import visible_files
 from dld_brain.audio.whisper_mel import MAX_SECONDS
+from dld_brain.run.sections import Data
 from dld_brain.run.settings import Settings
 from dld_brain.tasks import find_task
 from speechbrain.utils.logger import get_logger
@@ -24,26 +26,44 @@ WITHOUT = (
 )
 
 
+def _is_own(told: Data) -> bool:
+    """Whether it is speech of one's own that is to be prepared."""
+    return not (told.corpus or told.prepare or told.skip_prep)
+
+
 def is_of_recordings(settings: Settings) -> bool:
     """Whether the data are audio files and no CSV file of any split."""
     told = settings.data
-    if told.corpus or told.prepare or told.skip_prep:
+    if not _is_own(told):
         return False
     folder = Path(told.data_folder)
     return not visible_files(folder, "*.csv") and bool(find_recordings(folder))
 
 
-def check_recordings(settings: Settings) -> None:
-    """Raises, before any model is read, where transcripts are needed.
+def check_data_folder(settings: Settings) -> None:
+    """Raises, before any model is read, where there is no speech to take.
 
     Raises
     ------
+    FileNotFoundError
+        If the folder is not there, or holds no speech of one's own.
     ValueError
         If the data are recordings, and the transcripts are to be the
         corpus's.
     """
     told = settings.data
-    if told.transcripts != "teacher" and is_of_recordings(settings):
+    if not told.makes_itself and not Path(told.data_folder).is_dir():
+        raise FileNotFoundError(
+            f"`data_folder` must be a folder, but {told.data_folder} is none"
+        )
+    if not _is_own(told) or visible_files(Path(told.data_folder), "*.csv"):
+        return
+    if not find_recordings(told.data_folder):
+        raise FileNotFoundError(
+            f"`data_folder` must hold <split>.csv, or recordings "
+            f"({', '.join(ENDINGS)}), but {told.data_folder} has neither"
+        )
+    if told.transcripts != "teacher":
         raise ValueError(
             f"`data_folder` must hold <split>.csv with transcripts, but "
             f"{told.data_folder} has audio alone: {WITHOUT}"

@@ -26,6 +26,7 @@ from dld_brain.run.record import command_of, training_speech
 from dld_brain.run.scoring import Scoring
 from dld_brain.run.teaching import teaching
 from dld_brain.tasks import Task, find_task
+from dld_brain.tasks.language_model import check_language_model
 from dld_brain.training.brain import DLDBrain
 from dld_brain.training.clock import read_training
 from dld_brain.training.progress import Progress
@@ -71,7 +72,10 @@ class Run:
         #: Splits that are scored against the teacher's transcripts.
         self.judged_by_teacher: list[str] = []
         composed = compose(hparams_file, overrides)
-        own_speech.check_recordings(composed.settings())
+        settings = composed.settings()
+        own_speech.check_data_folder(settings)
+        if settings.evaluation.lm is not None:
+            check_language_model(settings.evaluation.lm, settings.encoder.task)
         self.found |= settings_of_model(composed, overrides)
         self._read(compose(hparams_file, {**overrides, **self.found}))
 

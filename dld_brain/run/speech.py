@@ -32,17 +32,8 @@ def prepare(settings: Settings, is_training: bool) -> str:
     -------
     str
         The folder of `<split>.csv`.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no corpus where it should be.
     """
     told = settings.data
-    if not told.makes_itself and not Path(told.data_folder).is_dir():
-        raise FileNotFoundError(
-            f"`data_folder` must be a folder, but {told.data_folder} is none"
-        )
     if told.skip_prep:
         return told.csv_folder if told.prepare else told.data_folder
     if told.prepare:

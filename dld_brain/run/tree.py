@@ -63,6 +63,25 @@ def dump(tree: Any) -> str:
     return text.getvalue()
 
 
+def in_flow(node: Any) -> str:
+    """A node on one line, as a command line may give it.
+
+    Example
+    -------
+    >>> in_flow(read_tree("a: {b: !ref <c>, d: [1, null, x]}"))
+    '{a: {b: !ref <c>, d: [1, null, x]}}'
+    """
+    if isinstance(node, dict):
+        pairs = (f"{key}: {in_flow(value)}" for key, value in node.items())
+        text = f"{{{', '.join(pairs)}}}"
+    elif isinstance(node, list):
+        text = f"[{', '.join(map(in_flow, node))}]"
+    else:
+        value = getattr(node, "value", node)
+        text = "null" if value is None else str(value)
+    return f"{tag(node)} {text}".strip()
+
+
 def tag(node: Any) -> str:
     """The tag of a node, "" where it has none."""
     return getattr(getattr(node, "tag", None), "value", None) or ""

@@ -177,6 +177,6 @@ def _prompt(
             )
         raise ValueError(
             f"`language` must be one that the Whisper was trained on, but its "
-            f"tokenizer has no {name}"
+            f"tokenizer has no {name}: give its code of ISO 639-1, en say"
         )
     return ids

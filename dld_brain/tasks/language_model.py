@@ -115,6 +115,50 @@ class LanguageModel:
         return theirs if is_other else "keep"
 
 
+def check_language_model(path: Any, task: str) -> None:
+    """Raises where a file is none that a model can be decoded with.
+
+    Whether the model can spell its words is `LanguageModel.case_for`'s.
+
+    Arguments
+    ---------
+    task : str
+        Of the model: its `name`.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        See `LanguageModel.read` and `check_use`.
+    ModuleNotFoundError
+        If kenlm is not installed.
+    """
+    check_use(path, task)
+    _stock_scorer()
+    LanguageModel.read(path)
+
+
+def check_use(path: Any, task: str) -> None:
+    """Raises for a model of another task; see `check_language_model`."""
+    if task != "transcription":
+        raise ValueError(
+            f"`lm` must be for a model with a head for CTC, but this one's "
+            f"`task` is {task}: leave {_name(path)} out"
+        )
+
+
+def _stock_scorer() -> Any:
+    """SpeechBrain's class, for which kenlm is needed."""
+    try:
+        # kenlm is an extra, which is compiled when it is installed
+        from speechbrain.integrations.decoders.kenlm_scorer import KenlmScorer
+    except ImportError as error:
+        raise ModuleNotFoundError(
+            f"`lm` must have kenlm to score words, but {error}: "
+            f"pip install 'dld-brain[lm]'"
+        ) from None
+    return KenlmScorer
+
+
 def make_scorer(
     path: Any, tokenizer: SentencePieceProcessor, searcher: CTCBaseSearcher
 ) -> Any:
@@ -127,20 +171,13 @@ def make_scorer(
     ValueError
         If the file is none that the model can be decoded with.
     """
-    try:
-        # kenlm is an extra, which is compiled when it is installed
-        from speechbrain.integrations.decoders.kenlm_scorer import KenlmScorer
-    except ImportError as error:
-        raise ModuleNotFoundError(
-            f"`lm` must have kenlm to score words, but {error}: "
-            f"pip install 'dld-brain[lm]'"
-        ) from None
+    stock = _stock_scorer()
     path = Path(path)
     changed = path.stat().st_mtime_ns if path.is_file() else 0
     model, ngrams = _loaded(path, changed)
     write = CASES[model.case_for(tokenizer)]
 
-    class Scorer(KenlmScorer):
+    class Scorer(stock):
         """Looks words up in the case of the file."""
 
         def score_partial_token(self, partial_token: str) -> float:
@@ -171,6 +208,7 @@ def _loaded(path: Path, changed: int) -> tuple[LanguageModel, Any]:
     model = LanguageModel.read(path)
     config = kenlm.Config()
     config.show_progress = False
+    config.arpa_complain = kenlm.ARPALoadComplain.NONE  # binaries are refused
     try:
         return model, kenlm.Model(str(path), config)
     except (OSError, RuntimeError) as error:
@@ -205,7 +243,7 @@ def _unigrams(path: Path) -> Iterator[str]:
         if b"\\1-grams:" not in sections:
             raise ValueError(
                 f"`lm` must be an ARPA file, with a section \\1-grams:, but "
-                f"{_name(path)} is none"
+                f"{_name(path)} is none: dld lm makes one of text"
             )
         for line in file:
             cells = line.split()

@@ -150,7 +150,9 @@ def write_arpa(path: Path, sentences: Iterable[str], order: int = 3) -> int:
         )
     texts = [text for text in sentences if words_of(text)]
     if not texts:
-        raise ValueError("`sentences` must have a word, but have none")
+        raise ValueError(
+            "`sentences` must have a word, but have none: is the text empty?"
+        )
     model = KneserNey(texts, order)
     with whole_file(path) as unfinished:
         text = "\n".join(model.lines())

@@ -1,6 +1,6 @@
 """Reads the n-gram models of CMUSphinx, its "trie" binaries.
 
-> pip download pocketsphinx --no-deps  # its wheel has one of English
+> pip download pocketsphinx --no-deps --only-binary=:all:  # has one of English
 > dld lm --sphinx pocketsphinx/model/en-us/en-us.lm.bin --output en.arpa
 
 The format is that of pocketsphinx 5 (src/lm/ngram_model_trie.c, lm_trie.c,

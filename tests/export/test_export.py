@@ -305,7 +305,7 @@ def test_wrong_use_has_one_line(pretrained, tmp_path, capsys, monkeypatch):
     assert "must be a new folder" in capsys.readouterr().err
     deep = ["--output", str(tmp_path / "new"), "--n_layers", "9"]
     assert main(["submodel", *source, *deep]) == 2
-    assert "must be a depth of the table (1, 2, 3)" in capsys.readouterr().err
+    assert "must be between 1 and 3, but is" in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     new = ["--output", str(tmp_path / "new"), "--n_layers", "2"]

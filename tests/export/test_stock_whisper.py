@@ -237,7 +237,7 @@ def test_a_multilingual_one_is_told_its_language(tmp_path):
 @pytest.mark.parametrize(
     "words, message",
     {
-        "--n_layers 4": "`n_layers` must be a depth of the table (1, 2, 3)",
+        "--n_layers 4": "`n_layers` must be between 1 and 3, but is 4",
         "--n_layers 2 --n_decoder_layers 3": "`n_decoder_layers` must be "
         "between 1 and 2, but is 3",
         "--n_layers 2 --n_decoder_layers 0": "between 1 and 2, but is 0",

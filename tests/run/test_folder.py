@@ -81,6 +81,7 @@ def test_a_run_that_fails_gives_its_folder_back(tmp_path):
 
 
 def test_checkpoints_elsewhere_are_held_as_well(tmp_path):
+    (tmp_path / "an4").mkdir()
     lock = FolderLock(tmp_path / "save")
     with pytest.raises(FolderInUse, match="save must be used by one run at"):
         train(command(tmp_path, save_folder=tmp_path / "save"))

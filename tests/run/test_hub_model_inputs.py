@@ -153,7 +153,10 @@ def test_a_hub_id_without_network_is_one_line(monkeypatch, tmp_path):
         ({"test_depths": "[5]"}, "`test_depths` must be between 1 and 4"),
         ({"vocab_size": 40}, "`vocab_size` must be 32, as the model"),
         ({"normalize_wav": False}, "`normalize_wav` must be True"),
-        ({"model": None}, "`model` must be given: --model="),
+        (
+            {"model": None},
+            "`model` must be one of wavlm, .* not given: --model=",
+        ),
         ({"config": "{hiden_dropout: 0.0}"}, "'hiden_.*: try hidden_dropout"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",

@@ -13,7 +13,7 @@ from dld_brain.run.main import (
 
 SHARED = str(Path("hparams/shared").resolve())
 FILE = "hparams/conformer_dld.yaml"
-BASE = ["--data_folder=x", "--device=cpu"]
+BASE = ["--data_folder=tests", "--device=cpu"]
 WHOLE = "must be a whole number"
 BAD = [
     ("--batch_size=abc", f"`batch_size` {WHOLE} of at least 1, but is 'abc'"),
@@ -260,9 +260,9 @@ def test_a_bad_value_is_said_in_a_line_before_anything_is_built(
     assert str(error.value) == message
 
 
-def tree(*flags):
+def tree(*flags, file=FILE):
     """The keys of a run with these flags, references resolved."""
-    return compose(FILE, parse([FILE, "--data_folder=x", *flags])[2]).resolved()
+    return compose(file, parse([file, "--data_folder=x", *flags])[2]).resolved()
 
 
 @pytest.mark.parametrize(
@@ -400,6 +400,13 @@ def test_a_setting_is_no_abbreviation_of_an_option():
     with pytest.raises(ValueError, match="`--lr` must have a value"):
         main([FILE, "--lr", "--debug"])
     assert parse([FILE, "--lr", "0.1", "--debug"])[2] == {"lr": 0.1}
+
+
+def test_an_option_of_a_block_is_shown_with_it():
+    with pytest.raises(ValueError, match="try `gates.p_open`, `decoder_gates"):
+        tree("--p_open=0.3", file="hparams/whisper_any_depth.yaml")
+    with pytest.raises(ValueError, match="`p_open`: try `gates.p_open`$"):
+        tree("--p_open=0.3")
 
 
 def test_data_must_be_named():

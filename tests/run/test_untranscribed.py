@@ -67,6 +67,19 @@ def test_the_corpuss_transcripts_must_be_there(words, tmp_path):
     assert not (tmp_path / "run").exists()  # before any model is converted
 
 
+def test_a_folder_without_speech_is_said_before_a_model_is_read(
+    words, recordings, tmp_path
+):
+    for wav in recordings.iterdir():
+        wav.unlink()
+    with pytest.raises(FileNotFoundError, match="or recordings .* has neither"):
+        prepare(words)
+    recordings.rmdir()
+    with pytest.raises(FileNotFoundError, match="must be a folder, but .*mine"):
+        prepare(words)
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("header", ["ID,duration,wav,wrd", "ID,duration,wav"])
 def test_csv_files_need_transcripts_to_be_judged_by_alone(
     words, recordings, tmp_path, header

@@ -48,6 +48,11 @@ def test_another_configuration_is_refused(folder, change, match):
     refused(folder, match)
 
 
+def test_weights_without_a_configuration_are_named_so(folder):
+    (folder / "config.json").unlink()
+    refused(folder, "has no config.json beside its weights")
+
+
 def test_tables_that_were_untied_are_refused_where_they_differ(folder):
     path = folder / "config.json"
     told = {**json.loads(path.read_text()), "tie_word_embeddings": False}

@@ -12,7 +12,10 @@ import torch
 from conftest import small
 
 from dld_brain.encoder.encoder import EncoderOutput
-from dld_brain.run.main import train as main
+from dld_brain.run.main import (
+    prepare,
+    train as main,
+)
 from dld_brain.tasks import TranscriptionTask
 from dld_brain.tasks.language_model import LanguageModel
 from dld_brain.tasks.ngram import (
@@ -206,6 +209,40 @@ def test_a_cut_file_is_refused(arpa, task):
     with pytest.raises(ValueError, match="must be a whole ARPA file"):
         options = {"kenlm_model_path": str(arpa)}
         task.with_decoding("beam", options)
+
+
+@pytest.mark.parametrize(
+    "recipe, text, message",
+    [
+        ("conformer_dld", "hello\n", "ARPA file, .* is none: dld lm makes one"),
+        ("conformer_dld", None, "lm.arpa is no file"),
+        (
+            "whisper_any_depth",
+            "hello\n",
+            "a head for CTC, .* is seq2seq: leave",
+        ),
+        (
+            "conformer_slu_dld",
+            "hello\n",
+            "for CTC, .* is classification: leave",
+        ),
+    ],
+)
+def test_it_is_read_before_any_model(recipe, text, message, tmp_path):
+    lm, out = tmp_path / "lm.arpa", tmp_path / "1"
+    if text is not None:
+        lm.write_text(text)
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        options = [f"--lm={lm}", f"--output_folder={out}", "--corpus=AN4"]
+        options += ["--data_folder=tests/samples/AN4"]
+        prepare([f"hparams/{recipe}.yaml", *options])
+    assert not out.exists()
+
+
+def test_nothing_is_said_while_it_is_read(arpa, task, capfd):
+    task.with_decoding("beam", {"kenlm_model_path": str(arpa)})
+    out = capfd.readouterr()
+    assert out.out == out.err == ""
 
 
 @pytest.mark.slow

@@ -33,7 +33,7 @@ KINDS = {
 ARCHITECTURES = tuple(kind.architecture for kind in KINDS.values())
 #: Encoder-decoders, and what to do with them.
 ENCODER_DECODERS = {
-    "whisper": "train it with hparams/whisper_dld.yaml or "
+    "whisper": "train it with hparams/whisper_any_depth.yaml or "
     "hparams/whisper_dld_plus.yaml",
     "parakeet_tdt": "give a Parakeet with a CTC head (parakeet-ctc)",
     "parakeet_rnnt": "give a Parakeet with a CTC head (parakeet-ctc)",

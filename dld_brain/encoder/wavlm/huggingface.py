@@ -183,7 +183,7 @@ def read_config(source: str) -> dict[str, Any]:
         )
     if not path.is_dir() and not is_of_hub(source):
         raise FileNotFoundError(
-            f"`source` must be a folder that holds a Hugging Face model, or "
+            f"the model must be a folder that holds a Hugging Face model, or "
             f"owner/name of the Hub, but {path.absolute()} is no folder"
         )
     try:

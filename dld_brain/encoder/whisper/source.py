@@ -137,7 +137,7 @@ def load_decoder(found: Source, decoder: nn.Module) -> None:
     """
     if not has_weights(found.folder):
         raise ValueError(
-            f"`source` must be a Whisper of Hugging Face where the decoder is "
+            f"the model must be a Whisper of Hugging Face where the decoder is "
             f"kept, but {found.name} is faster-whisper's: give the model that "
             f"it was made of"
         )
@@ -158,7 +158,7 @@ def _read(source: str) -> Source:
     if not folder.is_dir():
         if not is_of_hub(source):
             raise FileNotFoundError(
-                f"`source` must be a folder that holds a Whisper, or "
+                f"the model must be a folder that holds a Whisper, or "
                 f"owner/name of the Hugging Face Hub, but {folder.absolute()} "
                 f"is no folder"
             )
@@ -170,6 +170,11 @@ def _read(source: str) -> Source:
         config = _read_config(folder / CONFIG)
         if has_weights(folder):
             return Source(source, config, Weights(folder), folder)
+    if has_weights(folder):
+        raise FileNotFoundError(
+            f"{source} must hold a Whisper, but has no {CONFIG} beside its "
+            f"weights: copy it from the model that they are of"
+        )
     raise FileNotFoundError(
         f"{source} must hold {WEIGHTS} of a Whisper, or {CT2} of "
         f"faster-whisper, but has neither: write it with transformers' "
@@ -184,7 +189,7 @@ def _fetched(source: str) -> Path:
         found = told(lambda: _snapshot(source, is_cached), address(source))
     except FileNotFoundError as error:
         raise FileNotFoundError(
-            f"`source` must be a folder that holds a Whisper, or an id that "
+            f"the model must be a folder that holds a Whisper, or an id that "
             f"can be fetched, but {source} is no folder and was not fetched "
             f"(network, spelling?): {error}"
         ) from None

@@ -149,7 +149,7 @@ class DepthTable:
     >>> table.layers(3)
     Traceback (most recent call last):
     ...
-    ValueError: `n_layers` must be one of 2, but is 3
+    ValueError: `n_layers` must be 2, but is 3
     """
 
     model: str = ""

@@ -191,9 +191,15 @@ def depths_in_words(depths: Sequence[int]) -> str:
 
     Example
     -------
-    >>> depths_in_words((2, 3, 4)), depths_in_words((2, 4, 6))
-    ('between 2 and 4', 'one of 2, 4, 6')
+    >>> (
+    ...     depths_in_words((2, 3, 4)),
+    ...     depths_in_words((2, 4)),
+    ...     depths_in_words((2,)),
+    ... )
+    ('between 2 and 4', 'one of 2, 4', '2')
     """
-    if len(depths) > 1 and depths[-1] - depths[0] == len(depths) - 1:
+    if len(depths) == 1:
+        return str(depths[0])
+    if depths and depths[-1] - depths[0] == len(depths) - 1:
         return f"between {depths[0]} and {depths[-1]}"
     return f"one of {', '.join(map(str, depths))}"

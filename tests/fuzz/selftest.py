@@ -19,7 +19,7 @@ def of(operation: Callable[[], Any]) -> Callable[..., Callable[[], Any]]:
 
 
 def refuse() -> None:
-    """Raises an error of ours: `n_layers` must be a depth of the table."""
+    """Raises an error of ours: `n_layers` must be one of 2, 4."""
     DepthTable().layers(3)
 
 

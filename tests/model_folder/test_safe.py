@@ -321,9 +321,9 @@ def test_a_whole_number_is_one_of_any_library(folder, n_layers):
     assert part.n_total == 2 and part.transcribe_file(SPEECH) == expected
     for other in (True, torch.tensor(True), np.True_, 2.0, "2", None):
         if other is not None:
-            with pytest.raises(ValueError, match="whole number|depth of the"):
+            with pytest.raises(ValueError, match="must be a whole number"):
                 asr.transcribe_file(SPEECH, n_layers=other)
-            with pytest.raises(ValueError, match="depth of the table"):
+            with pytest.raises(ValueError, match="must be a whole number"):
                 DynamicEncoderASR.from_hparams(folder, n_layers=other)
         with pytest.raises(ValueError, match="`repeats` must be a whole"):
             asr.calibrate(repeats=other)

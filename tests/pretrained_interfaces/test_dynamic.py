@@ -27,7 +27,7 @@ def test_a_model_of_one_depth_gives_what_the_whole_gives(asr, folder, n_layers):
         sum(p.numel() for p in a.mods.model.parameters()) for a in (part, asr)
     ]
     assert sizes[0] == asr.table.rows[n_layers - 1].params < sizes[1]
-    with pytest.raises(ValueError, match=f"between 1 and {n_layers}, but is 3"):
+    with pytest.raises(ValueError, match="must be .*, but is 3"):
         part.transcribe_file(SPEECH, n_layers=3)
 
 
@@ -48,9 +48,9 @@ def test_depths_whose_layers_are_not_loaded_are_refused(folder):
     write_manifest(folder)
     part = DynamicEncoderASR.from_hparams(source=folder, n_layers=2)
     assert part.depths == (2,)
-    with pytest.raises(ValueError, match=r"depth of the table \(2\), but is 1"):
+    with pytest.raises(ValueError, match="must be 2, but is 1"):
         part.layers(1)
-    with pytest.raises(ValueError, match=r"depth of the table \(1, 2, 3\)"):
+    with pytest.raises(ValueError, match="between 1 and 3, but is 4"):
         DynamicEncoderASR.from_hparams(source=folder, n_layers=4)
 
 
